@@ -1,0 +1,87 @@
+#pragma once
+/*
+ * One stream socket on the loop: direct reads and writes on an embedded event,
+ * an outgoing queue of counted frames, watermarks. No bufferevent (measured:
+ * 1.3 to 2.5 times fewer deliveries, four times the memory). The owner embeds
+ * the conn and hears its events. Loop thread.
+ *
+ * Writing: conn_send() only queues; what was queued in a turn is written at its
+ * end with as few calls as possible (writev, up to 64 frames a call), or at once
+ * by conn_flush(). The queue is allocated with its first frame and freed when
+ * drained.
+ */
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "common/span.h"
+#include "daemon/base/frame.h"
+
+struct loop;
+struct net;
+struct conn;
+
+enum conn_event {
+	CONN_INPUT, /* `input` holds what was read; it is gone after the call: keep what is not used
+		     */
+	CONN_EOF,   /* the peer will send no more (half-closed); writing may still work */
+	CONN_DRAINED, /* the queue was not empty after a write, and now is */
+	CONN_FAILED,  /* broken; the owner must conn_fini() it (not necessarily inside the call) */
+};
+
+typedef void (*conn_fn)(struct conn *c, enum conn_event event, struct span input);
+
+struct conn {
+	struct net *net;
+	conn_fn on_event;
+	struct event event;
+	struct list dirty;   /* linked while something waits for the end of the turn */
+	struct frame **ring; /* NULL while empty */
+	uint32_t ring_cap;   /* a power of two */
+	uint32_t ring_first;
+	uint32_t ring_n;
+	uint32_t sent; /* bytes of the first frame that are written already */
+	size_t unsent; /* bytes in the queue */
+	int fd;        /* -1 after conn_fini() */
+	bool paused;   /* reading is off */
+	bool wants_write;
+	bool failed;
+	bool at_eof;
+	bool was_blocked;    /* a write left something: CONN_DRAINED is due */
+	int64_t progress_ms; /* monotonic: last time that the peer took bytes, or the queue became
+				non-empty */
+};
+
+/** What all connections share: the read buffer, the list of dirty ones, counters. */
+struct net *net_new(struct loop *loop);
+void net_free(struct net *n);
+
+/** Takes over fd (non-blocking from here on) and starts to read. */
+void conn_init(struct conn *c, struct net *n, int fd, conn_fn fn);
+/** Closes the socket and drops the queue. May be called twice. No event comes after it. */
+void conn_fini(struct conn *c);
+
+/** Queues a frame (takes a reference of its own). Nothing is written before the turn ends or
+ * conn_flush(). */
+void conn_send(struct conn *c, struct frame *f);
+/** Writes as much as the socket takes now. A failure is told by CONN_FAILED at the end of the turn,
+ * never from inside this call. Returns the bytes that are still unsent. */
+size_t conn_flush(struct conn *c);
+static inline size_t
+conn_unsent(const struct conn *c)
+{
+	return c->unsent;
+}
+
+/** Stops and restarts reading. While paused neither input nor EOF is told. */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+/** No more writes after what is queued: shuts the sending side down when drained. */
+void conn_finish(struct conn *c);
+
+/** A terminated text for logs: "127.0.0.1:51234", "[::1]:5", "unix". */
+#define CONN_NAME_SIZE 64
+void conn_name(int fd, char out[CONN_NAME_SIZE]);

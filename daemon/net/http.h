@@ -1,0 +1,21 @@
+#pragma once
+/*
+ * Who may talk to the port: the rules for Host and Origin that keep a web page
+ * from somewhere else from using the visitor's daemon, by cross-site WebSocket
+ * or by DNS rebinding. Pure decisions over a parsed head.
+ */
+
+#include "common/err.h"
+#include "common/wire/http.h"
+#include "daemon/base/conf.h"
+
+/** Host must be there exactly once (HTTP/1.1), and be an address, "localhost" or one of conf's
+ * websocket.hosts. ERR_PERMISSION_DENIED with a text that names the setting. */
+enum err http_host_check(
+	const struct http_request *q, const struct conf *conf, struct error *error);
+
+/** An Origin, where there is one, must be the listener's own (scheme http, the request's Host and
+ * port) or one of websocket.origins ("*" allows any; "null" never matches). ERR_PERMISSION_DENIED
+ * as above. */
+enum err http_origin_check(const struct http_request *q, int listener_port, const struct conf *conf,
+	struct error *error);
