@@ -1,0 +1,48 @@
+#pragma once
+/*
+ * A change: what subscribers are told of one record. Immutable and counted; its
+ * body is the JSON of the notification from behind "prev" to the end, encoded
+ * once, where the change is made (writer or reader thread), and shared by every
+ * frame. Whoever makes it owns it until it is handed to the loop; from there on
+ * it belongs to the loop thread.
+ */
+
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/span.h"
+#include "daemon/base/frame.h"
+
+enum change_op { CHANGE_PUT, CHANGE_DELETE };
+
+struct change {
+	unsigned refs;
+	enum change_op op;
+	int64_t seq;
+	struct span category; /* decoded; lives as long as the change */
+	struct span id;
+	struct body *body; /* `"op":"put","category":...,"updated_at":N}}` and "\n" */
+};
+
+/** A record as it is stored: spans are borrowed. */
+struct record {
+	struct span category;
+	struct span id;
+	struct span name;
+	struct span data; /* JSON, compact */
+	int64_t seq;
+	int64_t rev;
+	int64_t created_at;
+	int64_t updated_at;
+	int64_t expires_at; /* 0: never */
+};
+
+/** One reference. NULL when out of memory (the data's size is a client's). */
+struct change *change_new_put(const struct record *r);
+struct change *change_new_delete(
+	struct span category, struct span id, int64_t rev, int64_t seq, int64_t deleted_at);
+struct change *change_ref(struct change *c);
+void change_unref(struct change *c);
+
+/** Appends the record as a JSON object, in the order category, id, name, data, rev, seq, times. */
+void record_add_json(struct buf *out, const struct record *r);

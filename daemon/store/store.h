@@ -1,0 +1,84 @@
+#pragma once
+/*
+ * The face of the store: the one way to disk. Opens the file (lock, migrations,
+ * epoch), owns the writer, the checkpointer and the readers, takes jobs, hands
+ * them back in commit order. Everything here runs on the loop thread.
+ *
+ * Fairness. Every client has a store_client. store_submit() never refuses for
+ * want of room and never blocks: what the queue has no room for waits with its
+ * client, which must then not be read from (store_client_is_waiting()) until
+ * the sink's room() names it. No client holds more than an eighth of a queue
+ * while others wait; waiting clients are served in turn; control clients have
+ * slots of their own. A read waits for the commit of every write that the same
+ * client submitted before it.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/json.h"
+#include "daemon/base/conf.h"
+#include "daemon/store/job.h"
+
+struct loop;
+struct store;
+
+/** How the store answers, on the loop thread. */
+struct store_sink {
+	/** Jobs that are done, in commit order; the callee becomes the owner. One call per wake. */
+	void (*done)(void *arg, struct qlist *jobs);
+	/** This client has nothing waiting any more: it may be read from again. */
+	void (*room)(void *arg, struct store_client *client);
+	void *arg;
+};
+
+/** Opens or makes the file: lock, quick checks, migrations, a new epoch (synced). Starts the
+ * threads. conf is borrowed and may be swapped with store_reload(). */
+enum err store_open(struct loop *loop, const struct conf *conf, const struct store_sink *sink,
+	struct store **out, struct error *error);
+/** Takes over what may change at run time. */
+void store_reload(struct store *s, const struct conf *conf);
+
+/** The client's half of the fairness. `id` is the peer's; it comes back in logs only. */
+struct store_client *store_client_new(struct store *s, uint64_t id, bool is_control);
+/** The peer is gone: reads of it that wait are dropped, its writes still run. Drops the peer's
+ * reference. */
+void store_client_close(struct store_client *c);
+bool store_client_is_waiting(const struct store_client *c);
+/** The peer behind a client, as given to store_client_new(). */
+uint64_t store_client_id(const struct store_client *c);
+
+/** Takes the job. PENDING; or ERR_UNAVAILABLE (shutting down, log too large, broken store) with
+ * *error set and the job still the caller's. client may be NULL (the daemon's own). */
+enum err store_submit(
+	struct store *s, struct store_client *client, struct job **job, struct error *error);
+
+/** The epoch of this run (borrowed), the last committed seq (any thread), what was pruned. */
+const char *store_epoch(const struct store *s);
+int64_t store_last_seq(const struct store *s);
+int64_t store_pruned_to(const struct store *s);
+
+/** Judges a position. since 0 needs no epoch. ERR_INVALID_ARGUMENT: since above 0 without epoch.
+ * ERR_RESYNC_REQUIRED: unknown epoch, a seq that this history does not have, or below what was
+ * pruned (both since and base). */
+enum err store_check_position(
+	const struct store *s, struct span epoch, int64_t since, int64_t base, struct error *error);
+
+/** The newest changes of the store, oldest first, at most max_n and max_bytes: to warm the hub's
+ * ring before serving. The array and the changes become the caller's. *floor: every change above it
+ * is in the array. */
+enum err store_read_tail(struct store *s, size_t max_n, size_t max_bytes, struct change ***out,
+	size_t *n, int64_t *floor, struct error *error);
+
+/** Writes the members of status's "store" object. */
+void store_add_status(struct store *s, struct json_out *o);
+
+/** From here on store_submit() refuses. */
+void store_refuse(struct store *s);
+/** True when no accepted job is on its way. */
+bool store_is_idle(const struct store *s);
+/** Answers everything that the writer has not begun with UNAVAILABLE: the deadline passed. */
+void store_abandon(struct store *s);
+/** Stops the threads, truncates the log, releases the lock. Jobs still unanswered are freed. */
+void store_close(struct store *s);
