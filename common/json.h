@@ -43,7 +43,8 @@ struct json_fault {
 };
 
 /** Checks that `text` is one JSON value with nothing but white space around it, nested at most
- * `depth_max` deep. OK, and *value set to it; or ERR_PARSE_ERROR, and *fault set. */
+ * `depth_max` (and JSON_DEPTH_MAX) deep. OK, and *value set to it; or ERR_PARSE_ERROR, and *fault
+ * set. */
 enum err json_check(
 	struct span text, unsigned depth_max, struct json_value *value, struct json_fault *fault);
 
@@ -65,6 +66,9 @@ bool json_string_is(struct span raw, const char *text);
  * SIZE_MAX if it holds a lone surrogate (which has no UTF-8 form). A decoded NUL is a byte 0. Not
  * terminated. */
 size_t json_string_decode(struct span raw, char *out);
+/** Decodes a raw string for people into out, which has room for `size` bytes, at least 1: cut at a
+ * character where it does not fit, lone surrogates and NUL as U+FFFD, terminated. */
+void json_string_text(struct span raw, char *out, size_t size);
 /** True if no escape is in the raw string, so that the bytes between the quotes are the text. */
 bool json_string_is_plain(struct span raw);
 

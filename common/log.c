@@ -251,12 +251,12 @@ static void
 add_quoted(struct line *l, struct span value)
 {
 	bool is_cut = value.n > VALUE_MAX;
-	const char *p = value.p;
-	const char *end = p + (is_cut ? utf8_cut(p, VALUE_MAX) : value.n);
+	size_t n = is_cut ? utf8_cut(value.p, VALUE_MAX) : value.n;
+	size_t i = 0;
 
 	add_text(l, "\"");
-	while (p < end)
-		p += add_escaped(l, p, end);
+	while (i < n)
+		i += add_escaped(l, value.p + i, value.p + n);
 	add_text(l, is_cut ? "...\"" : "\"");
 }
 
