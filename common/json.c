@@ -294,7 +294,7 @@ json_check(struct span text, unsigned depth_max, struct json_value *value, struc
 			*value = (struct json_value){type_of(*raw.p), raw};
 			return OK;
 		}
-		s.what = "expected nothing more";
+		s.what = "expected the end of the text";
 	}
 	fault->offset = (size_t)(s.p - start);
 	fault->what = s.p == s.end ? "the text ends too early" : s.what;

@@ -177,7 +177,7 @@ json_put_double(struct json_out *o, const char *key, double value)
 		json_put_null(o, key);
 		return;
 	}
-	if (value == trunc(value) && fabs(value) < 1e15) {
+	if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
 		snprintf(text, sizeof(text), "%.0f", value);
 	} else {
 		do

@@ -41,15 +41,15 @@ enum err rpc_read_request(
 
 /** One answer or notification, as a client reads it. */
 struct rpc_message {
-	struct span id;           /* token; n == 0: a notification */
-	struct span method;       /* of a notification: raw string */
-	struct json_value params; /* of a notification */
+	struct span id;     /* token ("null" is possible in an error); n == 0: a notification */
+	struct span method; /* of a notification: raw string */
+	struct json_value params; /* of a notification: an object; raw.n == 0 when absent */
 	struct json_value result; /* of an answer; raw.n == 0 if it is an error */
 	bool is_error;
-	struct error error; /* filled from the error object when is_error */
+	struct error error; /* ERROR_NONE, or filled from the error object when is_error */
 };
 
-/** Reads one message from the server; unknown members are ignored. */
+/** Reads one message from the server; unknown members are ignored. The spans point into text. */
 enum err rpc_read_message(struct span text, struct rpc_message *message, struct error *error);
 
 /** Appends {"jsonrpc":"2.0","id":ID,"result":RESULT}; an empty id is written as null. */
@@ -63,16 +63,22 @@ void rpc_add_error(struct buf *out, struct span id, const struct error *error);
  */
 struct rpc_lines {
 	struct buf buf;
+	size_t max;   /* of a line */
 	size_t start; /* of the current line in buf */
 	size_t seen;  /* bytes from start that are known to hold no newline */
 	bool skipping;
 };
 
+/* The most that is read ahead of the lines that were taken. */
+#define RPC_LINES_AHEAD ((size_t)256 << 10)
+
 enum rpc_line { RPC_LINE, RPC_LINE_TOO_LONG, RPC_LINE_NONE };
 
 void rpc_lines_init(struct rpc_lines *l, size_t max);
 void rpc_lines_fini(struct rpc_lines *l);
-/** Where to read the next bytes into, at least `n` of them; commit with rpc_lines_filled(). */
+/** Where to read the next bytes into, at least `n` of them (n is at most RPC_LINES_AHEAD); commit
+ * with rpc_lines_filled(). NULL when there is no memory, or when more than that would be held
+ * besides one line: take lines first. */
 char *rpc_lines_room(struct rpc_lines *l, size_t n);
 void rpc_lines_filled(struct rpc_lines *l, size_t n);
 /** The next line without its "\n" (nor a "\r" before it); it lives until the next rpc_lines_room().
