@@ -1,0 +1,114 @@
+#pragma once
+/*
+ * The configuration: one table of options (name, type, default, bounds, unit,
+ * whether a change needs a restart, help) drives loading, checking, printing,
+ * the example file and the manual's list. A struct conf is immutable once made.
+ * Pure but for reading the files; any thread may read one.
+ *
+ * Sources, later ones win: defaults, the file, FILE's conf.d/*.toml in order of
+ * name, SYSRT_SECTION_KEY in the environment, overrides of the command line.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/span.h"
+
+/** What "unlimited" is for sizes, counts and durations. */
+#define CONF_UNLIMITED INT64_MAX
+
+struct conf_list {
+	char **v; /* terminated texts */
+	size_t n;
+};
+
+enum durability { DURABILITY_NORMAL, DURABILITY_FULL };
+
+struct conf {
+	struct {
+		char *path;
+		enum durability durability;
+		int64_t readers;
+		int64_t queue; /* operations waiting for the writer */
+		int64_t queue_bytes;
+		int64_t max_record; /* bytes of one record's data */
+		int64_t tombstone_retention_ms;
+		int64_t tombstone_max;
+		int64_t read_timeout_ms;
+		int64_t cache_bytes;
+		int64_t wal_limit;      /* bytes: the writer restarts the log here */
+		int64_t wal_hard_limit; /* bytes: writes are refused here */
+	} store;
+	struct {
+		struct conf_list listen;
+		bool echo;
+		int64_t max_sessions;
+		int64_t max_message; /* bytes of a message and of a line */
+		int64_t send_queue;  /* unsent bytes per session before it lags */
+		int64_t heartbeat_ms;
+		struct conf_list origins;
+		struct conf_list hosts;
+		int64_t max_in_flight;
+		int64_t max_subscriptions; /* of one session */
+		int64_t max_header;        /* bytes of an HTTP head */
+		int64_t header_timeout_ms;
+		int64_t stall_timeout_ms;
+		struct conf_list anonymous; /* "read", "write", "publish" */
+		int64_t shutdown_delay_ms;
+	} websocket;
+	struct {
+		char *socket;
+		char *admin_group;
+		int64_t max_per_uid;
+	} control;
+	struct {
+		int64_t recent; /* changes kept in the ring */
+		int64_t recent_bytes;
+	} hub;
+	struct {
+		char *filter;
+		enum log_format format;
+	} log;
+	struct {
+		int64_t shutdown_timeout_ms;
+	} daemon;
+	struct conf_origin *origins; /* where each option's value came from, by row of the table */
+};
+
+/** "store.path=VALUE" as on the command line; the value is TOML, or bare text for strings. */
+struct conf_override {
+	const char *name;
+	const char *value;
+};
+
+struct conf_sources {
+	const char *file;          /* NULL: the default file if it is there, else none */
+	bool is_file_required;     /* --config was given: a missing file is an error */
+	char *const *environ_list; /* NULL: no environment */
+	const struct conf_override *overrides;
+	size_t overrides_n;
+};
+
+#define CONF_DEFAULT_FILE "/etc/sysrt/config.toml"
+
+/** Reads and checks everything; ERR_CONFIG_ERROR names file, line and the nearest known key. */
+enum err conf_load(const struct conf_sources *from, struct conf **out, struct error *error);
+/** The defaults alone. */
+struct conf *conf_new(void);
+void conf_free(struct conf *c);
+
+/** The example file: every option with its help, unit, bounds and default, as TOML. Parsing it
+ * gives the defaults. */
+void conf_add_defaults(struct buf *out);
+/** The configuration in force as TOML, each value with where it came from as a comment. */
+void conf_add_effective(const struct conf *c, struct buf *out);
+/** The same as a JSON array of {name, value, default, origin, restart, help}. */
+void conf_add_json(const struct conf *c, struct json_out *o);
+/** What differs: {"applied": [names], "needs_restart": [names]}. Returns a configuration to run on
+ * from now: `now` with only those values of `next` that may change at run time. */
+struct conf *conf_reload(const struct conf *now, const struct conf *next, struct json_out *o);
