@@ -9,8 +9,10 @@
  *       go to one of the first N) first= (number of the first new id)
  * get:  conns= flight= seconds= existing=
  * ping: flight= seconds=
+ * echo: flight= seconds=                        the same against a bare echo
  * fan:  subscribers= flight= seconds=          deliveries per second
  * paced: subscribers= rate= seconds=           put to subscriber's read
+ * lines: count= first=                          prints records to import; DOOR is not looked at
  *
  * links: tests/bench/bench_lib.c
  */
@@ -29,7 +31,17 @@
 #define SCRATCH_MAX (1 << 20)
 #define OUT_MAX     (FLIGHT_MAX * 768)
 
-enum mode { PUTS, GET, PING, FAN, PACED };
+enum mode { PUTS, GET, PING, ECHO, FAN, PACED, LINES, MODES };
+
+static const char *const mode_names[MODES] = {
+	[PUTS] = "puts",
+	[GET] = "get",
+	[PING] = "ping",
+	[ECHO] = "echo",
+	[FAN] = "fan",
+	[PACED] = "paced",
+	[LINES] = "lines",
+};
 
 /* One connection: an asker has requests in flight, a listener only reads. */
 struct conn {
@@ -47,7 +59,7 @@ static struct {
 	const char *door;
 	bool websocket;
 	unsigned conns, flight, seconds, subscribers, rate;
-	uint64_t existing, first;
+	uint64_t existing, first, count;
 } opt = {.conns = 1, .flight = 1, .seconds = 3, .rate = 100};
 
 static uint64_t rng = 42;
@@ -82,7 +94,7 @@ ask(struct conn *c, unsigned slot)
 	int n;
 
 	c->sent_ns[slot] = now;
-	if (opt.mode == PING) {
+	if (opt.mode == PING || opt.mode == ECHO) {
 		n = snprintf(text, sizeof(text),
 			"{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"ping\"}", slot);
 	} else if (opt.mode == GET) {
@@ -132,7 +144,7 @@ on_answer(struct conn *c, const char *text, size_t n)
 
 	if (c->is_listener || slot >= opt.flight)
 		return;
-	if (colon == NULL || colon[2] != 'r') {
+	if (colon == NULL || colon[2] != (opt.mode == ECHO ? 'm' : 'r')) {
 		if (refused++ == 0)
 			fprintf(stderr, "bench: refused: %.*s\n", (int)n, text);
 	} else {
@@ -152,11 +164,11 @@ on_notification(struct conn *c, const char *text, size_t n)
 
 	if (!c->is_listener || n < 40)
 		return;
-	if (text[28] == 's') {
+	if (text[27] == 's') {
 		synced++;
 		return;
 	}
-	if (text[28] != 'c')
+	if (text[27] != 'c')
 		return;
 	delivered++;
 	if (opt.mode != PACED)
@@ -268,18 +280,30 @@ run_paced(int ep, struct conn *asker, int64_t end_ns)
 }
 
 static void
+print_lines(void)
+{
+	char id[27], data[RECORD_MAX];
+
+	for (uint64_t i = opt.first; i < opt.first + opt.count; i++) {
+		record_id(i, id);
+		record_data(rng_next(&rng), data, sizeof(data));
+		printf("{\"category\":\"bench\",\"id\":\"%s\",\"data\":%s}\n", id, data);
+	}
+}
+
+static void
 read_options(int argc, char **argv)
 {
-	static const char *const modes[] = {"puts", "get", "ping", "fan", "paced"};
 	char key[32];
 	unsigned long long value;
 
-	opt.mode = (enum mode)5;
-	for (unsigned i = 0; argc > 2 && i < 5; i++)
-		if (strcmp(argv[1], modes[i]) == 0)
+	opt.mode = MODES;
+	for (unsigned i = 0; argc > 2 && i < MODES; i++)
+		if (strcmp(argv[1], mode_names[i]) == 0)
 			opt.mode = (enum mode)i;
-	if (argc < 3 || opt.mode > PACED) {
-		fprintf(stderr, "usage: bench_load puts|get|ping|fan|paced DOOR [key=value]...\n");
+	if (opt.mode == MODES) {
+		fprintf(stderr,
+			"usage: bench_load puts|get|ping|echo|fan|paced|lines DOOR [key=value]...\n");
 		exit(64);
 	}
 	opt.door = argv[2];
@@ -301,6 +325,8 @@ read_options(int argc, char **argv)
 			opt.existing = value;
 		else if (strcmp(key, "first") == 0)
 			opt.first = value;
+		else if (strcmp(key, "count") == 0)
+			opt.count = value;
 		else
 			die(argv[i]);
 	}
@@ -334,6 +360,10 @@ main(int argc, char **argv)
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 
 	read_options(argc, argv);
+	if (opt.mode == LINES) {
+		print_lines();
+		return 0;
+	}
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);

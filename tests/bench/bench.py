@@ -1,0 +1,390 @@
+#!/usr/bin/python3
+"""The speed of sysrt, as ratios: each figure is run as ceiling, sysrt, ceiling again, and is judged
+by the median of the pairs. The ceiling is a bare C program (bench_bare) that does only the
+essential work on the same data, on this machine, in the same minute.
+
+    bench.py [FIGURE...]        all of them, or those whose name starts so
+
+    BENCH_RUNS=5      pairs a figure
+    BENCH_SECONDS=3   of each run
+    BENCH_RECORDS=1000000   in the large store
+"""
+
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tests" / "run"))
+from harness import BUILD, Daemon  # noqa: E402
+
+RUNS = int(os.environ.get("BENCH_RUNS", "5"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
+RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
+BARE = BUILD / "bench" / "bench_bare"
+LOAD = BUILD / "bench" / "bench_load"
+CONFIG = """
+[websocket]
+max_sessions = 20000
+[log]
+filter = "warn"
+"""
+
+fresh_ids = RECORDS  # numbers of new records go on from here, so that no run meets another's
+
+
+def run_json(*args):
+    out = subprocess.run([str(a) for a in args], stdout=subprocess.PIPE, check=True)
+    return json.loads(out.stdout)
+
+
+def load(mode, door, **options):
+    return run_json(LOAD, mode, door, f"seconds={SECONDS}",
+                    *(f"{k}={v}" for k, v in options.items()))
+
+
+def bare(mode, path, **options):
+    return run_json(BARE, mode, path, f"seconds={SECONDS}",
+                    *(f"{k}={v}" for k, v in options.items()))
+
+
+class BareServer:
+    """bench_bare as a server; `door` is where to reach it."""
+
+    def __init__(self, *args):
+        self.process = subprocess.Popen([str(BARE), *args], stdout=subprocess.PIPE, text=True)
+        self.where = self.process.stdout.readline().strip()
+
+    def __enter__(self):
+        return self.where
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def show(name, unit, pairs, wanted, higher_is_better=True):
+    """Prints a figure: each (ceiling, sysrt, ceiling) and the median of the ratios."""
+    ratios = sorted(ours / ((before + after) / 2) for before, ours, after in pairs)
+    middle = statistics.median(ratios)
+    met = middle >= wanted if higher_is_better else middle <= wanted
+    print(f"{name}: {middle:.2f} of the ceiling ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
+          f"wanted {'at least' if higher_is_better else 'at most'} {wanted}"
+          f"{'' if met else '  NOT REACHED'}")
+    for before, ours, after in pairs:
+        print(f"    ceiling {before:,.0f}  sysrt {ours:,.0f}  ceiling {after:,.0f} {unit}")
+    sys.stdout.flush()
+
+
+def pairs_of(ceiling, ours):
+    """RUNS times: ceiling, sysrt, ceiling again. Each ceiling serves both its neighbours."""
+    pairs = []
+    before = ceiling()
+    for _ in range(RUNS):
+        value = ours()
+        after = ceiling()
+        pairs.append((before, value, after))
+        before = after
+    return pairs
+
+
+def new_ids(n):
+    global fresh_ids
+    first = fresh_ids
+    fresh_ids += n
+    return first
+
+
+def doors(daemon):
+    return f"ws:{daemon.port}", f"unix:{daemon.socket}"
+
+
+class Stores:
+    """The stores that figures run on: an empty one, and one of RECORDS records made by import."""
+
+    def __init__(self, where):
+        self.where = Path(where)
+        self.large = self.where / "large" / "sysrt.db"
+        self.import_rate = None
+
+    def empty(self, name):
+        path = self.where / name / "sysrt.db"
+        shutil.rmtree(path.parent, ignore_errors=True)
+        path.parent.mkdir()
+        return path
+
+    def copy(self, source, name):
+        path = self.empty(name)
+        shutil.copyfile(source, path)
+        return path
+
+    def need_large(self):
+        if self.large.exists():
+            return self.large
+        self.empty("large")
+        print(f"making a store of {RECORDS:,} records", file=sys.stderr)
+        with Daemon(store=self.large, config=CONFIG) as daemon:
+            self.import_rate = import_generated(daemon, RECORDS)
+        return self.large
+
+
+def import_generated(daemon, n):
+    """Records/s of `sysrtctl import` of n generated records."""
+    lines = subprocess.Popen([str(LOAD), "lines", "-", f"count={n}"], stdout=subprocess.PIPE)
+    start = time.monotonic()
+    subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket), "import", "-q", "-"],
+                   stdin=lines.stdout, check=True, stdout=subprocess.DEVNULL)
+    taken = time.monotonic() - start
+    lines.stdout.close()
+    lines.wait()
+    return n / taken
+
+
+SHAPES = (
+    ("256 in flight on one WebSocket", 0, {"conns": 1, "flight": 256}),
+    ("32 x 32 on WebSocket", 0, {"conns": 32, "flight": 32}),
+    ("256 in flight on the Unix socket", 1, {"conns": 1, "flight": 256}),
+)
+
+
+def counters(daemon):
+    return daemon.control().call("status")["store"]
+
+
+def puts_on(stores, title, make_ours, make_bare, existing):
+    for name, door, shape in SHAPES:
+        ours_path, bare_path = make_ours(), make_bare()
+        state = {"batch": 100}
+
+        def ours():
+            with Daemon(store=ours_path, config=CONFIG) as daemon:
+                before = counters(daemon)
+                result = load("puts", doors(daemon)[door], existing=existing,
+                              first=new_ids(5_000_000), **shape)
+                after = counters(daemon)
+            commits = after["commits"] - before["commits"]
+            state["batch"] = max(1, round((after["writes"] - before["writes"]) / commits))
+            state["commit"] = after.get("commit_ms")
+            return result["answers_per_s"]
+
+        def ceiling():
+            return bare("store", bare_path, batch=state["batch"], existing=existing,
+                        first=new_ids(5_000_000))["rows_per_s"]
+
+        ours()
+        show(f"durable puts, {title}, {name} (batches of {state['batch']})", "puts/s",
+             pairs_of(ceiling, ours), 0.75)
+        print(f"    commits under this load: {json.dumps(state['commit'])}")
+
+
+def made_empty(stores, name):
+    path = stores.empty(name)
+    with Daemon(store=path, config=CONFIG):
+        pass
+    return path
+
+
+def figure_puts_empty(stores):
+    puts_on(stores, "empty store", lambda: made_empty(stores, "ours"),
+            lambda: made_empty(stores, "bare"), 0)
+
+
+def figure_puts_large(stores):
+    large = stores.need_large()
+    puts_on(stores, f"store of {RECORDS:,}", lambda: stores.copy(large, "ours"),
+            lambda: stores.copy(large, "bare"), RECORDS)
+
+
+def figure_one_put(stores):
+    ours_path, bare_path = made_empty(stores, "ours"), made_empty(stores, "bare")
+
+    def ours():
+        with Daemon(store=ours_path, config=CONFIG) as daemon:
+            return load("puts", doors(daemon)[1], flight=1, first=new_ids(1_000_000))["p50_us"]
+
+    def ceiling():
+        return bare("store", bare_path, batch=1, first=new_ids(1_000_000))["p50_us"]
+
+    show("one put in flight, p50", "us", pairs_of(ceiling, ours), 1.8, higher_is_better=False)
+
+
+def figure_fan(stores):
+    for n in (100, 1000, 10000):
+        def ours():
+            with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+                return load("fan", doors(daemon)[0], flight=64, subscribers=n)["deliveries_per_s"]
+
+        def ceiling():
+            with BareServer("fanout") as port:
+                return load("fan", f"ws:{port}", flight=64, subscribers=n)["deliveries_per_s"]
+
+        show(f"fan-out to {n:,}, 64 puts in flight", "deliveries/s", pairs_of(ceiling, ours), 0.5)
+
+
+def figure_paced(stores):
+    def ours(n):
+        with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+            return load("paced", doors(daemon)[0], subscribers=n, rate=100)["p99_us"]
+
+    def ceiling(n):
+        with BareServer("fanout") as port:
+            return load("paced", f"ws:{port}", subscribers=n, rate=100)["p99_us"]
+
+    small = [ours(100) for _ in range(RUNS)]
+    print(f"put to subscriber, 100 subscribers at 100 puts/s: p99 {statistics.median(small):,} us, "
+          "wanted at most 5,000 us")
+    show("put to subscriber, 1,000 subscribers at 100 puts/s, p99", "us",
+         pairs_of(lambda: ceiling(1000), lambda: ours(1000)), 1.8, higher_is_better=False)
+
+
+def figure_ping(stores):
+    echo_path = str(stores.where / "echo.sock")
+
+    def ours():
+        with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+            return load("ping", doors(daemon)[1], flight=1)["p50_us"]
+
+    def ceiling():
+        with BareServer("echo", echo_path) as path:
+            return load("echo", f"unix:{path}", flight=1)["p50_us"]
+
+    show("ping on the Unix socket, p50", "us", pairs_of(ceiling, ours), 1.3, higher_is_better=False)
+
+
+def figure_get(stores):
+    large = stores.need_large()
+    ours_path, bare_path = stores.copy(large, "ours"), stores.copy(large, "bare")
+
+    def ours():
+        with Daemon(store=ours_path, config=CONFIG) as daemon:
+            return load("get", doors(daemon)[1], flight=64, existing=RECORDS)["answers_per_s"]
+
+    def ceiling():
+        return bare("get", bare_path, existing=RECORDS)["reads_per_s"]
+
+    show("get, 64 in flight", "reads/s", pairs_of(ceiling, ours), 0.6)
+
+
+def figure_import(stores):
+    stores.need_large()
+    if stores.import_rate is None:
+        with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+            stores.import_rate = import_generated(daemon, RECORDS)
+    rate = bare("store", made_empty(stores, "bare"), batch=1000)["rows_per_s"]
+    print(f"import of {RECORDS:,} records: {stores.import_rate:,.0f}/s, bare loop in batches of 1,000: "
+          f"{rate:,.0f}/s, ratio {stores.import_rate / rate:.2f}, wanted at least 0.5")
+
+
+def memory_kib(pid):
+    """Memory of the process's own (not the page cache's)."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Anonymous:"):
+            return int(line.split()[1])
+    raise RuntimeError("no Anonymous in smaps_rollup")
+
+
+def resident_kib(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise RuntimeError("no VmRSS")
+
+
+def open_idle_session(port):
+    s = socket.create_connection(("127.0.0.1", port))
+    s.sendall(b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+              b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    text = (b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"categories":["idle"]}}')
+    s.sendall(bytes((0x81, 0x80 | len(text))) + bytes(4) + text)
+    seen = b""
+    while b"synced" not in seen:
+        seen += s.recv(4096)
+    return s
+
+
+def figure_memory(stores):
+    sessions = 5000
+    with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+        resident = resident_kib(daemon.pid)
+        before = memory_kib(daemon.pid)
+        socks = [open_idle_session(daemon.port) for _ in range(sessions)]
+        each = (memory_kib(daemon.pid) - before) / sessions
+        for s in socks:
+            s.close()
+    print(f"idle daemon: {resident / 1024:.1f} MiB resident, {before / 1024:.1f} MiB of its own, "
+          "wanted at most 8 MiB")
+    print(f"idle WebSocket session with one subscription: {each:.2f} KiB (of {sessions:,}), "
+          "wanted at most 1.5 KiB")
+
+
+def figure_start(stores):
+    path = stores.copy(stores.need_large(), "ours")
+    clean = []
+    for _ in range(RUNS):
+        daemon = Daemon(store=path, config=CONFIG, start=False)
+        begun = time.monotonic()
+        daemon.start()
+        clean.append((time.monotonic() - begun) * 1000)
+        daemon.stop()
+    print(f"start with {RECORDS:,} records after a clean stop: {statistics.median(clean):.0f} ms, "
+          "wanted below 50 ms")
+    daemon = Daemon(store=path, config=CONFIG)
+    load("puts", doors(daemon)[0], flight=256, existing=RECORDS, first=new_ids(5_000_000))
+    daemon.kill()
+    log_bytes = os.stat(f"{path}-wal").st_size
+    begun = time.monotonic()
+    daemon.start()
+    print(f"start after a kill under load: {(time.monotonic() - begun) * 1000:.0f} ms, "
+          f"log of {log_bytes / 1048576:.0f} MiB")
+    daemon.stop()
+
+
+def figure_growth(stores):
+    for n in (10_000, 100_000, 1_000_000):
+        with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+            import_generated(daemon, n)
+            result = load("puts", doors(daemon)[0], flight=256, existing=n,
+                          first=new_ids(5_000_000))
+        print(f"puts on a store of {n:,}: {result['answers_per_s']:,}/s")
+    out = subprocess.run([str(BUILD / "bench" / "bench_match")], check=True,
+                         stdout=subprocess.PIPE, text=True)
+    print(out.stdout, end="")
+
+
+FIGURES = {
+    "puts_empty": figure_puts_empty,
+    "puts_large": figure_puts_large,
+    "one_put": figure_one_put,
+    "fan": figure_fan,
+    "paced": figure_paced,
+    "ping": figure_ping,
+    "get": figure_get,
+    "import": figure_import,
+    "memory": figure_memory,
+    "start": figure_start,
+    "growth": figure_growth,
+}
+
+
+def main():
+    wanted = sys.argv[1:]
+    unknown = [w for w in wanted if not any(f.startswith(w) for f in FIGURES)]
+    if unknown:
+        sys.exit(f"bench: no figure {unknown[0]}; there are {', '.join(FIGURES)}")
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="bench-store-") as where:
+        stores = Stores(where)
+        for name, figure in FIGURES.items():
+            if not wanted or any(name.startswith(w) for w in wanted):
+                figure(stores)
+
+
+if __name__ == "__main__":
+    main()
