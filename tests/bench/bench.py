@@ -3,7 +3,7 @@
 by the median of the pairs. The ceiling is a bare C program (bench_bare) that does only the
 essential work on the same data, on this machine, in the same minute.
 
-    bench.py [FIGURE...]        all of them, or those whose name starts so
+    bench.py [FIGURE...]        all but the peers', or those whose name starts so
 
     BENCH_RUNS=5      pairs a figure
     BENCH_SECONDS=3   of each run
@@ -359,6 +359,46 @@ def figure_growth(stores):
     print(out.stdout, end="")
 
 
+class NatsServer:
+    """A nats-server with a WebSocket listener on a port that the kernel chose."""
+
+    def __init__(self, where):
+        config = Path(where) / "nats.conf"
+        config.write_text('host: 127.0.0.1\nport: -1\n'
+                          'websocket { host: "127.0.0.1", port: -1, no_tls: true }\n')
+        self.process = subprocess.Popen(["nats-server", "-c", str(config)], text=True,
+                                        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        for line in self.process.stderr:
+            if "websocket clients on ws://" in line:
+                self.port = line.strip().rpartition(":")[2]
+            if "Server is ready" in line:
+                return
+        raise RuntimeError("nats-server did not start")
+
+    def __enter__(self):
+        return self.port
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+
+def figure_nats(stores):
+    for n in (100, 1000, 10000):
+        def ours():
+            with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+                return load("fan", doors(daemon)[0], flight=64, subscribers=n)["deliveries_per_s"]
+
+        def peer():
+            with NatsServer(stores.where) as port:
+                return run_json(BUILD / "bench" / "bench_nats", port, f"seconds={SECONDS}",
+                                f"subscribers={n}", "flight=64", "size=430")["deliveries_per_s"]
+
+        show(f"fan-out to {n:,}, 64 in flight, against nats-server (not stored there)",
+             "deliveries/s", pairs_of(peer, ours), 2)
+
+
 FIGURES = {
     "puts_empty": figure_puts_empty,
     "puts_large": figure_puts_large,
@@ -372,18 +412,20 @@ FIGURES = {
     "start": figure_start,
     "growth": figure_growth,
 }
+PEER_FIGURES = {"nats": figure_nats}  # need a peer installed: only when asked for
 
 
 def main():
     wanted = sys.argv[1:]
-    unknown = [w for w in wanted if not any(f.startswith(w) for f in FIGURES)]
+    known = {**FIGURES, **PEER_FIGURES}
+    unknown = [w for w in wanted if not any(name.startswith(w) for name in known)]
     if unknown:
-        sys.exit(f"bench: no figure {unknown[0]}; there are {', '.join(FIGURES)}")
+        sys.exit(f"bench: no figure {unknown[0]}; there are {', '.join(known)}")
+    chosen = {n: f for n, f in known.items() if any(n.startswith(w) for w in wanted)} or FIGURES
     with tempfile.TemporaryDirectory(dir=BUILD, prefix="bench-store-") as where:
         stores = Stores(where)
-        for name, figure in FIGURES.items():
-            if not wanted or any(name.startswith(w) for w in wanted):
-                figure(stores)
+        for figure in chosen.values():
+            figure(stores)
 
 
 if __name__ == "__main__":
