@@ -138,5 +138,7 @@ struct span job_keep(struct job *j, struct span text);
 /** The rest of the room, to write into directly (commit with job_keep_written()). */
 char *job_room(struct job *j, size_t *n);
 struct span job_keep_written(struct job *j, size_t n);
-/** Frees the job, its results, its reference on the client. */
+/** Forgets what came of it, so that it can be run again. */
+void job_drop_results(struct job *j);
+/** Frees the job, its results, its reference on the client. Loop thread, when it has a client. */
 void job_free(struct job *j);
