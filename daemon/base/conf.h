@@ -5,7 +5,7 @@
  * the example file and the manual's list. A struct conf is immutable once made.
  * Pure but for reading the files; any thread may read one.
  *
- * Sources, later ones win: defaults, the file, FILE's conf.d/*.toml in order of
+ * Sources, later ones win: defaults, the file, those in FILE's conf.d in order of
  * name, SYSRT_SECTION_KEY in the environment, overrides of the command line.
  */
 

@@ -1,0 +1,23 @@
+#pragma once
+/*
+ * The schema's versions. Each migration is one transaction, up or down; its
+ * checksum is kept, so that a text that was changed afterwards is found. The
+ * texts are those of migrations/, embedded at build time. Runs on the thread
+ * that owns the connection.
+ */
+
+#include <sqlite3.h>
+
+#include "common/err.h"
+#include "common/json.h"
+
+/** The version that this program wants. */
+int migrate_newest(void);
+/** The version of the file; 0: nothing in it yet. ERR_DATABASE_ERROR for a file that is no store. */
+enum err migrate_version(sqlite3 *db, int *version, struct error *error);
+/** Brings the store to `version`, up or down; each step is a transaction, and one that fails leaves
+ * the store as it was before that step. A store from a newer version is refused, and so is one
+ * whose migrations are not the ones that this program knows. */
+enum err migrate_to(sqlite3 *db, int version, struct error *error);
+/** Writes [{"version", "name", "applied"}] of all that this program knows. */
+enum err migrate_add_list(sqlite3 *db, struct json_out *o, struct error *error);

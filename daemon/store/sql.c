@@ -1,0 +1,170 @@
+/* SQLite as the store uses it: see sql.h. */
+
+#include "daemon/store/sql.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Readers map the file: point reads are twice as fast. The writer does not: an I/O error in a
+ * mapping is a SIGBUS. */
+#define READER_MMAP_BYTES (INT64_C(1) << 34)
+#define BUSY_TIMEOUT_MS   2000
+
+enum err
+sql_error(sqlite3 *db, struct error *error, const char *doing)
+{
+	int rc = sqlite3_extended_errcode(db);
+	enum err code = ERR_DATABASE_ERROR;
+
+	if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
+		code = ERR_UNAVAILABLE;
+	else if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_FULL)
+		code = ERR_IO_ERROR;
+	return error_set(error, code, "%s: %s", doing, sqlite3_errmsg(db));
+}
+
+static enum err
+open_handle(const char *path, enum sql_role role, sqlite3 **db, struct error *error)
+{
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+
+	if (role == SQL_READER)
+		flags |= SQLITE_OPEN_READONLY;
+	else if (role == SQL_WRITER)
+		flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+	else
+		flags |= SQLITE_OPEN_READWRITE;
+	if (sqlite3_open_v2(path, db, flags, NULL) == SQLITE_OK)
+		return OK;
+	if (*db == NULL)
+		return error_set(error, ERR_DATABASE_ERROR, "out of memory");
+	return sql_error(*db, error, "cannot open the file");
+}
+
+/** Pragmas with a number: the name is ours, the number is checked configuration. */
+static enum err
+set_pragma(sqlite3 *db, const char *name, int64_t value, struct error *error)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "PRAGMA %s = %lld", name, (long long)value);
+	return sql_exec(db, text, error);
+}
+
+static enum err
+set_pragmas(sqlite3 *db, enum sql_role role, const struct conf *conf, struct error *error)
+{
+	enum err e = OK;
+
+	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	if (role == SQL_WRITER)
+		e = sql_exec(db, "PRAGMA journal_mode = WAL", error);
+	if (e == OK)
+		e = sql_exec(db,
+			conf->store.durability == DURABILITY_FULL ? "PRAGMA synchronous = FULL"
+								  : "PRAGMA synchronous = NORMAL",
+			error);
+	if (e == OK)
+		e = set_pragma(db, "wal_autocheckpoint", 0, error);
+	if (e == OK)
+		e = set_pragma(db, "cache_size", -conf->store.cache_bytes / 1024, error);
+	if (e == OK)
+		e = set_pragma(db, "mmap_size", role == SQL_READER ? READER_MMAP_BYTES : 0, error);
+	return e;
+}
+
+enum err
+sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 **out,
+	struct error *error)
+{
+	sqlite3 *db = NULL;
+	int keep_log = 1;
+	enum err e = open_handle(path, role, &db, error);
+
+	if (e == OK)
+		e = set_pragmas(db, role, conf, error);
+	if (e != OK) {
+		sql_close(db);
+		return e;
+	}
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
+	*out = db;
+	return OK;
+}
+
+void
+sql_close(sqlite3 *db)
+{
+	sqlite3_close(db);
+}
+
+enum err
+sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct error *error)
+{
+	if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) != SQLITE_OK)
+		return sql_error(db, error, "preparing a statement");
+	return OK;
+}
+
+int
+sql_run(sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	return rc == SQLITE_ROW ? SQLITE_DONE : rc;
+}
+
+enum err
+sql_exec(sqlite3 *db, const char *sql, struct error *error)
+{
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		return sql_error(db, error, "running a statement");
+	return OK;
+}
+
+int64_t
+sql_int(sqlite3_stmt *st, int64_t otherwise, int *rc)
+{
+	int step = sqlite3_step(st);
+	int64_t value = step == SQLITE_ROW ? sqlite3_column_int64(st, 0) : otherwise;
+
+	sqlite3_reset(st);
+	if (rc != NULL)
+		*rc = step;
+	return value;
+}
+
+enum err
+sql_query_int(sqlite3 *db, const char *sql, int64_t otherwise, int64_t *out, struct error *error)
+{
+	sqlite3_stmt *st;
+	enum err e = sql_prepare(db, sql, &st, error);
+	int rc;
+
+	if (e != OK)
+		return e;
+	*out = sql_int(st, otherwise, &rc);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		e = sql_error(db, error, "reading a number");
+	sqlite3_finalize(st);
+	return e;
+}
+
+void
+sql_bind_span(sqlite3_stmt *st, int i, struct span text)
+{
+	sqlite3_bind_text64(
+		st, i, text.p != NULL ? text.p : "", text.n, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+struct span
+sql_span(sqlite3_stmt *st, int column)
+{
+	const void *p = sqlite3_column_text(st, column);
+
+	return (struct span){p, (size_t)sqlite3_column_bytes(st, column)};
+}

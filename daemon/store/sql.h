@@ -1,0 +1,49 @@
+#pragma once
+/*
+ * SQLite as the store uses it: opening a connection with its pragmas, prepared
+ * statements, errors as ours. Each connection belongs to one thread. Nothing
+ * outside the store includes this.
+ */
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/span.h"
+#include "daemon/base/conf.h"
+
+enum sql_role {
+	SQL_WRITER,
+	SQL_CHECKPOINTER,
+	SQL_READER, /* read-only, by memory map */
+};
+
+/** Opens the file with the pragmas of the role. The writer makes the file and puts it in WAL mode;
+ * open it first. */
+enum err sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 **out,
+	struct error *error);
+/** Closes without a checkpoint; NULL is fine. All statements must be finalised. */
+void sql_close(sqlite3 *db);
+
+/** Sets *error from what SQLite says of the last call on db: DATABASE_ERROR, IO_ERROR (disk full,
+ * I/O error) or UNAVAILABLE (busy). Returns the code. */
+enum err sql_error(sqlite3 *db, struct error *error, const char *doing);
+
+/** Prepares a statement that lives as long as the connection. */
+enum err sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct error *error);
+/** Steps a statement that returns no rows, and resets it. */
+int sql_run(sqlite3_stmt *st);
+/** Runs statements that return nothing, parted by semicolons: for migrations and pragmas. */
+enum err sql_exec(sqlite3 *db, const char *sql, struct error *error);
+/** The first column of the first row, or `otherwise` when there is no row; resets. *rc (may be
+ * NULL) gets SQLITE_ROW, SQLITE_DONE or the failure. */
+int64_t sql_int(sqlite3_stmt *st, int64_t otherwise, int *rc);
+/** Prepares, takes the first column of the first row, finalises. */
+enum err sql_query_int(
+	sqlite3 *db, const char *sql, int64_t otherwise, int64_t *out, struct error *error);
+
+/** Binds text without a copy: it must live until the statement is reset. */
+void sql_bind_span(sqlite3_stmt *st, int i, struct span text);
+/** A text column, valid until the next step. */
+struct span sql_span(sqlite3_stmt *st, int column);

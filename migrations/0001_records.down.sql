@@ -1,0 +1,4 @@
+DROP TABLE meta;
+DROP TABLE epochs;
+DROP TABLE tombstones;
+DROP TABLE records;
