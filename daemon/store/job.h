@@ -45,8 +45,8 @@ enum op_kind {
 	OP_PUT,
 	OP_DELETE,
 	OP_EXPIRE, /* deletes at most `limit` records with expires_at <= now_ms */
-	OP_PRUNE,  /* drops tombstones older than now_ms - retention or beyond the maximum, at most
-		      `limit` */
+	OP_PRUNE,  /* drops the oldest tombstones: those deleted before `expires_at`, and those
+		      beyond `keep`; at most `limit` */
 };
 
 /** What a put does about a record that is there. */
@@ -66,6 +66,7 @@ struct op {
 	int64_t if_seq; /* -1: no condition; 0: must not exist */
 	int64_t now_ms;
 	int64_t expires_at; /* 0: never */
+	int64_t keep;       /* OP_PRUNE: how many tombstones may stay */
 	unsigned limit;
 	/* results */
 	int64_t seq; /* 0: nothing happened */

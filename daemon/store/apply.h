@@ -1,0 +1,33 @@
+#pragma once
+/*
+ * Applying operations to the tables, inside a transaction that the writer has
+ * open. It reads no clock, makes no ids and knows no threads: the same
+ * operations in the same order give the same store. Writer thread.
+ */
+
+#include <sqlite3.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "daemon/store/job.h"
+
+#define SEQ_MAX ((INT64_C(1) << 53) - 1)
+
+struct apply;
+
+/** Prepares the statements and reads where the store stands. db is borrowed. */
+enum err apply_new(sqlite3 *db, struct apply **out, struct error *error);
+void apply_free(struct apply *a);
+
+/** Reads last_seq, pruned_to and the number of tombstones again: at the start, after a rollback,
+ * and after somebody else's commit. */
+enum err apply_reload(struct apply *a, struct error *error);
+
+/** Applies one operation and fills its results. ERR_CONFLICT is a refusal: nothing was changed.
+ * Any other failure means that the transaction is lost. OP_EXPIRE puts its changes into the job. */
+enum err apply_op(struct apply *a, struct job *j, struct op *op, struct error *error);
+
+/** The newest seq, given or on its way; what was pruned; how many tombstones there are. */
+int64_t apply_last_seq(const struct apply *a);
+int64_t apply_pruned_to(const struct apply *a);
+int64_t apply_tombstones(const struct apply *a);
