@@ -22,6 +22,7 @@ enum statement {
 	ST_LAST_SEQ,
 	ST_PRUNED_TO,
 	ST_COUNT_TOMBSTONES,
+	ST_NEXT_EXPIRY,
 	ST_COUNT
 };
 
@@ -52,14 +53,15 @@ static const char *const texts[ST_COUNT] = {
 			"coalesce((SELECT max(first_seq) FROM epochs) - 1, 0))",
 	[ST_PRUNED_TO] = "SELECT value FROM meta WHERE key = 'pruned_to'",
 	[ST_COUNT_TOMBSTONES] = "SELECT count(*) FROM tombstones",
+	[ST_NEXT_EXPIRY] = "SELECT expires_at FROM records WHERE expires_at IS NOT NULL "
+			   "ORDER BY expires_at LIMIT 1",
 };
 
 struct apply {
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
-	int64_t last_seq;
-	int64_t pruned_to;
-	int64_t tombstones;
+	struct apply_mark now;
+	int64_t floor; /* the last seq that was committed */
 };
 
 enum err
@@ -94,19 +96,19 @@ apply_free(struct apply *a)
 int64_t
 apply_last_seq(const struct apply *a)
 {
-	return a->last_seq;
+	return a->now.last_seq;
 }
 
 int64_t
 apply_pruned_to(const struct apply *a)
 {
-	return a->pruned_to;
+	return a->now.pruned_to;
 }
 
 int64_t
 apply_tombstones(const struct apply *a)
 {
-	return a->tombstones;
+	return a->now.tombstones;
 }
 
 static enum err
@@ -124,21 +126,53 @@ read_number(struct apply *a, enum statement which, int64_t *out, struct error *e
 enum err
 apply_reload(struct apply *a, struct error *error)
 {
-	enum err e = read_number(a, ST_LAST_SEQ, &a->last_seq, error);
+	enum err e = read_number(a, ST_LAST_SEQ, &a->now.last_seq, error);
 
+	if (a->now.last_seq < a->floor)
+		a->now.last_seq = a->floor;
 	if (e == OK)
-		e = read_number(a, ST_PRUNED_TO, &a->pruned_to, error);
+		e = read_number(a, ST_PRUNED_TO, &a->now.pruned_to, error);
 	if (e == OK)
-		e = read_number(a, ST_COUNT_TOMBSTONES, &a->tombstones, error);
+		e = read_number(a, ST_COUNT_TOMBSTONES, &a->now.tombstones, error);
 	return e;
+}
+
+void
+apply_committed(struct apply *a)
+{
+	a->floor = a->now.last_seq;
+}
+
+struct apply_mark
+apply_mark(const struct apply *a)
+{
+	return a->now;
+}
+
+void
+apply_return(struct apply *a, struct apply_mark mark)
+{
+	a->now = mark;
+}
+
+enum err
+apply_next_expiry(struct apply *a, int64_t *ms, struct error *error)
+{
+	int rc;
+	int64_t next = sql_int(a->st[ST_NEXT_EXPIRY], INT64_MAX, &rc);
+
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return sql_error(a->db, error, "looking for the next expiry");
+	*ms = next;
+	return OK;
 }
 
 static enum err
 next_seq(struct apply *a, int64_t *seq, struct error *error)
 {
-	if (a->last_seq >= SEQ_MAX)
+	if (a->now.last_seq >= SEQ_MAX)
 		return error_set(error, ERR_UNAVAILABLE, "the store has used up its seq numbers");
-	*seq = ++a->last_seq;
+	*seq = ++a->now.last_seq;
 	return OK;
 }
 
@@ -211,7 +245,7 @@ unbury(struct apply *a, struct op *op, struct error *error)
 	int64_t rev;
 	int rc;
 
-	if (a->tombstones == 0)
+	if (a->now.tombstones == 0)
 		return OK;
 	bind_key(st, op);
 	rev = sql_int(st, 0, &rc);
@@ -219,7 +253,7 @@ unbury(struct apply *a, struct op *op, struct error *error)
 		return OK;
 	if (rc != SQLITE_ROW)
 		return sql_error(a->db, error, "removing a tombstone");
-	a->tombstones--;
+	a->now.tombstones--;
 	op->rev = rev + 1;
 	sqlite3_bind_int64(a->st[ST_SET_REV], 1, op->seq);
 	sqlite3_bind_int64(a->st[ST_SET_REV], 2, op->rev);
@@ -296,7 +330,7 @@ bury(struct apply *a, struct op *op, struct error *error)
 	sqlite3_bind_int64(st, 5, op->now_ms);
 	if (sql_run(st) != SQLITE_DONE)
 		return sql_error(a->db, error, "writing a tombstone");
-	a->tombstones++;
+	a->now.tombstones++;
 	return OK;
 }
 
@@ -409,7 +443,7 @@ find_prunable(struct apply *a, const struct op *op, int64_t *to, int64_t *n, str
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		bool is_old = sqlite3_column_int64(st, 1) < op->expires_at;
 
-		if (!is_old && a->tombstones - *n <= op->keep)
+		if (!is_old && a->now.tombstones - *n <= op->keep)
 			break;
 		*to = sqlite3_column_int64(st, 0);
 		(*n)++;
@@ -433,9 +467,9 @@ apply_prune(struct apply *a, struct op *op, struct error *error)
 		return sql_error(a->db, error, "pruning tombstones");
 	e = set_meta(a, "pruned_to", to, error);
 	if (e == OK)
-		e = set_meta(a, "last_seq", a->last_seq, error);
-	a->tombstones -= n;
-	a->pruned_to = to;
+		e = set_meta(a, "last_seq", a->now.last_seq, error);
+	a->now.tombstones -= n;
+	a->now.pruned_to = to;
 	op->seq = n;
 	return e;
 }

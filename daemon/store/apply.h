@@ -19,9 +19,22 @@ struct apply;
 enum err apply_new(sqlite3 *db, struct apply **out, struct error *error);
 void apply_free(struct apply *a);
 
-/** Reads last_seq, pruned_to and the number of tombstones again: at the start, after a rollback,
- * and after somebody else's commit. */
+/** Reads last_seq, pruned_to and the number of tombstones again: after a rollback, and after
+ * somebody else's commit. last_seq does not go below what apply_committed() saw. */
 enum err apply_reload(struct apply *a, struct error *error);
+/** The transaction is committed. */
+void apply_committed(struct apply *a);
+
+/** Where the store stood at a savepoint. */
+struct apply_mark {
+	int64_t last_seq;
+	int64_t pruned_to;
+	int64_t tombstones;
+};
+
+struct apply_mark apply_mark(const struct apply *a);
+/** The savepoint was rolled back to. */
+void apply_return(struct apply *a, struct apply_mark mark);
 
 /** Applies one operation and fills its results. ERR_CONFLICT is a refusal: nothing was changed.
  * Any other failure means that the transaction is lost. OP_EXPIRE puts its changes into the job. */
@@ -31,3 +44,5 @@ enum err apply_op(struct apply *a, struct job *j, struct op *op, struct error *e
 int64_t apply_last_seq(const struct apply *a);
 int64_t apply_pruned_to(const struct apply *a);
 int64_t apply_tombstones(const struct apply *a);
+/** When the first record expires, INT64_MAX: none does. */
+enum err apply_next_expiry(struct apply *a, int64_t *ms, struct error *error);

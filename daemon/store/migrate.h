@@ -13,7 +13,8 @@
 
 /** The version that this program wants. */
 int migrate_newest(void);
-/** The version of the file; 0: nothing in it yet. ERR_DATABASE_ERROR for a file that is no store. */
+/** The version of the file; 0: nothing in it yet. ERR_DATABASE_ERROR for a file that is no store.
+ */
 enum err migrate_version(sqlite3 *db, int *version, struct error *error);
 /** Brings the store to `version`, up or down; each step is a transaction, and one that fails leaves
  * the store as it was before that step. A store from a newer version is refused, and so is one

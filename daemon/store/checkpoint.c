@@ -1,0 +1,179 @@
+/* Checkpoints: see checkpoint.h. */
+
+#include "daemon/store/checkpoint.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "daemon/base/queue.h"
+#include "daemon/store/sql.h"
+
+void
+checkpoint_on_commit(struct checkpoint_law *law, int64_t log_n)
+{
+	if (log_n < law->log_n)
+		law->copied_n = 0; /* the commit started the log anew */
+	law->log_n = log_n;
+	law->has_commit = true;
+}
+
+bool
+checkpoint_may_post(const struct checkpoint_law *law)
+{
+	return !law->is_out && law->has_commit && law->log_n - law->copied_n >= CHECKPOINT_PAGES;
+}
+
+void
+checkpoint_on_post(struct checkpoint_law *law)
+{
+	must(checkpoint_may_post(law));
+	law->is_out = true;
+}
+
+void
+checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n)
+{
+	must(law->is_out);
+	law->is_out = false;
+	law->has_commit = false;
+	if (copied_n >= 0)
+		law->copied_n = copied_n < law->log_n ? copied_n : law->log_n;
+}
+
+bool
+checkpoint_may_restart(const struct checkpoint_law *law)
+{
+	return !law->is_out && law->log_n > 0;
+}
+
+void
+checkpoint_on_restarted(struct checkpoint_law *law)
+{
+	must(!law->is_out);
+	law->log_n = 0;
+	law->copied_n = 0;
+	law->has_commit = false;
+}
+
+/* The one request there is; it goes to the thread and comes back. */
+struct request {
+	struct qitem item;
+	int64_t copied_n;
+};
+
+struct checkpointer {
+	sqlite3 *db;
+	struct queue *asked;
+	struct queue *done;
+	struct request request;
+	pthread_t thread;
+};
+
+/** SQLite syncs the database file only when a pass reached the log's end; without this the whole
+ * debt would fall on the restart. */
+static int
+sync_file(sqlite3 *db)
+{
+	sqlite3_file *file = NULL;
+
+	if (sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK ||
+		file == NULL || file->pMethods == NULL)
+		return SQLITE_OK;
+	return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+}
+
+static int64_t
+run_pass(sqlite3 *db)
+{
+	struct error error = ERROR_NONE;
+	int in_log = 0, copied = 0;
+	int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+
+	if (rc == SQLITE_OK)
+		rc = sync_file(db);
+	if (rc == SQLITE_OK)
+		return copied;
+	if ((rc & 0xff) != SQLITE_BUSY) {
+		sql_error(db, &error, "copying the log");
+		log_warn("store", "checkpoint failed", F_ERROR(&error));
+	}
+	return -1;
+}
+
+static void *
+run(void *arg)
+{
+	struct checkpointer *c = arg;
+	struct qlist items;
+
+	qlist_init(&items);
+	while (queue_wait(c->asked, INT64_MAX)) {
+		queue_take(c->asked, &items);
+		c->request.copied_n = run_pass(c->db);
+		queue_push(c->done, &items);
+	}
+	return NULL;
+}
+
+enum err
+checkpointer_start(
+	const char *path, const struct conf *conf, struct checkpointer **out, struct error *error)
+{
+	struct checkpointer *c;
+	sqlite3 *db;
+	enum err e = sql_open(path, SQL_CHECKPOINTER, conf, &db, error);
+
+	if (e != OK)
+		return e;
+	c = xnew(struct checkpointer);
+	c->db = db;
+	c->asked = queue_new(1, SIZE_MAX);
+	c->done = queue_new(1, SIZE_MAX);
+	must(pthread_create(&c->thread, NULL, run, c) == 0);
+	pthread_setname_np(c->thread, "checkpointer");
+	*out = c;
+	return OK;
+}
+
+void
+checkpointer_stop(struct checkpointer *c)
+{
+	struct qlist items;
+
+	if (c == NULL)
+		return;
+	queue_close(c->asked);
+	pthread_join(c->thread, NULL);
+	qlist_init(&items);
+	queue_take(c->asked, &items);
+	queue_take(c->done, &items);
+	queue_free(c->asked);
+	queue_free(c->done);
+	sql_close(c->db);
+	free(c);
+}
+
+void
+checkpointer_post(struct checkpointer *c)
+{
+	struct qlist items;
+
+	qlist_init(&items);
+	qlist_append(&items, &c->request.item);
+	queue_push(c->asked, &items);
+}
+
+bool
+checkpointer_take(struct checkpointer *c, int64_t *copied_n)
+{
+	struct qlist items;
+
+	qlist_init(&items);
+	queue_take(c->done, &items);
+	if (items.n == 0)
+		return false;
+	*copied_n = c->request.copied_n;
+	return true;
+}

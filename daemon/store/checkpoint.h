@@ -1,0 +1,49 @@
+#pragma once
+/*
+ * Copying the log back into the database file, beside the writer. SQLite up to
+ * 3.51.2 can corrupt a store when a pass starts on a log that is wholly copied
+ * while a commit restarts it (the "WAL-reset bug"). The law below keeps clear of
+ * it: at most one request, posted only after the writer took the previous
+ * completion and has committed at least one frame since; only the writer
+ * restarts the log, with no request out.
+ *
+ * struct checkpoint_law is pure and belongs to the writer's thread; the
+ * checkpointer's thread does the passes.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "daemon/base/conf.h"
+
+#define CHECKPOINT_PAGES 4000
+
+struct checkpoint_law {
+	bool is_out;      /* a request is posted, running, or done and not yet taken */
+	bool has_commit;  /* a frame was committed since the last completion was taken */
+	int64_t log_n;    /* pages in the log at the last commit */
+	int64_t copied_n; /* of them, copied by the last pass */
+};
+
+/** A commit left this many pages in the log. */
+void checkpoint_on_commit(struct checkpoint_law *law, int64_t log_n);
+/** True when a pass may be asked for and is worth it. */
+bool checkpoint_may_post(const struct checkpoint_law *law);
+void checkpoint_on_post(struct checkpoint_law *law);
+void checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n);
+/** True when the writer may restart the log: nothing is out. */
+bool checkpoint_may_restart(const struct checkpoint_law *law);
+void checkpoint_on_restarted(struct checkpoint_law *law);
+
+struct checkpointer;
+
+/** Starts the thread with a connection of its own. */
+enum err checkpointer_start(
+	const char *path, const struct conf *conf, struct checkpointer **out, struct error *error);
+/** Waits for a pass that runs, and ends the thread. */
+void checkpointer_stop(struct checkpointer *c);
+/** Posts a request. */
+void checkpointer_post(struct checkpointer *c);
+/** Takes the completion, when there is one: how many pages are copied; -1 after a failure. */
+bool checkpointer_take(struct checkpointer *c, int64_t *copied_n);
