@@ -21,6 +21,7 @@
 #include "daemon/base/frame.h"
 
 struct loop;
+struct stats;
 struct net;
 struct conn;
 
@@ -50,14 +51,17 @@ struct conn {
 	bool wants_write;
 	bool failed;
 	bool at_eof;
-	bool was_blocked;    /* a write left something: CONN_DRAINED is due */
+	bool is_finishing;   /* conn_finish() was called: nothing more is queued */
 	int64_t progress_ms; /* monotonic: last time that the peer took bytes, or the queue became
 				non-empty */
 };
 
 /** What all connections share: the read buffer, the list of dirty ones, counters. */
 struct net *net_new(struct loop *loop);
+/** All connections must be gone. */
 void net_free(struct net *n);
+/** Registers the network's counters. */
+void net_add_stats(const struct net *n, struct stats *stats);
 
 /** Takes over fd (non-blocking from here on) and starts to read. */
 void conn_init(struct conn *c, struct net *n, int fd, conn_fn fn);

@@ -1,0 +1,428 @@
+/*
+ * Stream sockets on the loop: see conn.h. What all of them share is in struct
+ * net: one read buffer, and the list of connections that have something to do at
+ * the end of the turn (write what was queued, or hear that they failed).
+ *
+ * An owner may conn_fini() and free its conn inside any event: nothing touches
+ * it after the call unless it is still the net's current one.
+ */
+
+#include "daemon/net/conn.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/xalloc.h"
+#include "daemon/base/loop.h"
+#include "daemon/base/stats.h"
+
+#define READ_SIZE        (64 * 1024)
+#define READS_PER_EVENT  4
+#define FRAMES_PER_WRITE 64
+#define RING_MIN         16
+#define RING_GROWTH      4
+
+struct net {
+	struct loop *loop;
+	struct list dirty;
+	bool is_flush_due;          /* flush_dirty() is deferred */
+	const struct conn *current; /* being told an event; NULL once it is gone */
+	unsigned conns;
+	struct counter read_bytes;
+	struct counter written_bytes;
+	struct counter writes;
+	struct counter failures;
+	char buffer[READ_SIZE];
+};
+
+struct net *
+net_new(struct loop *loop)
+{
+	struct net *n = xnew(struct net);
+
+	n->loop = loop;
+	list_init(&n->dirty);
+	return n;
+}
+
+void
+net_free(struct net *n)
+{
+	if (n == NULL)
+		return;
+	must(n->conns == 0);
+	loop_undefer(n->loop, n);
+	free(n);
+}
+
+static int64_t
+read_conns(const void *arg)
+{
+	const struct net *n = arg;
+
+	return n->conns;
+}
+
+void
+net_add_stats(const struct net *n, struct stats *stats)
+{
+	stats_add_gauge(stats, "sysrt_net_connections", read_conns, n);
+	stats_add_counter(stats, "sysrt_net_read_bytes_total", &n->read_bytes);
+	stats_add_counter(stats, "sysrt_net_written_bytes_total", &n->written_bytes);
+	stats_add_counter(stats, "sysrt_net_writes_total", &n->writes);
+	stats_add_counter(stats, "sysrt_net_failures_total", &n->failures);
+}
+
+/** Tells the owner; false if the conn is gone after. */
+static bool
+tell(struct conn *c, enum conn_event event, struct span input)
+{
+	struct net *n = c->net;
+
+	n->current = c;
+	c->on_event(c, event, input);
+	return n->current == c;
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *arg);
+
+/** Makes the registered interest follow the state. */
+static void
+update_interest(struct conn *c)
+{
+	short want = 0;
+
+	if (!c->failed && !c->paused && !c->at_eof)
+		want |= EV_READ;
+	if (!c->failed && c->wants_write)
+		want |= EV_WRITE;
+	if (want == event_pending(&c->event, EV_READ | EV_WRITE, NULL))
+		return;
+	event_del(&c->event);
+	if (want == 0)
+		return;
+	must(event_assign(&c->event, loop_base(c->net->loop), c->fd, (short)(want | EV_PERSIST),
+		     on_ready, c) == 0);
+	must(event_add(&c->event, NULL) == 0);
+}
+
+static void
+drop_queue(struct conn *c)
+{
+	for (; c->ring_n > 0; c->ring_n--) {
+		frame_unref(c->ring[c->ring_first]);
+		c->ring_first = (c->ring_first + 1) & (c->ring_cap - 1);
+	}
+	free(c->ring);
+	c->ring = NULL;
+	c->ring_cap = c->ring_first = c->sent = 0;
+	c->unsent = 0;
+}
+
+static void flush_dirty(void *arg);
+
+static void
+mark_dirty(struct conn *c)
+{
+	struct net *n = c->net;
+
+	if (list_is_linked(&c->dirty))
+		return;
+	list_append(&n->dirty, &c->dirty);
+	if (n->is_flush_due)
+		return;
+	n->is_flush_due = true;
+	loop_defer(n->loop, flush_dirty, n);
+}
+
+/** From here on it is silent, but for CONN_FAILED at the end of the turn. */
+static void
+fail(struct conn *c)
+{
+	c->failed = true;
+	c->wants_write = false;
+	counter_add(&c->net->failures, 1);
+	drop_queue(c);
+	update_interest(c);
+	mark_dirty(c);
+}
+
+/** The parts of the first frames as one gather list; returns how many, *total their bytes. */
+static int
+gather(const struct conn *c, struct iovec iov[2 * FRAMES_PER_WRITE], size_t *total)
+{
+	uint32_t frames = c->ring_n < FRAMES_PER_WRITE ? c->ring_n : FRAMES_PER_WRITE;
+	size_t skip = c->sent;
+	int n = 0;
+
+	*total = 0;
+	for (uint32_t i = 0; i < frames; i++) {
+		struct frame *f = c->ring[(c->ring_first + i) & (c->ring_cap - 1)];
+
+		*total += frame_size(f) - skip;
+		if (skip < f->head_n) {
+			iov[n++] = (struct iovec){f->head + skip, f->head_n - skip};
+			skip = 0;
+		} else {
+			skip -= f->head_n;
+		}
+		if (f->body != NULL)
+			iov[n++] = (struct iovec){f->body->bytes + skip, f->body->n - skip};
+		skip = 0;
+	}
+	return n;
+}
+
+/** Takes written bytes off the queue. */
+static void
+advance(struct conn *c, size_t nbytes)
+{
+	c->unsent -= nbytes;
+	nbytes += c->sent;
+	while (c->ring_n > 0 && nbytes >= frame_size(c->ring[c->ring_first])) {
+		struct frame *f = c->ring[c->ring_first];
+
+		nbytes -= frame_size(f);
+		c->ring_first = (c->ring_first + 1) & (c->ring_cap - 1);
+		c->ring_n--;
+		frame_unref(f);
+	}
+	c->sent = (uint32_t)nbytes;
+}
+
+/** One write; false when the socket takes no more, or failed. */
+static bool
+write_some(struct conn *c)
+{
+	struct iovec iov[2 * FRAMES_PER_WRITE];
+	size_t total;
+	struct msghdr msg = {.msg_iov = iov};
+	ssize_t n;
+
+	msg.msg_iovlen = (size_t)gather(c, iov, &total);
+	do
+		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
+		fail(c);
+		return false;
+	}
+	counter_add(&c->net->writes, 1);
+	if (n > 0) {
+		counter_add(&c->net->written_bytes, (uint64_t)n);
+		c->progress_ms = loop_now_ms(c->net->loop);
+		advance(c, (size_t)n);
+	}
+	c->wants_write = n < 0 || (size_t)n < total;
+	return !c->wants_write;
+}
+
+static void
+write_queue(struct conn *c)
+{
+	while (c->ring_n > 0 && write_some(c))
+		;
+	if (c->failed)
+		return;
+	if (c->ring_n == 0) {
+		c->wants_write = false;
+		drop_queue(c);
+		if (c->is_finishing)
+			shutdown(c->fd, SHUT_WR);
+	}
+	update_interest(c);
+}
+
+/** Reads until the socket is empty, but not for ever; false if the conn is gone. */
+static bool
+read_input(struct conn *c)
+{
+	struct net *n = c->net;
+
+	for (int i = 0; i < READS_PER_EVENT && !c->paused && !c->failed; i++) {
+		ssize_t got = recv(c->fd, n->buffer, sizeof(n->buffer), MSG_DONTWAIT);
+
+		if (got < 0 && errno != EAGAIN && errno != EINTR)
+			fail(c);
+		if (got < 0)
+			return true;
+		if (got == 0) {
+			c->at_eof = true;
+			update_interest(c);
+			return tell(c, CONN_EOF, SPAN(""));
+		}
+		counter_add(&n->read_bytes, (uint64_t)got);
+		if (!tell(c, CONN_INPUT, (struct span){n->buffer, (size_t)got}))
+			return false;
+		if ((size_t)got < sizeof(n->buffer))
+			return true;
+	}
+	return true;
+}
+
+static void
+on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+
+	(void)fd;
+	if ((what & EV_WRITE) != 0) {
+		write_queue(c);
+		if (!c->failed && c->ring_n == 0 && !tell(c, CONN_DRAINED, SPAN("")))
+			return;
+	}
+	if ((what & EV_READ) != 0)
+		read_input(c);
+}
+
+/** End of the turn: writes what was queued, tells who failed. */
+static void
+flush_dirty(void *arg)
+{
+	struct net *n = arg;
+	struct list *link;
+
+	n->is_flush_due = false;
+	while ((link = list_shift(&n->dirty)) != NULL) {
+		struct conn *c = list_item(link, struct conn, dirty);
+
+		if (c->failed)
+			tell(c, CONN_FAILED, SPAN(""));
+		else
+			conn_flush(c);
+	}
+}
+
+void
+conn_init(struct conn *c, struct net *n, int fd, conn_fn fn)
+{
+	int one = 1;
+
+	*c = (struct conn){.net = n, .on_event = fn, .fd = fd};
+	list_init(&c->dirty);
+	must(fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* not for Unix sockets */
+	must(event_assign(&c->event, loop_base(n->loop), fd, EV_READ | EV_PERSIST, on_ready, c) ==
+		0);
+	must(event_add(&c->event, NULL) == 0);
+	c->progress_ms = loop_now_ms(n->loop);
+	n->conns++;
+}
+
+void
+conn_fini(struct conn *c)
+{
+	if (c->fd < 0)
+		return;
+	event_del(&c->event);
+	close(c->fd);
+	c->fd = -1;
+	drop_queue(c);
+	list_remove(&c->dirty);
+	if (c->net->current == c)
+		c->net->current = NULL;
+	c->net->conns--;
+}
+
+static void
+grow_ring(struct conn *c)
+{
+	uint32_t cap = c->ring_cap > 0 ? c->ring_cap * RING_GROWTH : RING_MIN;
+	struct frame **ring = xrealloc(NULL, cap, sizeof(struct frame *));
+
+	for (uint32_t i = 0; i < c->ring_n; i++)
+		ring[i] = c->ring[(c->ring_first + i) & (c->ring_cap - 1)];
+	free(c->ring);
+	c->ring = ring;
+	c->ring_cap = cap;
+	c->ring_first = 0;
+}
+
+void
+conn_send(struct conn *c, struct frame *f)
+{
+	if (c->fd < 0 || c->failed || c->is_finishing)
+		return;
+	if (c->ring_n == c->ring_cap)
+		grow_ring(c);
+	if (c->ring_n == 0)
+		c->progress_ms = loop_now_ms(c->net->loop);
+	c->ring[(c->ring_first + c->ring_n) & (c->ring_cap - 1)] = frame_ref(f);
+	c->ring_n++;
+	c->unsent += frame_size(f);
+	if (!c->wants_write)
+		mark_dirty(c);
+}
+
+size_t
+conn_flush(struct conn *c)
+{
+	if (c->fd < 0 || c->failed || c->wants_write || c->ring_n == 0)
+		return c->unsent;
+	list_remove(&c->dirty);
+	write_queue(c);
+	return c->unsent;
+}
+
+void
+conn_pause(struct conn *c)
+{
+	if (c->fd < 0 || c->paused)
+		return;
+	c->paused = true;
+	update_interest(c);
+}
+
+void
+conn_resume(struct conn *c)
+{
+	if (c->fd < 0 || !c->paused)
+		return;
+	c->paused = false;
+	update_interest(c);
+}
+
+void
+conn_finish(struct conn *c)
+{
+	if (c->fd < 0 || c->is_finishing)
+		return;
+	c->is_finishing = true;
+	if (c->ring_n == 0 && !c->failed)
+		shutdown(c->fd, SHUT_WR);
+}
+
+void
+conn_name(int fd, char out[CONN_NAME_SIZE])
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+		struct sockaddr_storage storage;
+	} a = {0};
+	socklen_t size = sizeof(a);
+	char host[INET6_ADDRSTRLEN] = "";
+
+	if (getpeername(fd, &a.any, &size) != 0) {
+		snprintf(out, CONN_NAME_SIZE, "unknown");
+	} else if (a.any.sa_family == AF_INET) {
+		inet_ntop(AF_INET, &a.v4.sin_addr, host, sizeof(host));
+		snprintf(out, CONN_NAME_SIZE, "%s:%u", host, ntohs(a.v4.sin_port));
+	} else if (a.any.sa_family == AF_INET6) {
+		inet_ntop(AF_INET6, &a.v6.sin6_addr, host, sizeof(host));
+		snprintf(out, CONN_NAME_SIZE, "[%s]:%u", host, ntohs(a.v6.sin6_port));
+	} else {
+		snprintf(out, CONN_NAME_SIZE, "unix");
+	}
+}
