@@ -8,7 +8,6 @@
 /* Readers map the file: point reads are twice as fast. The writer does not: an I/O error in a
  * mapping is a SIGBUS. */
 #define READER_MMAP_BYTES (INT64_C(1) << 34)
-#define BUSY_TIMEOUT_MS   2000
 
 enum err
 sql_error(sqlite3 *db, struct error *error, const char *doing)
@@ -56,7 +55,7 @@ set_pragmas(sqlite3 *db, enum sql_role role, const struct conf *conf, struct err
 {
 	enum err e = OK;
 
-	sqlite3_busy_timeout(db, BUSY_TIMEOUT_MS);
+	sqlite3_busy_timeout(db, SQL_BUSY_TIMEOUT_MS);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);

@@ -13,6 +13,9 @@
 #include "common/span.h"
 #include "daemon/base/conf.h"
 
+/* How long a call waits for another program that holds the file. */
+#define SQL_BUSY_TIMEOUT_MS 2000
+
 enum sql_role {
 	SQL_WRITER,
 	SQL_CHECKPOINTER,

@@ -1,0 +1,606 @@
+/* The writer: see writer.h. */
+
+#include "daemon/store/writer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "daemon/store/answer.h"
+#include "daemon/store/apply.h"
+#include "daemon/store/checkpoint.h"
+#include "daemon/store/maintain.h"
+#include "daemon/store/sql.h"
+
+/* A batch ends at any of these. */
+#define BATCH_OPS   512
+#define BATCH_BYTES (4u << 20)
+#define BATCH_US    5000
+
+/* Durations of commits by quarter octaves of microseconds. */
+#define TIMES_N 128
+
+enum statement {
+	ST_BEGIN,
+	ST_COMMIT,
+	ST_ROLLBACK,
+	ST_SAVEPOINT,
+	ST_RETURN,
+	ST_RELEASE,
+	ST_DATA_VERSION,
+	ST_COUNT
+};
+
+static const char *const texts[ST_COUNT] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_ROLLBACK] = "ROLLBACK",
+	[ST_SAVEPOINT] = "SAVEPOINT job",
+	[ST_RETURN] = "ROLLBACK TO job",
+	[ST_RELEASE] = "RELEASE job",
+	[ST_DATA_VERSION] = "PRAGMA data_version",
+};
+
+struct writer {
+	pthread_t thread;
+	sqlite3 *db;
+	sqlite3_stmt *st[ST_COUNT];
+	struct apply *apply;
+	struct checkpointer *checkpointer;
+	struct checkpoint_law law;
+	struct maintain maintain;
+	struct queue *in;  /* borrowed */
+	struct queue *out; /* borrowed */
+	int64_t data_version;
+	int64_t page_bytes;
+	bool restart_was_busy;
+	_Atomic bool is_abandoned;
+	_Atomic int64_t wal_limit;
+	_Atomic int64_t wal_hard_limit;
+	struct writer_figures figures;
+	_Atomic uint64_t times[TIMES_N];
+};
+
+/** The jobs of one transaction. */
+struct batch {
+	struct qlist jobs;
+	size_t ops_n;
+	size_t nbytes;
+	int64_t start_us;
+	bool is_single;
+};
+
+static unsigned
+time_slot(int64_t us)
+{
+	uint64_t v = us > 4 ? (uint64_t)us : 4;
+	unsigned octave = 63 - (unsigned)__builtin_clzll(v);
+	unsigned slot = 4 * octave + (unsigned)(v >> (octave - 2) & 3);
+
+	return slot < TIMES_N ? slot : TIMES_N - 1;
+}
+
+/** The upper end of a slot. */
+static double
+slot_ms(unsigned slot)
+{
+	return (double)((UINT64_C(5) + slot % 4) << (slot / 4)) / 4 / 1000;
+}
+
+static void
+note_commit(struct writer *w, int64_t us, size_t ops_n)
+{
+	struct writer_figures *f = &w->figures;
+
+	w->times[time_slot(us)]++;
+	f->commits++;
+	f->writes += ops_n;
+	if (us > f->commit_max_us)
+		f->commit_max_us = us;
+	f->last_seq = apply_last_seq(w->apply);
+	f->pruned_to = apply_pruned_to(w->apply);
+	f->tombstones = apply_tombstones(w->apply);
+}
+
+static double
+time_at(const struct writer *w, uint64_t rank)
+{
+	uint64_t seen = 0;
+
+	for (unsigned i = 0; i < TIMES_N; i++) {
+		seen += w->times[i];
+		if (seen > rank)
+			return slot_ms(i);
+	}
+	return 0;
+}
+
+void
+writer_add_commit_times(const struct writer *w, struct json_out *o)
+{
+	uint64_t n = w->figures.commits;
+
+	json_begin_object(o, "commit_ms");
+	json_put_double(o, "p50", time_at(w, n / 2));
+	json_put_double(o, "p99", time_at(w, n - n / 100 - (n > 0)));
+	json_put_double(o, "max", (double)w->figures.commit_max_us / 1000);
+	json_end_object(o);
+}
+
+const struct writer_figures *
+writer_figures(const struct writer *w)
+{
+	return &w->figures;
+}
+
+static int
+on_log_grown(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct writer *w = arg;
+
+	(void)db;
+	(void)name;
+	checkpoint_on_commit(&w->law, pages);
+	w->figures.log_bytes = pages * w->page_bytes;
+	return SQLITE_OK;
+}
+
+static void
+roll_back(struct writer *w)
+{
+	struct error error = ERROR_NONE;
+
+	if (!sqlite3_get_autocommit(w->db))
+		sql_run(w->st[ST_ROLLBACK]);
+	if (apply_reload(w->apply, &error) != OK)
+		log_error("store", "cannot read where the store stands", F_ERROR(&error));
+	w->figures.rollbacks++;
+}
+
+/** Answers a job with a failure. */
+static void
+fail_job(struct job *j, enum err code, const struct error *error)
+{
+	struct error copy = *error;
+
+	job_drop_results(j);
+	j->result = code;
+	j->error = copy;
+	j->error.code = code;
+}
+
+static enum err
+run_ops(struct writer *w, struct job *j)
+{
+	enum err e = OK;
+
+	for (size_t i = 0; i < j->ops_n && e == OK; i++) {
+		e = apply_op(w->apply, j, &j->ops[i], &j->error);
+		if (e != OK && j->is_many)
+			error_wrap(&j->error, "record %zu", i);
+	}
+	return e;
+}
+
+/** Runs a job that can be refused half-way: a refusal undoes it alone. */
+static enum err
+run_in_savepoint(struct writer *w, struct job *j)
+{
+	struct apply_mark mark = apply_mark(w->apply);
+	enum err e;
+
+	if (sql_run(w->st[ST_SAVEPOINT]) != SQLITE_DONE)
+		return sql_error(w->db, &j->error, "opening a savepoint");
+	e = run_ops(w, j);
+	if (e == ERR_CONFLICT) {
+		if (sql_run(w->st[ST_RETURN]) != SQLITE_DONE)
+			return sql_error(w->db, &j->error, "rolling back to a savepoint");
+		apply_return(w->apply, mark);
+	} else if (e != OK) {
+		return e;
+	}
+	if (sql_run(w->st[ST_RELEASE]) != SQLITE_DONE)
+		return sql_error(w->db, &j->error, "releasing a savepoint");
+	return e;
+}
+
+/** Runs a job inside the transaction. OK: it has its result, which may be a refusal. Otherwise the
+ * transaction is lost. */
+static enum err
+run_job(struct writer *w, struct job *j)
+{
+	enum err e = j->ops_n > 1 ? run_in_savepoint(w, j) : run_ops(w, j);
+
+	j->result = e;
+	if (e == ERR_CONFLICT) {
+		struct error refusal = j->error;
+
+		fail_job(j, e, &refusal);
+		return OK;
+	}
+	return e;
+}
+
+/** True when somebody else has committed since the last batch; then where the store stands is read
+ * again. Inside the transaction. */
+static enum err
+look_for_others(struct writer *w, bool *found, struct error *error)
+{
+	int64_t version = sql_int(w->st[ST_DATA_VERSION], 0, NULL);
+	enum err e = OK;
+
+	*found = version != w->data_version;
+	if (*found)
+		e = apply_reload(w->apply, error);
+	w->data_version = version;
+	return e;
+}
+
+/** Tells the loop that somebody else wrote: after the commit that saw it. */
+static void
+push_notice(struct writer *w, struct qlist *done)
+{
+	struct job *notice = job_new(JOB_NOTICE, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+
+	w->figures.foreign_commits++;
+	log_warn("store", "another program wrote to the store",
+		F_INT("last_seq", apply_last_seq(w->apply)));
+	if (notice != NULL)
+		qlist_append(done, &notice->item);
+}
+
+static enum err
+begin(struct writer *w, bool *others, struct error *error)
+{
+	if (sql_run(w->st[ST_BEGIN]) != SQLITE_DONE)
+		return sql_error(w->db, error, "beginning a transaction");
+	return look_for_others(w, others, error);
+}
+
+static enum err
+commit(struct writer *w, struct error *error)
+{
+	int rc = sql_run(w->st[ST_COMMIT]);
+	enum err e;
+
+	if (rc == SQLITE_DONE) {
+		apply_committed(w->apply);
+		return OK;
+	}
+	e = sql_error(w->db, error, "committing");
+	if ((rc & 0xff) == SQLITE_IOERR)
+		error_wrap(error, "the outcome of this write is unknown, read it back");
+	return e;
+}
+
+static void
+fail_all(struct qlist *batch, enum err code, const struct error *error)
+{
+	for (struct qitem *it = batch->first; it != NULL; it = it->next)
+		fail_job((struct job *)(void *)it, code, error);
+}
+
+static void
+answer_all(struct qlist *batch)
+{
+	for (struct qitem *it = batch->first; it != NULL; it = it->next) {
+		struct job *j = (struct job *)(void *)it;
+
+		if (j->result == OK)
+			answer_write(j);
+	}
+}
+
+/** True while one more job belongs into the transaction. A job with many operations runs alone. */
+static bool
+has_room(const struct batch *b, const struct job *next)
+{
+	if (b->jobs.n == 0)
+		return true;
+	return !b->is_single && b->ops_n + next->ops_n <= BATCH_OPS &&
+	       b->nbytes + next->item.nbytes <= BATCH_BYTES &&
+	       clock_mono_us() - b->start_us < BATCH_US;
+}
+
+/** Runs jobs out of `waiting` until the batch is full; what was run is in b->jobs. */
+static enum err
+run_jobs(struct writer *w, struct qlist *waiting, struct batch *b, struct error *error)
+{
+	while (waiting->first != NULL) {
+		struct job *j = (struct job *)(void *)waiting->first;
+		enum err e;
+
+		if (!has_room(b, j))
+			break;
+		qlist_append(&b->jobs, qlist_shift(waiting));
+		b->ops_n += j->ops_n;
+		b->nbytes += j->item.nbytes;
+		e = run_job(w, j);
+		if (e != OK) {
+			*error = j->error;
+			return e;
+		}
+	}
+	return OK;
+}
+
+/** One transaction of jobs out of `waiting`. On a failure nothing of it happened (or, after an I/O
+ * error in the commit, nobody knows). */
+static enum err
+run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct qlist *notices,
+	struct error *error)
+{
+	bool others = false;
+	enum err e;
+
+	qlist_init(&b->jobs);
+	b->start_us = clock_mono_us();
+	e = begin(w, &others, error);
+	if (e == OK)
+		e = run_jobs(w, waiting, b, error);
+	if (e == OK)
+		e = commit(w, error);
+	if (e != OK) {
+		roll_back(w);
+		return e;
+	}
+	note_commit(w, clock_mono_us() - b->start_us, b->ops_n);
+	if (others)
+		push_notice(w, notices);
+	return OK;
+}
+
+/** After a batch that failed: each of its jobs alone, so that one cannot take the others with it.
+ */
+static void
+run_one_by_one(struct writer *w, struct qlist *jobs, struct qlist *done)
+{
+	while (jobs->first != NULL) {
+		struct job *j = (struct job *)(void *)jobs->first;
+		struct batch b = {.is_single = true};
+		struct error error = ERROR_NONE;
+		enum err e;
+
+		job_drop_results(j);
+		e = run_transaction(w, jobs, &b, done, &error);
+		if (b.jobs.n == 0)
+			qlist_append(&b.jobs, qlist_shift(jobs));
+		if (e != OK)
+			fail_job(j, e, &error);
+		else if (j->result == OK)
+			answer_write(j);
+		qlist_splice(done, &b.jobs);
+	}
+}
+
+static void
+run_batch(struct writer *w, struct qlist *waiting)
+{
+	struct error error = ERROR_NONE;
+	struct batch b = {.is_single = false};
+	struct qlist done;
+	enum err e;
+
+	qlist_init(&done);
+	e = run_transaction(w, waiting, &b, &done, &error);
+	if (e == OK) {
+		answer_all(&b.jobs);
+	} else {
+		log_error("store", "a batch failed", F_INT("jobs", b.jobs.n), F_ERROR(&error));
+		if (b.jobs.n == 0)
+			qlist_splice(&b.jobs, waiting);
+		if (b.jobs.n == 1 || e == ERR_UNAVAILABLE)
+			fail_all(&b.jobs, e, &error);
+		else
+			run_one_by_one(w, &b.jobs, &done);
+	}
+	qlist_splice(&done, &b.jobs);
+	queue_push(w->out, &done);
+}
+
+/** True when the log is past the hard limit: then writes are refused until it could be restarted.
+ */
+static bool
+is_log_too_large(struct writer *w, struct error *error)
+{
+	if (w->figures.log_bytes <= w->wal_hard_limit)
+		return false;
+	error_set(error, ERR_UNAVAILABLE,
+		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): a program that "
+		"reads the store for long keeps it from shrinking",
+		(long long)w->figures.log_bytes);
+	return true;
+}
+
+static void
+run_waiting(struct writer *w, struct qlist *waiting)
+{
+	while (waiting->first != NULL) {
+		struct error error = ERROR_NONE;
+
+		if (w->is_abandoned)
+			error_set(&error, ERR_UNAVAILABLE,
+				"the daemon is shutting down; this write was not made");
+		if (!w->is_abandoned && !is_log_too_large(w, &error)) {
+			run_batch(w, waiting);
+		} else {
+			fail_all(waiting, ERR_UNAVAILABLE, &error);
+			queue_push(w->out, waiting);
+		}
+		queue_take(w->in, waiting);
+	}
+}
+
+static void
+restart_log(struct writer *w)
+{
+	int rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+
+	if (rc == SQLITE_OK) {
+		checkpoint_on_restarted(&w->law);
+		w->figures.restarts++;
+		w->figures.log_bytes = 0;
+	} else if (!w->restart_was_busy) {
+		log_warn("store", "the log cannot be restarted yet",
+			F_INT("log_bytes", w->figures.log_bytes), F_STR("why", sqlite3_errstr(rc)));
+	}
+	w->restart_was_busy = rc != SQLITE_OK;
+}
+
+static void
+look_after_log(struct writer *w)
+{
+	int64_t copied_n;
+
+	if (w->law.is_out && checkpointer_take(w->checkpointer, &copied_n)) {
+		checkpoint_on_taken(&w->law, copied_n);
+		w->figures.checkpoints++;
+	}
+	if (w->figures.log_bytes >= w->wal_limit && checkpoint_may_restart(&w->law)) {
+		sqlite3_busy_timeout(w->db, 0);
+		restart_log(w);
+		sqlite3_busy_timeout(w->db, SQL_BUSY_TIMEOUT_MS);
+	}
+	if (checkpoint_may_post(&w->law)) {
+		checkpoint_on_post(&w->law);
+		checkpointer_post(w->checkpointer);
+	}
+}
+
+/** Runs one piece of maintenance as a job of the daemon's own; true if there is more to do. */
+static bool
+run_maintenance(struct writer *w)
+{
+	struct job *j = maintain_next(&w->maintain, w->apply, clock_wall_ms(), clock_mono_ms());
+	struct error error = ERROR_NONE;
+	struct batch b = {.is_single = true};
+	struct qlist one, notices;
+	enum err e;
+
+	if (j == NULL)
+		return false;
+	qlist_init(&one);
+	qlist_init(&notices);
+	qlist_append(&one, &j->item);
+	e = run_transaction(w, &one, &b, &notices, &error);
+	if (e != OK)
+		log_warn("store", "expiring or pruning failed", F_ERROR(&error));
+	maintain_done(&w->maintain, j, e, clock_mono_ms());
+	if (j->ops[0].kind == OP_EXPIRE)
+		w->figures.expired += j->changes_n;
+	else
+		w->figures.pruned += (uint64_t)j->ops[0].seq;
+	if (e == OK && j->changes_n > 0)
+		qlist_append(&notices, &j->item);
+	else
+		job_free(j);
+	queue_push(w->out, &notices);
+	return e == OK;
+}
+
+static void *
+run(void *arg)
+{
+	struct writer *w = arg;
+	struct qlist waiting;
+
+	qlist_init(&waiting);
+	for (;;) {
+		bool is_last = queue_is_closed(w->in);
+
+		queue_take(w->in, &waiting);
+		if (is_last && waiting.n == 0)
+			break;
+		run_waiting(w, &waiting);
+		look_after_log(w);
+		if (!is_last && !run_maintenance(w))
+			queue_wait(w->in, maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(),
+						  clock_mono_us()));
+	}
+	return NULL;
+}
+
+static enum err
+open_connection(struct writer *w, const char *path, const struct conf *conf, struct error *error)
+{
+	enum err e = sql_open(path, SQL_WRITER, conf, &w->db, error);
+
+	for (int i = 0; i < ST_COUNT && e == OK; i++)
+		e = sql_prepare(w->db, texts[i], &w->st[i], error);
+	if (e == OK)
+		e = sql_query_int(w->db, "PRAGMA page_size", 4096, &w->page_bytes, error);
+	if (e == OK)
+		e = apply_new(w->db, &w->apply, error);
+	if (e == OK)
+		w->data_version = sql_int(w->st[ST_DATA_VERSION], 0, NULL);
+	return e;
+}
+
+static void
+close_connection(struct writer *w)
+{
+	apply_free(w->apply);
+	for (int i = 0; i < ST_COUNT; i++)
+		sqlite3_finalize(w->st[i]);
+	sql_close(w->db);
+}
+
+void
+writer_reload(struct writer *w, const struct conf *conf)
+{
+	w->wal_limit = conf->store.wal_limit;
+	w->wal_hard_limit = conf->store.wal_hard_limit;
+	maintain_reload(&w->maintain, conf);
+}
+
+enum err
+writer_start(const char *path, const struct conf *conf, struct queue *in, struct queue *out,
+	struct writer **result, struct error *error)
+{
+	struct writer *w = xnew(struct writer);
+	enum err e = open_connection(w, path, conf, error);
+
+	if (e == OK)
+		e = checkpointer_start(path, conf, &w->checkpointer, error);
+	if (e != OK) {
+		close_connection(w);
+		free(w);
+		return e;
+	}
+	w->in = in;
+	w->out = out;
+	maintain_init(&w->maintain, clock_wall_ms(), clock_mono_ms());
+	writer_reload(w, conf);
+	apply_committed(w->apply);
+	w->figures.last_seq = apply_last_seq(w->apply);
+	w->figures.pruned_to = apply_pruned_to(w->apply);
+	w->figures.tombstones = apply_tombstones(w->apply);
+	sqlite3_wal_hook(w->db, on_log_grown, w);
+	must(pthread_create(&w->thread, NULL, run, w) == 0);
+	pthread_setname_np(w->thread, "writer");
+	*result = w;
+	return OK;
+}
+
+void
+writer_abandon(struct writer *w)
+{
+	w->is_abandoned = true;
+}
+
+void
+writer_stop(struct writer *w)
+{
+	if (w == NULL)
+		return;
+	pthread_join(w->thread, NULL);
+	checkpointer_stop(w->checkpointer);
+	if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
+		SQLITE_OK)
+		log_warn("store", "the log was not truncated", F_STR("why", sqlite3_errmsg(w->db)));
+	close_connection(w);
+	free(w);
+}

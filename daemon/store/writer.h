@@ -1,0 +1,49 @@
+#pragma once
+/*
+ * The writer: the one thread that changes the store. Takes all jobs that wait,
+ * runs them in one transaction, commits, hands the same jobs back in commit
+ * order with their results. Also expires, prunes, and decides about checkpoints.
+ */
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/json.h"
+#include "daemon/base/conf.h"
+#include "daemon/base/queue.h"
+#include "daemon/store/job.h"
+
+struct writer;
+
+/** What the writer tells other threads, without a lock. */
+struct writer_figures {
+	_Atomic int64_t last_seq; /* committed */
+	_Atomic int64_t pruned_to;
+	_Atomic int64_t tombstones;
+	_Atomic int64_t log_bytes;
+	_Atomic uint64_t commits;
+	_Atomic uint64_t writes; /* operations that were committed */
+	_Atomic uint64_t rollbacks;
+	_Atomic uint64_t expired;
+	_Atomic uint64_t pruned;
+	_Atomic uint64_t checkpoints;
+	_Atomic uint64_t restarts; /* of the log */
+	_Atomic uint64_t foreign_commits;
+	_Atomic int64_t commit_max_us;
+};
+
+/** Opens its connection (the file is migrated already) and starts the thread. `in` and `out` are
+ * borrowed: jobs come and go through them. */
+enum err writer_start(const char *path, const struct conf *conf, struct queue *in,
+	struct queue *out, struct writer **w, struct error *error);
+/** Takes over what may change at run time. Loop thread. */
+void writer_reload(struct writer *w, const struct conf *conf);
+/** From here on jobs are answered UNAVAILABLE instead of run (the commit that runs is finished).
+ * Any thread. */
+void writer_abandon(struct writer *w);
+/** Ends the thread after what is queued (the queue `in` must be closed), truncates the log. */
+void writer_stop(struct writer *w);
+const struct writer_figures *writer_figures(const struct writer *w);
+/** Writes p50, p99 and max of the commits' durations, in milliseconds. Any thread. */
+void writer_add_commit_times(const struct writer *w, struct json_out *o);
