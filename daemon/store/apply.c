@@ -47,11 +47,8 @@ static const char *const texts[ST_COUNT] = {
 	[ST_PRUNE] = "DELETE FROM tombstones WHERE seq <= ?1",
 	[ST_SET_META] = "INSERT INTO meta (key, value) VALUES (?1, ?2) "
 			"ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-	[ST_LAST_SEQ] = "SELECT max(coalesce((SELECT max(seq) FROM records), 0), "
-			"coalesce((SELECT max(seq) FROM tombstones), 0), "
-			"coalesce((SELECT value FROM meta WHERE key = 'last_seq'), 0), "
-			"coalesce((SELECT max(first_seq) FROM epochs) - 1, 0))",
-	[ST_PRUNED_TO] = "SELECT value FROM meta WHERE key = 'pruned_to'",
+	[ST_LAST_SEQ] = SQL_LAST_SEQ,
+	[ST_PRUNED_TO] = SQL_PRUNED_TO,
 	[ST_COUNT_TOMBSTONES] = "SELECT count(*) FROM tombstones",
 	[ST_NEXT_EXPIRY] = "SELECT expires_at FROM records WHERE expires_at IS NOT NULL "
 			   "ORDER BY expires_at LIMIT 1",

@@ -16,6 +16,14 @@
 /* How long a call waits for another program that holds the file. */
 #define SQL_BUSY_TIMEOUT_MS 2000
 
+/* The newest seq that was ever given, as far as the tables know. */
+#define SQL_LAST_SEQ                                                                               \
+	"SELECT max(coalesce((SELECT max(seq) FROM records), 0), "                                 \
+	"coalesce((SELECT max(seq) FROM tombstones), 0), "                                         \
+	"coalesce((SELECT value FROM meta WHERE key = 'last_seq'), 0), "                           \
+	"coalesce((SELECT max(first_seq) FROM epochs) - 1, 0))"
+#define SQL_PRUNED_TO "SELECT value FROM meta WHERE key = 'pruned_to'"
+
 enum sql_role {
 	SQL_WRITER,
 	SQL_CHECKPOINTER,

@@ -420,11 +420,12 @@ run_waiting(struct writer *w, struct qlist *waiting)
 {
 	while (waiting->first != NULL) {
 		struct error error = ERROR_NONE;
+		bool is_abandoned = w->is_abandoned;
 
-		if (w->is_abandoned)
+		if (is_abandoned)
 			error_set(&error, ERR_UNAVAILABLE,
 				"the daemon is shutting down; this write was not made");
-		if (!w->is_abandoned && !is_log_too_large(w, &error)) {
+		if (!is_abandoned && !is_log_too_large(w, &error)) {
 			run_batch(w, waiting);
 		} else {
 			fail_all(waiting, ERR_UNAVAILABLE, &error);
