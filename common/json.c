@@ -405,31 +405,6 @@ hex4(const char *p)
 	return v;
 }
 
-static size_t
-encode_utf8(unsigned code, char out[4])
-{
-	if (code < 0x80) {
-		out[0] = (char)code;
-		return 1;
-	}
-	if (code < 0x800) {
-		out[0] = (char)(0xc0 | code >> 6);
-		out[1] = (char)(0x80 | (code & 0x3f));
-		return 2;
-	}
-	if (code < 0x10000) {
-		out[0] = (char)(0xe0 | code >> 12);
-		out[1] = (char)(0x80 | (code >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (code & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | code >> 18);
-	out[1] = (char)(0x80 | (code >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (code >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (code & 0x3f));
-	return 4;
-}
-
 /** Decodes the escape at *p and moves behind it; 0 for a lone surrogate. */
 static size_t
 decode_escape(const char **p, const char *end, char out[4])
@@ -448,13 +423,13 @@ decode_escape(const char **p, const char *end, char out[4])
 	code = hex4(*p + 2);
 	*p += 6;
 	if (code < 0xd800 || code > 0xdfff)
-		return encode_utf8(code, out);
+		return utf8_encode(code, out);
 	if (code < 0xdc00 && end - *p >= 6 && (*p)[0] == '\\' && (*p)[1] == 'u') {
 		unsigned low = hex4(*p + 2);
 
 		if (low >= 0xdc00 && low <= 0xdfff) {
 			*p += 6;
-			return encode_utf8(0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00), out);
+			return utf8_encode(0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00), out);
 		}
 	}
 	return 0;
@@ -541,7 +516,7 @@ json_string_text(struct span raw, char *out, size_t size)
 			p += n > 0 ? n : 1;
 		}
 		if (n == 0 || bytes[0] == '\0')
-			n = encode_utf8(0xfffd, bytes);
+			n = utf8_encode(0xfffd, bytes);
 		if (n > size - 1 - used)
 			break;
 		memcpy(out + used, bytes, n);

@@ -44,8 +44,9 @@ struct toml_node {
 
 struct toml;
 
-/** Parses a text; `name` is what errors call it ("config.toml"). On success the caller owns *out
- * (toml_free()). ERR_CONFIG_ERROR: "config.toml:3:7: expected ...". */
+/** Parses a text of at most 64 MiB, nested at most 128 deep; `name` is what errors call it
+ * ("config.toml"; with "" they start with the line). On success the caller owns *out (toml_free()).
+ * ERR_CONFIG_ERROR: "config.toml:3:7: expected ...". */
 enum err toml_parse(struct span text, const char *name, struct toml **out, struct error *error);
 const struct toml_node *toml_root(const struct toml *t);
 /** The child of a table with this key, or NULL. */
