@@ -1,0 +1,207 @@
+/* The lobby: see lobby.h. */
+
+#include "daemon/store/lobby.h"
+
+#include "common/xalloc.h"
+
+void
+lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct lobby_ops *ops)
+{
+	*l = (struct lobby){.ops = *ops, .queue_max = queue_max, .bytes_max = bytes_max};
+	list_init(&l->waiting);
+}
+
+static bool
+has_room(const struct lobby *l, const struct store_client *c, size_t nbytes)
+{
+	unsigned max = l->queue_max + (c->is_control ? LOBBY_CONTROL_SLOTS : 0);
+
+	return l->inside == 0 || (l->inside < max && l->inside_bytes + nbytes <= l->bytes_max);
+}
+
+static void
+enter(struct lobby *l, struct job *j)
+{
+	l->inside++;
+	l->inside_bytes += j->item.nbytes;
+	if (j->client != NULL)
+		j->client->queued++;
+	l->ops.enter(l->ops.arg, j);
+}
+
+/** A read goes on only when the writes before it are back. */
+static bool
+must_hold(const struct store_client *c, const struct job *j)
+{
+	return j->kind != JOB_WRITE && c->last_done < j->ticket;
+}
+
+static void
+enter_or_hold(struct lobby *l, struct store_client *c, struct job *j)
+{
+	if (must_hold(c, j))
+		qlist_append(&c->held, &j->item);
+	else
+		enter(l, j);
+}
+
+void
+lobby_submit(struct lobby *l, struct store_client *c, struct job *j)
+{
+	if (c == NULL) {
+		enter(l, j);
+		return;
+	}
+	j->client = client_ref(c);
+	if (j->kind == JOB_WRITE)
+		c->last_submitted = ++l->last_ticket;
+	j->ticket = c->last_submitted;
+	if (c->parked.n == 0 && list_is_empty(&l->waiting) && has_room(l, c, j->item.nbytes)) {
+		enter_or_hold(l, c, j);
+		return;
+	}
+	qlist_append(&c->parked, &j->item);
+	l->parked_n++;
+	if (!list_is_linked(&c->waiting)) {
+		client_ref(c);
+		list_append(&l->waiting, &c->waiting);
+	}
+	lobby_serve(l);
+}
+
+static void
+release_held(struct lobby *l, struct store_client *c)
+{
+	while (c->held.first != NULL) {
+		struct job *j = (struct job *)(void *)c->held.first;
+
+		if (must_hold(c, j))
+			return;
+		qlist_shift(&c->held);
+		if (c->is_closed)
+			job_free(j);
+		else
+			enter(l, j);
+	}
+}
+
+void
+lobby_returned(struct lobby *l, const struct job *j)
+{
+	struct store_client *c = j->client;
+
+	must(l->inside > 0);
+	l->inside--;
+	l->inside_bytes -= j->item.nbytes;
+	if (c == NULL)
+		return;
+	c->queued--;
+	if (j->kind == JOB_WRITE)
+		c->last_done = j->ticket;
+	release_held(l, c);
+}
+
+/** The client whose turn it is: the first that has room and is below its share, else the first that
+ * has room. */
+static struct store_client *
+next_client(const struct lobby *l)
+{
+	unsigned share = l->queue_max / 8 > 0 ? l->queue_max / 8 : 1;
+	struct store_client *first = NULL;
+
+	for (struct list *it = l->waiting.next; it != &l->waiting; it = it->next) {
+		struct store_client *c = list_item(it, struct store_client, waiting);
+
+		if (!has_room(l, c, c->parked.first->nbytes))
+			continue;
+		if (c->queued < share)
+			return c;
+		if (first == NULL)
+			first = c;
+	}
+	return first;
+}
+
+static void
+stop_waiting(struct lobby *l, struct store_client *c)
+{
+	list_remove(&c->waiting);
+	if (!c->is_closed)
+		l->ops.room(l->ops.arg, c);
+	client_unref(c);
+}
+
+void
+lobby_serve(struct lobby *l)
+{
+	struct store_client *c;
+
+	while ((c = next_client(l)) != NULL) {
+		struct job *j = (struct job *)(void *)qlist_shift(&c->parked);
+
+		l->parked_n--;
+		list_remove(&c->waiting);
+		list_append(&l->waiting, &c->waiting);
+		enter_or_hold(l, c, j);
+		if (c->parked.n == 0)
+			stop_waiting(l, c);
+	}
+}
+
+/** Moves the reads of a list to `dropped`. */
+static void
+drop_reads(struct qlist *jobs, struct qlist *dropped)
+{
+	struct qlist kept;
+	struct qitem *it;
+
+	qlist_init(&kept);
+	while ((it = qlist_shift(jobs)) != NULL)
+		qlist_append(((struct job *)(void *)it)->kind == JOB_WRITE ? &kept : dropped, it);
+	qlist_splice(jobs, &kept);
+}
+
+static void
+free_jobs(struct qlist *jobs)
+{
+	struct qitem *it;
+
+	while ((it = qlist_shift(jobs)) != NULL)
+		job_free((struct job *)(void *)it);
+}
+
+void
+lobby_leave(struct lobby *l, struct store_client *c)
+{
+	struct qlist dropped;
+
+	c->is_closed = true;
+	qlist_init(&dropped);
+	l->parked_n -= c->parked.n;
+	drop_reads(&c->parked, &dropped);
+	l->parked_n += c->parked.n;
+	drop_reads(&c->held, &dropped);
+	if (c->parked.n == 0 && list_is_linked(&c->waiting))
+		stop_waiting(l, c);
+	free_jobs(&dropped);
+}
+
+bool
+lobby_is_idle(const struct lobby *l)
+{
+	return l->inside == 0 && list_is_empty(&l->waiting);
+}
+
+void
+lobby_drain(struct lobby *l, struct qlist *out)
+{
+	struct list *link;
+
+	while ((link = list_shift(&l->waiting)) != NULL) {
+		struct store_client *c = list_item(link, struct store_client, waiting);
+
+		l->parked_n -= c->parked.n;
+		qlist_splice(out, &c->parked);
+		client_unref(c);
+	}
+}

@@ -1,0 +1,52 @@
+#pragma once
+/*
+ * The lobby: what waits before the store's queues, and who is let in next.
+ * A job without room is parked with its client, which is then not read from.
+ * While others wait, a client that has an eighth of the queue under way comes
+ * behind those that have less; waiting clients are served in turn; control
+ * clients have slots of their own. A read is held until the writes that its
+ * client submitted before it are back. Loop thread.
+ */
+
+#include <stdbool.h>
+
+#include "common/list.h"
+#include "daemon/base/queue.h"
+#include "daemon/store/client.h"
+#include "daemon/store/job.h"
+
+/* Slots of the writer's queue that only control clients and the daemon itself may use. */
+#define LOBBY_CONTROL_SLOTS 32
+
+struct lobby_ops {
+	/** Lets a job through: to the writer's queue, or a reader's. */
+	void (*enter)(void *arg, struct job *j);
+	/** This client has nothing parked any more. */
+	void (*room)(void *arg, struct store_client *c);
+	void *arg;
+};
+
+struct lobby {
+	struct lobby_ops ops;
+	struct list waiting; /* clients with something parked, in turn */
+	unsigned queue_max;  /* jobs on their way, of any kind */
+	size_t bytes_max;
+	unsigned inside; /* jobs that were let through and are not back */
+	size_t inside_bytes;
+	unsigned parked_n;
+	uint64_t last_ticket;
+};
+
+void lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct lobby_ops *ops);
+/** Takes a job of a client (NULL: the daemon's own, never parked). */
+void lobby_submit(struct lobby *l, struct store_client *c, struct job *j);
+/** A job is back (before it is handed on). */
+void lobby_returned(struct lobby *l, const struct job *j);
+/** Lets in what there is room for now: after a run of lobby_returned(). */
+void lobby_serve(struct lobby *l);
+/** The client is gone: its parked reads are dropped, its parked writes stay. */
+void lobby_leave(struct lobby *l, struct store_client *c);
+/** True when nothing waits and nothing is inside. */
+bool lobby_is_idle(const struct lobby *l);
+/** Takes everything that waits out of the lobby. */
+void lobby_drain(struct lobby *l, struct qlist *out);

@@ -1,0 +1,105 @@
+/* Readers: see reader.h. */
+
+#include "daemon/store/reader.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "daemon/store/read.h"
+#include "daemon/store/sql.h"
+
+/* One snapshot serves this much, then a new one is opened. */
+#define SNAPSHOT_JOBS 64
+#define SNAPSHOT_US   2000
+#define QUEUE_MAX     1024
+
+struct reader {
+	pthread_t thread;
+	sqlite3 *db;
+	struct read *read;
+	struct queue *in;
+	struct queue *out; /* borrowed */
+};
+
+/** Answers some of the jobs in one snapshot. */
+static void
+run_snapshot(struct reader *r, struct qlist *waiting, struct qlist *done)
+{
+	struct error error = ERROR_NONE;
+	enum err e = read_begin(r->read, &error);
+	int64_t start_us = clock_mono_us();
+
+	for (unsigned n = 0; waiting->first != NULL && n < SNAPSHOT_JOBS; n++) {
+		struct job *j = (struct job *)(void *)qlist_shift(waiting);
+
+		if (e == OK) {
+			read_run(r->read, j);
+		} else {
+			j->result = e;
+			j->error = error;
+		}
+		qlist_append(done, &j->item);
+		if (clock_mono_us() - start_us > SNAPSHOT_US)
+			break;
+	}
+	read_end(r->read);
+}
+
+static void *
+run(void *arg)
+{
+	struct reader *r = arg;
+	struct qlist waiting, done;
+
+	qlist_init(&waiting);
+	qlist_init(&done);
+	while (waiting.first != NULL || queue_wait(r->in, INT64_MAX)) {
+		queue_take(r->in, &waiting);
+		run_snapshot(r, &waiting, &done);
+		queue_push(r->out, &done);
+	}
+	return NULL;
+}
+
+enum err
+reader_start(const char *path, const struct conf *conf, const char *epoch, struct queue *out,
+	struct reader **result, struct error *error)
+{
+	struct reader *r = xnew(struct reader);
+	enum err e = sql_open(path, SQL_READER, conf, &r->db, error);
+
+	if (e == OK)
+		e = read_new(r->db, epoch, &r->read, error);
+	if (e != OK) {
+		sql_close(r->db);
+		free(r);
+		return e;
+	}
+	r->in = queue_new(QUEUE_MAX, SIZE_MAX);
+	r->out = out;
+	must(pthread_create(&r->thread, NULL, run, r) == 0);
+	pthread_setname_np(r->thread, "reader");
+	*result = r;
+	return OK;
+}
+
+struct queue *
+reader_queue(struct reader *r)
+{
+	return r->in;
+}
+
+void
+reader_stop(struct reader *r)
+{
+	if (r == NULL)
+		return;
+	queue_close(r->in);
+	pthread_join(r->thread, NULL);
+	queue_free(r->in);
+	read_free(r->read);
+	sql_close(r->db);
+	free(r);
+}

@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * A reader: a thread with a read-only connection. Takes the jobs that wait,
+ * answers a handful of them in one snapshot, hands them back. Short snapshots:
+ * an old one would keep the log from being restarted.
+ */
+
+#include "common/err.h"
+#include "daemon/base/conf.h"
+#include "daemon/base/queue.h"
+
+struct reader;
+
+/** Opens its connection and starts the thread. `out` and `epoch` are borrowed. */
+enum err reader_start(const char *path, const struct conf *conf, const char *epoch,
+	struct queue *out, struct reader **r, struct error *error);
+/** Where its jobs go in: the caller pushes. */
+struct queue *reader_queue(struct reader *r);
+/** Ends the thread after what is queued. */
+void reader_stop(struct reader *r);
