@@ -1,0 +1,249 @@
+/* The store's file at the start: see file.h. */
+
+#include "daemon/store/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/xalloc.h"
+#include "daemon/store/job.h"
+#include "daemon/store/migrate.h"
+#include "daemon/store/read.h"
+#include "daemon/store/sql.h"
+
+#define EPOCH_BYTES ((EPOCH_SIZE - 1) / 2)
+
+/** The number of the process that wrote itself into the lock file, 0 if unknown. */
+static long
+holder_of(int fd)
+{
+	char text[32] = "";
+
+	if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+		return 0;
+	return strtol(text, NULL, 10);
+}
+
+static void
+write_holder(int fd)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+
+	/* Only a hint for people: the lock itself is what counts. */
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		errno = 0;
+}
+
+enum err
+file_lock(const char *path, int *out, struct error *error)
+{
+	char *name = xasprintf("%s.lock", path);
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	enum err e = OK;
+
+	if (fd < 0) {
+		e = error_set_errno(error, ERR_IO_ERROR, errno, "opening %s", name);
+	} else if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		e = error_set(error, ERR_UNAVAILABLE,
+			"another sysrtd (process %ld) has this store open", holder_of(fd));
+		close(fd);
+	} else {
+		write_holder(fd);
+		*out = fd;
+	}
+	free(name);
+	return e;
+}
+
+static enum err
+add_epoch(sqlite3 *db, struct error *error)
+{
+	unsigned char random[EPOCH_BYTES];
+	char name[EPOCH_SIZE];
+	sqlite3_stmt *st;
+	enum err e = sql_prepare(db,
+		"INSERT INTO epochs (epoch, first_seq) VALUES (?1, (" SQL_LAST_SEQ ") + 1)", &st,
+		error);
+
+	if (e != OK)
+		return e;
+	randombytes_buf(random, sizeof(random));
+	sodium_bin2hex(name, sizeof(name), random, sizeof(random));
+	sql_bind_span(st, 1, span_of(name));
+	if (sql_run(st) != SQLITE_DONE)
+		e = sql_error(db, error, "adding an epoch");
+	sqlite3_finalize(st);
+	return e;
+}
+
+static enum err
+read_epochs(sqlite3 *db, struct epochs *epochs, struct error *error)
+{
+	sqlite3_stmt *st;
+	enum err e =
+		sql_prepare(db, "SELECT epoch, first_seq FROM epochs ORDER BY rowid", &st, error);
+	int rc;
+
+	if (e != OK)
+		return e;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct epoch *one;
+
+		epochs->v = xrealloc(epochs->v, epochs->n + 1, sizeof(*epochs->v));
+		one = &epochs->v[epochs->n++];
+		snprintf(one->name, sizeof(one->name), "%s",
+			(const char *)sqlite3_column_text(st, 0));
+		one->first_seq = sqlite3_column_int64(st, 1);
+	}
+	if (rc != SQLITE_DONE)
+		e = sql_error(db, error, "reading the epochs");
+	sqlite3_finalize(st);
+	return e;
+}
+
+enum err
+file_prepare(const char *path, const struct conf *conf, struct epochs *epochs, struct error *error)
+{
+	sqlite3 *db;
+	enum err e = sql_open(path, SQL_WRITER, conf, &db, error);
+
+	*epochs = (struct epochs){.v = NULL};
+	if (e != OK)
+		return e;
+	e = sql_exec(db, "PRAGMA synchronous = FULL", error);
+	if (e == OK)
+		e = migrate_to(db, migrate_newest(), error);
+	if (e == OK)
+		e = add_epoch(db, error);
+	if (e == OK)
+		e = read_epochs(db, epochs, error);
+	sql_close(db);
+	return e;
+}
+
+void
+epochs_fini(struct epochs *e)
+{
+	free(e->v);
+	*e = (struct epochs){.v = NULL};
+}
+
+/** Where the newest max_n changes begin: the last seq that is not among them. */
+static enum err
+find_floor(sqlite3 *db, size_t max_n, int64_t *floor, struct error *error)
+{
+	sqlite3_stmt *st;
+	enum err e = sql_prepare(db,
+		"SELECT max(coalesce((" SQL_PRUNED_TO "), 0), coalesce((SELECT min(seq) - 1 FROM "
+		"(SELECT seq FROM (SELECT seq FROM records ORDER BY seq DESC LIMIT ?1) UNION ALL "
+		"SELECT seq FROM (SELECT seq FROM tombstones ORDER BY seq DESC LIMIT ?1) "
+		"ORDER BY seq DESC LIMIT ?1)), 0))",
+		&st, error);
+	int rc;
+
+	if (e != OK)
+		return e;
+	sqlite3_bind_int64(st, 1, (int64_t)max_n);
+	*floor = sql_int(st, 0, &rc);
+	if (rc != SQLITE_ROW)
+		e = sql_error(db, error, "reading the newest changes");
+	sqlite3_finalize(st);
+	return e;
+}
+
+struct tail {
+	struct change **v;
+	size_t n;
+	size_t nbytes;
+};
+
+/** Takes the changes of a page over; drops the oldest ones beyond the bounds. */
+static void
+append_page(struct tail *t, struct page *page)
+{
+	t->v = xrealloc(t->v, t->n + page->n + 1, sizeof(struct change *));
+	for (size_t i = 0; i < page->n; i++) {
+		t->v[t->n++] = page->changes[i];
+		t->nbytes += page->changes[i]->body->n;
+	}
+	free(page->changes);
+	page->changes = NULL;
+	page->n = 0;
+}
+
+static void
+trim(struct tail *t, size_t max_n, size_t max_bytes, int64_t *floor)
+{
+	size_t drop = 0;
+
+	while (drop < t->n && (t->n - drop > max_n || t->nbytes > max_bytes)) {
+		*floor = t->v[drop]->seq;
+		t->nbytes -= t->v[drop]->body->n;
+		change_unref(t->v[drop++]);
+	}
+	t->n -= drop;
+	if (t->n > 0)
+		memmove(t->v, t->v + drop, t->n * sizeof(struct change *));
+}
+
+static enum err
+read_pages(struct read *r, int64_t since, struct tail *t, struct error *error)
+{
+	struct job *j = job_new(JOB_REPLAY, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+	enum err e = OK;
+
+	if (j == NULL)
+		return error_set(error, ERR_UNAVAILABLE, "out of memory");
+	j->read.since = since;
+	j->read.base = -1; /* every tombstone, also from 0 */
+	j->read.limit = 1000;
+	do {
+		read_run(r, j);
+		e = j->result;
+		if (e != OK) {
+			*error = j->error;
+		} else {
+			append_page(t, &j->page);
+			j->read.since = j->page.end;
+		}
+	} while (e == OK && !j->page.at_head);
+	job_free(j);
+	return e;
+}
+
+enum err
+file_read_tail(const char *path, const struct conf *conf, size_t max_n, size_t max_bytes,
+	struct change ***out, size_t *n, int64_t *floor, struct error *error)
+{
+	struct tail t = {.v = NULL};
+	struct read *r = NULL;
+	sqlite3 *db;
+	enum err e = sql_open(path, SQL_READER, conf, &db, error);
+
+	if (e != OK)
+		return e;
+	e = read_new(db, "", &r, error);
+	if (e == OK)
+		e = find_floor(db, max_n, floor, error);
+	if (e == OK)
+		e = read_begin(r, error);
+	if (e == OK) {
+		e = read_pages(r, *floor, &t, error);
+		read_end(r);
+	}
+	trim(&t, e == OK ? max_n : 0, max_bytes, floor);
+	read_free(r);
+	sql_close(db);
+	*out = t.v;
+	*n = t.n;
+	if (e != OK)
+		free(t.v);
+	return e;
+}

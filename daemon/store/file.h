@@ -1,0 +1,39 @@
+#pragma once
+/*
+ * The store's file before anything runs on it: the lock that keeps a second
+ * daemon off, migrations, the epoch of this run, and the newest changes. Loop
+ * thread, at the start.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "daemon/base/conf.h"
+#include "daemon/store/change.h"
+
+#define EPOCH_SIZE 17
+
+/** One run of the store. */
+struct epoch {
+	char name[EPOCH_SIZE];
+	int64_t first_seq;
+};
+
+/** The runs that the file has seen, oldest first; the last is this one. */
+struct epochs {
+	struct epoch *v;
+	size_t n;
+};
+
+/** Takes the lock beside the file (PATH.lock). ERR_UNAVAILABLE when another daemon has it. */
+enum err file_lock(const char *path, int *fd, struct error *error);
+/** Opens or makes the file, migrates it, adds the epoch of this run (synced) and reads them all. */
+enum err file_prepare(
+	const char *path, const struct conf *conf, struct epochs *epochs, struct error *error);
+void epochs_fini(struct epochs *e);
+
+/** The newest changes, oldest first, at most max_n and max_bytes; *floor: every change above it is
+ * among them. The caller owns array and changes. */
+enum err file_read_tail(const char *path, const struct conf *conf, size_t max_n, size_t max_bytes,
+	struct change ***out, size_t *n, int64_t *floor, struct error *error);
