@@ -1,0 +1,256 @@
+# sysrt. The targets: make help
+#
+# The lists of sources below are the reading order, the link order and the law of includes: a file
+# may include only what stands above it (checked by `make order`). Nothing here asks for a package
+# before `make deps` had its turn: libraries are named, not looked up.
+
+VERSION := 0.1.0
+BUILD   ?= build
+PREFIX  ?= /usr/local
+DESTDIR ?=
+PROFILE ?= release
+CROSS   ?=
+SQLITE_DIR ?=
+
+common_sources := \
+	common/span.h \
+	common/utf8.h \
+	common/list.h \
+	common/err.c \
+	common/xalloc.c \
+	common/clock.c \
+	common/time.c \
+	common/buf.c \
+	common/log.c \
+	common/json.c \
+	common/json_write.c \
+	$(sort $(wildcard common/toml*.c)) \
+	common/rpc.c \
+	$(wildcard common/wire/ws.c) \
+	$(wildcard common/wire/http.c) \
+	$(sort $(wildcard common/client/*.c))
+
+daemon_sources := \
+	daemon/base/frame.c \
+	daemon/base/loop.c \
+	daemon/base/queue.c \
+	daemon/base/stats.c \
+	$(sort $(wildcard daemon/base/conf*.c)) \
+	daemon/store/pattern.c \
+	daemon/store/change.c \
+	daemon/store/client.c \
+	daemon/store/job.c \
+	daemon/store/answer.c \
+	daemon/store/sql.c \
+	daemon/store/migrate.c \
+	daemon/store/apply.c \
+	daemon/store/maintain.c \
+	daemon/store/checkpoint.c \
+	daemon/store/writer.c \
+	$(filter-out daemon/store/pattern.c daemon/store/change.c daemon/store/client.c \
+		daemon/store/job.c daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c \
+		daemon/store/apply.c daemon/store/maintain.c daemon/store/checkpoint.c \
+		daemon/store/writer.c,$(sort $(wildcard daemon/store/*.c))) \
+	$(sort $(wildcard daemon/hub/*.c)) \
+	$(sort $(wildcard daemon/net/*.c)) \
+	$(sort $(wildcard daemon/api/*.c)) \
+	$(sort $(wildcard daemon/peer/*.c)) \
+	$(wildcard daemon/deliver.c) \
+	$(wildcard daemon/main.c)
+
+ctl_sources := \
+	$(sort $(wildcard ctl/*.c))
+
+libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lcrypto -pthread
+
+# --- profiles -------------------------------------------------------------------------------------
+
+ifeq ($(PROFILE),release)
+O := $(BUILD)
+else
+O := $(BUILD)/$(PROFILE)
+endif
+
+ifneq ($(filter default undefined,$(origin CC)),)
+CC := $(if $(filter fuzz,$(PROFILE)),clang,$(CROSS)gcc)
+endif
+OBJCOPY ?= $(CROSS)objcopy
+is_clang := $(findstring clang,$(notdir $(CC)))
+machine  := $(firstword $(subst -, ,$(or $(CROSS),$(shell uname -m))))
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wcast-qual -Wwrite-strings -Wundef -Wformat=2 -Wvla -Wswitch-enum -Wimplicit-fallthrough \
+	-Werror
+fortify  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+harden   := -fPIE -fstack-protector-strong -fstack-clash-protection \
+	$(if $(filter x86_64,$(machine)),-fcf-protection) \
+	$(if $(filter aarch64,$(machine)),-mbranch-protection=standard)
+harden_link := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+
+# Fat objects: the programs are linked as one whole, tests take single objects as they are.
+release_flags := -O3 $(fortify) $(if $(is_clang),,-flto=auto -ffat-lto-objects)
+debug_flags   := -Og
+asan_flags    := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+tsan_flags    := -O1 -fno-omit-frame-pointer -fsanitize=thread
+fuzz_flags    := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-fsanitize=fuzzer-no-link,address,undefined
+ifeq ($($(PROFILE)_flags),)
+$(error PROFILE is one of release, debug, asan, tsan, fuzz)
+endif
+
+cppflags := -std=c17 -D_GNU_SOURCE -DSYSRT_VERSION=\"$(VERSION)\" -I. -I$(O)/gen
+cflags   := -g $(warnings) $(harden) $($(PROFILE)_flags) $(CFLAGS)
+ldflags  := $(harden_link) $($(PROFILE)_flags) $(LDFLAGS)
+ifeq ($(PROFILE),release)
+test_ldflags := $(ldflags) $(if $(is_clang),,-fno-lto)
+else
+test_ldflags := $(ldflags)
+endif
+
+# Another SQLite than the system's: an amalgamation, compiled as its makers advise.
+ifneq ($(SQLITE_DIR),)
+cppflags       := -I$(SQLITE_DIR) $(cppflags)
+libs           := $(filter-out -lsqlite3,$(libs)) -lm
+sqlite_objects := $(O)/obj/sqlite3.o
+endif
+
+objects_of     = $(patsubst %.c,$(O)/obj/%.o,$(filter %.c,$(1)))
+common_objects := $(call objects_of,$(common_sources))
+daemon_objects := $(call objects_of,$(daemon_sources))
+ctl_objects    := $(call objects_of,$(ctl_sources))
+programs       := $(O)/sysrtd $(O)/sysrtctl
+
+# --- programs -------------------------------------------------------------------------------------
+
+.PHONY: all help deps demo check check-long bench bench-peers fuzz lint format order sizes \
+	install clean tests unit benches fuzzers print-sources FORCE
+.DELETE_ON_ERROR:
+
+all: $(programs)
+
+help:
+	@echo 'all (default)   build/sysrtd and build/sysrtctl'
+	@echo 'deps            install what building and testing need (Debian)'
+	@echo 'demo            the guided tour on real data (DEMO_ONCE=1: ends by itself)'
+	@echo 'check           all tests in short form; check-long: with full counts'
+	@echo 'bench           the figures, each beside its ceiling; bench-peers: beside other servers'
+	@echo 'fuzz            each fuzzer for FUZZ_SECONDS=600'
+	@echo 'lint format order sizes   the checks of the source'
+	@echo 'install         to $$DESTDIR$$PREFIX; clean: remove $$BUILD'
+	@echo 'Settings: PROFILE=release|debug|asan|tsan SQLITE_DIR=FOLDER CROSS=TRIPLET- BUILD=FOLDER'
+
+$(O)/sysrtd: $(common_objects) $(daemon_objects) $(sqlite_objects)
+	$(CC) $(ldflags) -o $@ $^ $(libs)
+	$(split_symbols)
+
+$(O)/sysrtctl: $(common_objects) $(ctl_objects)
+	$(CC) $(ldflags) -o $@ $^ $(libs)
+	$(split_symbols)
+
+ifeq ($(PROFILE),release)
+define split_symbols
+$(OBJCOPY) --only-keep-debug $@ $@.debug
+$(OBJCOPY) --strip-debug --strip-unneeded --add-gnu-debuglink=$@.debug $@
+endef
+endif
+
+$(O)/obj/%.o: %.c $(O)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) $(cppflags) $(cflags) -MMD -MP -c -o $@ $<
+
+$(O)/obj/sqlite3.o: $(SQLITE_DIR)/sqlite3.c $(O)/gen/flags
+	@mkdir -p $(@D)
+	$(CC) -g $(harden) $($(PROFILE)_flags) $(CFLAGS) -w -DSQLITE_THREADSAFE=1 -DSQLITE_DQS=0 -c -o $@ $<
+
+$(O)/obj/daemon/store/migrate.o: $(O)/gen/daemon/store/migrate_texts.h
+
+$(O)/gen/daemon/store/migrate_texts.h: packaging/build/embed-migrations $(wildcard migrations/*.sql)
+	@mkdir -p $(@D)
+	sh packaging/build/embed-migrations migrations >$@
+
+# Changes only when the compiler or its flags do: then everything is built again.
+flags_text := $(CC) $(cppflags) $(cflags) $(SQLITE_DIR)
+$(O)/gen/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || printf '%s\n' '$(flags_text)' >$@
+
+-include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+
+# --- tests: each program names the sources that it links with on a line `links:` ------------------
+
+test_sources := $(wildcard tests/unit/*.c tests/bench/*.c tests/fuzz/*.c)
+ifeq ($(filter clean help deps format order sizes print-sources,$(MAKECMDGOALS)),)
+-include $(O)/gen/tests.mk
+endif
+
+$(O)/gen/tests.mk: $(test_sources) packaging/scripts/test-rules
+	@mkdir -p $(@D)
+	@sh packaging/scripts/test-rules $(test_sources) >$@
+
+unit: $(unit_programs)
+benches: $(bench_programs)
+fuzzers: $(fuzz_programs)
+tests: unit benches
+
+$(O)/tests/%:
+	@mkdir -p $(@D)
+	$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lcheck -lm
+
+$(O)/bench/%:
+	@mkdir -p $(@D)
+	$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lm
+
+$(O)/fuzz/%:
+	@mkdir -p $(@D)
+	$(CC) $(test_ldflags) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(libs)
+
+# --- everything else ------------------------------------------------------------------------------
+
+python := /usr/bin/python3
+export BUILD MAKE
+
+deps:
+	sh packaging/deps check
+
+demo: all
+	sh packaging/demo
+
+check:
+	$(python) tests/check
+
+check-long:
+	SYSRT_LONG=1 $(python) tests/check
+
+bench: all benches
+	SYSRT_BUILD=$(O) $(python) tests/bench/bench.py $(FIGURES)
+
+bench-peers: all benches
+	sh packaging/deps peers
+	SYSRT_BUILD=$(O) $(python) tests/bench/bench.py nats
+
+fuzz:
+	$(python) tests/check fuzz
+
+lint: $(O)/gen/daemon/store/migrate_texts.h
+	@sh packaging/scripts/lint $(O) $(common_sources) $(daemon_sources) $(ctl_sources) $(test_sources)
+
+format:
+	clang-format -i $$(find common daemon ctl tests -name '*.[ch]')
+
+order:
+	@sh packaging/scripts/order $(common_sources) $(daemon_sources) $(ctl_sources)
+
+sizes:
+	@sh packaging/scripts/sizes
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/sysrt
+	install -m 755 $(O)/sysrtd $(DESTDIR)$(PREFIX)/sbin/
+	install -m 755 $(O)/sysrtctl $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 config.example.toml README.md $(DESTDIR)$(PREFIX)/share/doc/sysrt/
+
+clean:
+	rm -rf $(BUILD)
+
+print-sources:
+	@printf '%s\n' $(common_sources) $(daemon_sources) $(ctl_sources)
