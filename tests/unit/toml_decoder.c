@@ -1,19 +1,22 @@
 /*
  * toml-decoder: reads TOML on standard input and prints the tagged JSON of the
  * public toml-test suite; exit 1 and "line:column: message" on standard error
- * where the input is not TOML.
+ * where the input is not TOML. With --texts it reads a stream of "LENGTH\n" and
+ * that many bytes, and answers each with a line: "+" and the JSON, or "-" and
+ * the message.
  * links: common/toml.c common/toml_scan.c common/toml_value.c common/toml_tree.c
- * common/json_write.c links: common/buf.c common/err.c common/time.c common/xalloc.c
+ * links: common/json_write.c common/buf.c common/err.c common/time.c common/xalloc.c
  */
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "common/json.h"
 #include "common/toml.h"
+#include "common/xalloc.h"
 
 #define INPUT_MAX  ((size_t)256 << 20)
 #define OUTPUT_MAX ((size_t)1 << 30)
@@ -80,40 +83,71 @@ add_node(struct buf *out, const struct toml_node *node)
 	buf_add_char(out, is_table ? '}' : ']');
 }
 
-static void
-read_all(int fd, struct buf *in)
-{
-	ssize_t n;
-
-	do {
-		char *room = buf_reserve(in, 65536);
-
-		n = room != NULL ? read(fd, room, 65536) : -1;
-		in->n += n > 0 ? (size_t)n : 0;
-	} while (n > 0);
-}
-
-int
-main(void)
+/** Appends the tagged JSON, or what is wrong with the text. */
+static bool
+decode(struct span text, struct buf *out)
 {
 	struct error error = ERROR_NONE;
-	struct toml *doc = NULL;
+	struct toml *doc;
+
+	if (toml_parse(text, "", &doc, &error) != OK) {
+		buf_add_span(out, span_of(error.text));
+		return false;
+	}
+	add_node(out, toml_root(doc));
+	toml_free(doc);
+	return true;
+}
+
+static int
+decode_one(void)
+{
 	struct buf in, out;
 	bool is_good;
+	size_t n;
 
 	buf_init(&in, INPUT_MAX);
 	buf_init(&out, OUTPUT_MAX);
-	read_all(STDIN_FILENO, &in);
-	is_good = toml_parse(buf_span(&in), "", &doc, &error) == OK;
-	if (is_good) {
-		add_node(&out, toml_root(doc));
-		buf_add_char(&out, '\n');
-		is_good = !out.failed && fwrite(out.p, 1, out.n, stdout) == out.n;
-	} else {
-		fprintf(stderr, "%s\n", error.text);
-	}
-	toml_free(doc);
-	buf_fini(&out);
+	do {
+		char *room = buf_reserve(&in, 65536);
+
+		n = room != NULL ? fread(room, 1, 65536, stdin) : 0;
+		in.n += n;
+	} while (n > 0);
+	is_good = !in.failed && decode(buf_span(&in), &out);
+	buf_add_char(&out, '\n');
+	fwrite(out.p, 1, out.n, is_good ? stdout : stderr);
 	buf_fini(&in);
+	buf_fini(&out);
 	return is_good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+decode_texts(void)
+{
+	struct buf out;
+	char line[32];
+
+	buf_init(&out, OUTPUT_MAX);
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		size_t n = strtoul(line, NULL, 10);
+		char *text; /* of exactly n bytes, so that a sanitizer sees a byte too many */
+		bool is_good;
+
+		must(n < INPUT_MAX);
+		text = (char *)xcalloc(n, 1);
+		must(fread(text, 1, n, stdin) == n);
+		buf_reset(&out);
+		is_good = decode((struct span){text, n}, &out);
+		printf("%c%.*s\n", is_good ? '+' : '-', SPAN_FMT(buf_span(&out)));
+		free(text);
+	}
+	buf_fini(&out);
+	return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int
+main(int argc, char **argv)
+{
+	return argc > 1 && strcmp(argv[1], "--texts") == 0 ? decode_texts() : decode_one();
 }
