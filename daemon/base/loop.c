@@ -113,6 +113,7 @@ loop_run(struct loop *l)
 		must(event_base_loop(l->base, flags) >= 0);
 		run_deferred(l);
 	}
+	l->stopped = false;
 }
 
 void
