@@ -114,6 +114,7 @@ struct job {
 	enum job_kind kind;
 	struct origin origin;
 	struct store_client *client; /* counted; NULL for the daemon's own work */
+	bool is_inside;              /* the lobby let it in and waits for it to come back */
 	uint64_t ticket; /* of a write; for a read: the write that must be committed before it */
 	int64_t deadline_us; /* monotonic; 0: none (reads) */
 	struct op *ops;

@@ -22,6 +22,7 @@ has_room(const struct lobby *l, const struct store_client *c, size_t nbytes)
 static void
 enter(struct lobby *l, struct job *j)
 {
+	j->is_inside = true;
 	l->inside++;
 	l->inside_bytes += j->item.nbytes;
 	if (j->client != NULL)
@@ -90,7 +91,8 @@ lobby_returned(struct lobby *l, const struct job *j)
 {
 	struct store_client *c = j->client;
 
-	must(l->inside > 0);
+	if (!j->is_inside)
+		return;
 	l->inside--;
 	l->inside_bytes -= j->item.nbytes;
 	if (c == NULL)

@@ -40,7 +40,8 @@ struct lobby {
 void lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct lobby_ops *ops);
 /** Takes a job of a client (NULL: the daemon's own, never parked). */
 void lobby_submit(struct lobby *l, struct store_client *c, struct job *j);
-/** A job is back (before it is handed on). */
+/** A job is back (before it is handed on); the store's own, which never came in, are not counted.
+ */
 void lobby_returned(struct lobby *l, const struct job *j);
 /** Lets in what there is room for now: after a run of lobby_returned(). */
 void lobby_serve(struct lobby *l);

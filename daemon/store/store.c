@@ -129,14 +129,8 @@ on_done(void *arg)
 
 	qlist_init(&jobs);
 	queue_take(s->done, &jobs);
-	for (struct qitem *it = jobs.first; it != NULL; it = it->next) {
-		struct job *j = (struct job *)(void *)it;
-
-		if (j->kind != JOB_NOTICE && j->origin.kind != ORIGIN_NONE)
-			lobby_returned(&s->lobby, j);
-		else if (j->kind == JOB_REPLAY)
-			lobby_returned(&s->lobby, j);
-	}
+	for (struct qitem *it = jobs.first; it != NULL; it = it->next)
+		lobby_returned(&s->lobby, (struct job *)(void *)it);
 	lobby_serve(&s->lobby);
 	if (s->is_pushing)
 		queue_push(s->to_writer, &s->entering);
