@@ -38,6 +38,7 @@ struct subscriber {
 	const struct subscriber_ops *ops;
 	enum framing framing;
 	bool lagging;         /* over send_queue: takes no more changes until drained */
+	bool has_drained;     /* since then: the hub's next turn goes on with it */
 	unsigned next_number; /* of the next subscription, from 1 */
 	unsigned subscriptions_n;
 	unsigned dropped; /* topic messages lost while lagging, told in the next `lagged` */
@@ -85,7 +86,8 @@ enum err hub_unsubscribe(struct subscriber *s, unsigned number, struct error *er
 /** A commit's changes, in order of seq; the hub takes references of its own. They are told in
  * slices of 64, over several turns when there are many. */
 void hub_publish(struct hub *h, struct change *const *changes, size_t n);
-/** Tells a topic message to all who listen now; returns how many. */
+/** Tells a topic message to all who listen now; returns how many. data: JSON, white space between
+ * tokens is removed. */
 unsigned hub_publish_topic(struct hub *h, struct span topic, struct span data);
 /** A page that the hub asked the store for (JOB_REPLAY) is back; takes the job. */
 void hub_page_done(struct hub *h, struct job **job);
@@ -102,6 +104,7 @@ void subscriber_beat(struct subscriber *s);
 int64_t hub_published(const struct hub *h);
 /** True when all that was handed to hub_publish() has been told. */
 bool hub_is_idle(const struct hub *h);
+/** Writes the member "hub" of status. */
 void hub_add_status(struct hub *h, struct json_out *o);
 /** Writes {subscription, state, position, categories|topics, ids} of each of the peer's
  * subscriptions. */

@@ -1,0 +1,346 @@
+/*
+ * The hub's face: making and ending it and its subscribers, subscribing, the
+ * turn, status. The work is in publish.c, replay.c, topic.c and subscription.c.
+ */
+
+#include "daemon/hub/hub.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "daemon/hub/hub_priv.h"
+
+/* What one pattern may take in the index. */
+#define PATTERN_COST_MAX 4096
+/* A ring is an array of pointers: more than this helps nobody. */
+#define RECENT_MAX (1 << 20)
+
+static uint64_t
+random_seed(void)
+{
+	uint64_t seed;
+
+	must(getentropy(&seed, sizeof(seed)) == 0);
+	return seed;
+}
+
+static size_t
+clamp(int64_t value, size_t max)
+{
+	return (uint64_t)value < max ? (size_t)value : max;
+}
+
+static void
+take_conf(struct hub *h, const struct conf *conf)
+{
+	h->send_queue = clamp(conf->websocket.send_queue, SIZE_MAX / 2);
+	h->max_subscriptions = (unsigned)clamp(conf->websocket.max_subscriptions, UINT32_MAX);
+}
+
+static size_t
+ring_bytes(const struct conf *conf)
+{
+	return clamp(conf->hub.recent_bytes, SIZE_MAX / 2);
+}
+
+struct hub *
+hub_new(struct loop *loop, struct store *store, const struct conf *conf)
+{
+	struct hub *h = xnew(struct hub);
+
+	h->loop = loop;
+	h->store = store;
+	h->published = h->newest = store_last_seq(store);
+	take_conf(h, conf);
+	ring_init(&h->ring, clamp(conf->hub.recent, RECENT_MAX), ring_bytes(conf), h->published);
+	watches_init(&h->changes, random_seed());
+	watches_init(&h->topics, random_seed());
+	list_init(&h->slice.groups);
+	list_init(&h->touched);
+	list_init(&h->catching_up);
+	replay_init(h);
+	return h;
+}
+
+void
+hub_free(struct hub *h)
+{
+	if (h == NULL)
+		return;
+	must(list_is_empty(&h->touched) && list_is_empty(&h->catching_up));
+	loop_undefer(h->loop, h);
+	replay_fini(h);
+	publish_fini(h);
+	ring_fini(&h->ring);
+	watches_fini(&h->changes);
+	watches_fini(&h->topics);
+	free(h);
+}
+
+void
+hub_reload(struct hub *h, const struct conf *conf)
+{
+	take_conf(h, conf);
+	ring_resize(&h->ring, clamp(conf->hub.recent, RECENT_MAX), ring_bytes(conf));
+}
+
+enum err
+hub_warm(struct hub *h, struct error *error)
+{
+	struct change **changes = NULL;
+	size_t n = 0;
+	int64_t floor = 0;
+	enum err e;
+
+	e = store_read_tail(h->store, h->ring.cap, h->ring.max_bytes, &changes, &n, &floor, error);
+	if (e != OK)
+		return e;
+	h->published = h->newest = store_last_seq(h->store);
+	ring_void(&h->ring, floor);
+	for (size_t i = 0; i < n; i++) {
+		ring_push(&h->ring, changes[i]);
+		change_unref(changes[i]);
+	}
+	free(changes);
+	return OK;
+}
+
+void
+hub_flush_touched(struct hub *h)
+{
+	struct list *at;
+
+	while ((at = list_shift(&h->touched)) != NULL) {
+		struct subscriber *s = list_item(at, struct subscriber, touched);
+
+		s->ops->flush(s);
+	}
+}
+
+static void
+turn(void *arg)
+{
+	struct hub *h = arg;
+
+	h->is_turn_due = false;
+	replay_turn(h);
+	publish_turn(h);
+	hub_flush_touched(h);
+}
+
+void
+hub_schedule(struct hub *h)
+{
+	if (h->is_turn_due)
+		return;
+	h->is_turn_due = true;
+	loop_defer(h->loop, turn, h);
+}
+
+void
+subscriber_init(
+	struct subscriber *s, struct hub *h, enum framing framing, const struct subscriber_ops *ops)
+{
+	*s = (struct subscriber){.hub = h, .ops = ops, .framing = framing, .next_number = 1};
+	list_init(&s->subscriptions);
+	list_init(&s->touched);
+	list_init(&s->catching_up);
+}
+
+void
+subscriber_fini(struct subscriber *s)
+{
+	while (!list_is_empty(&s->subscriptions))
+		subscription_end(
+			list_item(s->subscriptions.next, struct subscription, in_subscriber),
+			"the peer is gone");
+	list_remove(&s->touched);
+	list_remove(&s->catching_up);
+}
+
+enum err
+hub_check_pattern(const struct subscriber *s, const struct pattern *p, struct error *error)
+{
+	if (s->subscriptions_n >= s->hub->max_subscriptions)
+		return error_set(error, ERR_LIMIT_EXCEEDED,
+			"this session has %u subscriptions, which is the most it may have "
+			"(websocket.max_subscriptions)",
+			s->subscriptions_n);
+	if (index_cost(p) > PATTERN_COST_MAX)
+		return error_set(error, ERR_LIMIT_EXCEEDED,
+			"the subscription asks for %zu pairs of a category and an id, at most %d "
+			"are possible",
+			index_cost(p), PATTERN_COST_MAX);
+	if (!index_can_hold(p))
+		return error_set(error, ERR_INVALID_ARGUMENT,
+			"a category or id of the subscription is longer than %d bytes",
+			INDEX_TEXT_MAX);
+	return OK;
+}
+
+/** Where a new subscription starts: position and base. */
+static void
+start_of(const struct hub *h, const struct position *from, int64_t *position, int64_t *base)
+{
+	*position = from->since;
+	*base = from->base > from->since ? from->base : 0;
+	if (from->since < 0) {
+		*position = h->published;
+		*base = 0;
+	} else if (from->since == 0) {
+		*base = store_last_seq(h->store);
+	}
+}
+
+enum err
+hub_subscribe(struct subscriber *s, struct pattern **pattern, const struct position *from,
+	struct subscribed *out, struct error *error)
+{
+	struct hub *h = s->hub;
+	struct subscription *sub;
+	int64_t position, base;
+	enum err e;
+
+	e = hub_check_pattern(s, *pattern, error);
+	if (e == OK && from->since >= 0)
+		e = store_check_position(h->store, from->epoch, from->since, from->base, error);
+	if (e != OK)
+		return e;
+	start_of(h, from, &position, &base);
+	sub = subscription_new(s, pattern, false, position, base);
+	replay_wake(s);
+	*out = (struct subscribed){.number = sub->number, .seq = h->published, .base = base};
+	return OK;
+}
+
+enum err
+hub_unsubscribe(struct subscriber *s, unsigned number, struct error *error)
+{
+	struct subscription *sub = subscription_find(s, number);
+
+	if (sub == NULL)
+		return error_set(
+			error, ERR_NOT_FOUND, "this session has no subscription %u", number);
+	subscription_end(sub, "unsubscribed");
+	return OK;
+}
+
+void
+hub_replay_all(struct hub *h)
+{
+	struct list *at, *at2, *tmp, *tmp2;
+	int64_t last = store_last_seq(h->store);
+
+	log_info("hub", "every subscription replays", F_INT("published", h->published),
+		F_INT("seq", last));
+	list_each (at, tmp, &h->changes.all) {
+		struct watch *w = list_item(at, struct watch, all);
+
+		list_each (at2, tmp2, &w->groups) {
+			struct group *g = list_item(at2, struct group, in_watch);
+
+			while (g->live_n > 0)
+				subscription_go_back(
+					subscription_of(g->live[0]), "somebody else wrote");
+		}
+	}
+	publish_drop(h);
+	if (last > h->newest)
+		h->newest = last;
+	h->published = h->newest;
+	ring_void(&h->ring, h->published);
+	list_each (at, tmp, &h->changes.all)
+		list_item(at, struct watch, all)->prev = h->published;
+}
+
+void
+subscriber_drained(struct subscriber *s)
+{
+	if (list_is_empty(&s->subscriptions))
+		s->lagging = false;
+	s->has_drained = s->lagging;
+	if (!list_is_empty(&s->subscriptions))
+		replay_wake(s);
+}
+
+void
+subscriber_beat(struct subscriber *s)
+{
+	struct list *at, *tmp;
+
+	if (s->lagging || !subscriber_has_replay_room(s, 0))
+		return;
+	list_each (at, tmp, &s->subscriptions)
+		subscription_tell_progress(list_item(at, struct subscription, in_subscriber));
+}
+
+int64_t
+hub_published(const struct hub *h)
+{
+	return h->published;
+}
+
+void
+hub_add_status(struct hub *h, struct json_out *o)
+{
+	json_begin_object(o, "hub");
+	json_put_int(o, "published", h->published);
+	json_put_int(o, "backlog", (int64_t)h->backlog.n);
+	json_put_int(o, "recent", (int64_t)h->ring.n);
+	json_put_int(o, "recent_bytes", (int64_t)h->ring.nbytes);
+	json_put_int(o, "recent_floor", h->ring.floor);
+	json_put_int(o, "patterns", (int64_t)(h->changes.n + h->topics.n));
+	json_begin_object(o, "subscriptions");
+	for (unsigned i = 0; i < SUB_ENDED; i++)
+		json_put_int(o, subscription_state_name(i), h->n[i]);
+	json_end_object(o);
+	json_put_int(o, "pages_outstanding", h->replay.outstanding);
+	json_put_int(o, "changes_published", (int64_t)h->published_total);
+	json_put_int(o, "changes_delivered", (int64_t)h->delivered_total);
+	json_put_int(o, "pages", (int64_t)h->pages_total);
+	json_put_int(o, "lagged", (int64_t)h->lagged_total);
+	json_put_int(o, "resyncs", (int64_t)h->resyncs_total);
+	json_put_int(o, "messages_dropped", (int64_t)h->dropped_total);
+	json_end_object(o);
+}
+
+/** Writes terms as they are asked for; a prefix with its star. */
+static void
+add_terms(struct json_out *o, const char *key, const struct term *terms, size_t n)
+{
+	char text[INDEX_TEXT_MAX + 1];
+
+	json_begin_array(o, key);
+	for (size_t i = 0; i < n; i++) {
+		struct span t = terms[i].text;
+
+		if (t.n > 0)
+			memcpy(text, t.p, t.n);
+		text[t.n] = '*';
+		json_put_string(o, NULL, (struct span){text, t.n + terms[i].is_prefix});
+	}
+	json_end_array(o);
+}
+
+void
+subscriber_add_status(struct subscriber *s, struct json_out *o)
+{
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &s->subscriptions) {
+		struct subscription *sub = list_item(at, struct subscription, in_subscriber);
+		const struct pattern *p = sub->member.group->watch->pattern;
+
+		json_begin_object(o, NULL);
+		json_put_int(o, "subscription", sub->number);
+		json_put_str(o, "state", subscription_state_name(sub->state));
+		json_put_int(o, "position", subscription_position(sub));
+		add_terms(
+			o, sub->is_topic ? "topics" : "categories", p->categories, p->categories_n);
+		if (p->ids_n > 0)
+			add_terms(o, "ids", p->ids, p->ids_n);
+		json_end_object(o);
+	}
+}

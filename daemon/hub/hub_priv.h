@@ -1,0 +1,99 @@
+#pragma once
+/*
+ * The hub's inside: what its files share. A turn of the hub is a deferred call:
+ * replays first (replay.c), then slices of what was committed (publish.c), then
+ * one flush of every peer that was touched. Loop thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/base/loop.h"
+#include "daemon/hub/group.h"
+#include "daemon/hub/hub.h"
+#include "daemon/hub/ring.h"
+#include "daemon/hub/subscription.h"
+#include "daemon/store/store.h"
+
+/** Changes that were committed and not published yet: a growing ring. */
+struct backlog {
+	struct change **v;
+	size_t cap; /* a power of two, or 0 */
+	size_t first;
+	size_t n;
+};
+
+/** One frame of the slice that is being published; a group's frames are a chain. */
+struct delivery {
+	struct frame *frame;
+	int64_t seq;
+	uint32_t next;
+};
+
+struct slice {
+	struct delivery *v;
+	uint32_t n;
+	uint32_t cap;
+	struct list groups; /* those that have frames */
+};
+
+/** Pages from the store. */
+struct replay {
+	unsigned outstanding; /* submitted, or back and not told to everybody yet */
+	bool is_backing_off;  /* the store refused or failed: the timer goes on */
+	struct list queued;
+	struct list running;
+	struct list ready;
+	struct loop_timer *timer;
+};
+
+struct hub {
+	struct loop *loop;
+	struct store *store;
+	size_t send_queue;
+	unsigned max_subscriptions;
+	int64_t published;
+	int64_t newest; /* the highest seq handed to hub_publish() */
+	bool is_turn_due;
+	struct ring ring;
+	struct watches changes;
+	struct watches topics;
+	struct backlog backlog;
+	struct slice slice;
+	struct replay replay;
+	struct list touched;      /* subscribers with something to write */
+	struct list catching_up;  /* subscribers with a replay that can go on */
+	unsigned n[SUB_COUNT];    /* subscriptions by state */
+	uint64_t published_total; /* changes */
+	uint64_t delivered_total; /* changes told live */
+	uint64_t lagged_total;    /* times that a peer began to lag */
+	uint64_t pages_total;
+	uint64_t resyncs_total;
+	uint64_t dropped_total; /* topic messages */
+};
+
+/** Has the hub's turn run at the end of this turn of the loop (of the next, from inside it). */
+void hub_schedule(struct hub *h);
+/** Writes what was queued: one flush a peer. */
+void hub_flush_touched(struct hub *h);
+
+/** Whether the peer may have one more subscription, and of this size. ERR_LIMIT_EXCEEDED,
+ * ERR_INVALID_ARGUMENT. */
+enum err hub_check_pattern(
+	const struct subscriber *s, const struct pattern *p, struct error *error);
+
+/** Publishes some slices. */
+void publish_turn(struct hub *h);
+void publish_fini(struct hub *h);
+/** Forgets what was not published yet. */
+void publish_drop(struct hub *h);
+
+void replay_init(struct hub *h);
+void replay_fini(struct hub *h);
+/** Goes on with the replays that can, as far as one turn's budget allows. */
+void replay_turn(struct hub *h);
+/** The peer's replays may go on: in the next turn. */
+void replay_wake(struct subscriber *s);
+/** A subscription that ends no longer waits for its page. */
+void replay_forget(struct subscription *sub);

@@ -1,0 +1,197 @@
+/*
+ * Publishing what was committed. A slice is at most 64 changes: each is matched
+ * once and framed once a group; then each group's members get all of their
+ * frames in one go, and one flush a peer follows. So the costs are a look-up a
+ * change, a head a group and change, a pointer a delivery, a system call a peer
+ * and slice. Loop thread.
+ */
+
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "daemon/hub/hub_priv.h"
+#include "daemon/hub/notify.h"
+
+#define SLICE_CHANGES    64
+#define SLICE_DELIVERIES 8192 /* about: a slice ends with the change that reaches it */
+#define NONE             UINT32_MAX
+#define BACKLOG_MIN      64
+
+static struct change **
+backlog_at(const struct backlog *b, size_t i)
+{
+	return &b->v[(b->first + i) & (b->cap - 1)];
+}
+
+static void
+backlog_grow(struct backlog *b)
+{
+	struct backlog old = *b;
+
+	b->cap = old.cap > 0 ? 2 * old.cap : BACKLOG_MIN;
+	b->v = xnew_n(b->cap, struct change *);
+	b->first = 0;
+	for (size_t i = 0; i < old.n; i++)
+		b->v[i] = *backlog_at(&old, i);
+	free(old.v);
+}
+
+static struct change *
+backlog_shift(struct backlog *b)
+{
+	struct change *c = *backlog_at(b, 0);
+
+	b->first = (b->first + 1) & (b->cap - 1);
+	b->n--;
+	return c;
+}
+
+void
+hub_publish(struct hub *h, struct change *const *changes, size_t n)
+{
+	struct backlog *b = &h->backlog;
+
+	for (size_t i = 0; i < n; i++) {
+		if (changes[i]->seq <= h->newest)
+			continue; /* told by replays, after somebody else's commit */
+		h->newest = changes[i]->seq;
+		if (b->n == b->cap)
+			backlog_grow(b);
+		*backlog_at(b, b->n++) = change_ref(changes[i]);
+	}
+	if (b->n > 0)
+		hub_schedule(h);
+}
+
+bool
+hub_is_idle(const struct hub *h)
+{
+	return h->backlog.n == 0;
+}
+
+void
+publish_drop(struct hub *h)
+{
+	struct backlog *b = &h->backlog;
+
+	while (b->n > 0)
+		change_unref(backlog_shift(b));
+	free(b->v);
+	*b = (struct backlog){.v = NULL};
+}
+
+void
+publish_fini(struct hub *h)
+{
+	publish_drop(h);
+	free(h->slice.v);
+}
+
+/** Adds a frame to what the group's members will get. */
+static void
+slice_add(struct slice *s, struct group *g, struct frame *f, int64_t seq)
+{
+	uint32_t at = s->n++;
+
+	if (at == s->cap) {
+		s->cap = s->cap > 0 ? 2 * s->cap : SLICE_CHANGES;
+		s->v = xrealloc(s->v, s->cap, sizeof(*s->v));
+	}
+	s->v[at] = (struct delivery){f, seq, NONE};
+	if (list_is_linked(&g->in_slice)) {
+		s->v[g->slice_last].next = at;
+	} else {
+		g->slice_first = at;
+		list_append(&s->groups, &g->in_slice);
+	}
+	g->slice_last = at;
+}
+
+static void
+slice_add_change(struct hub *h, struct change *c)
+{
+	struct index_entry *const *found;
+	size_t n = index_match(&h->changes.index, c->category, c->id, &found);
+
+	for (size_t i = 0; i < n; i++) {
+		struct watch *w = watch_of(found[i]);
+		struct list *at, *tmp;
+
+		list_each (at, tmp, &w->groups) {
+			struct group *g = list_item(at, struct group, in_watch);
+
+			if (g->live_n > 0)
+				slice_add(&h->slice, g,
+					notify_change(
+						g->framing, g->number, c->seq, w->prev, c->body),
+					c->seq);
+		}
+		w->prev = c->seq;
+	}
+}
+
+/** Gives one member its group's frames; false if it ran out of room and left the live ones. */
+static bool
+deliver_to(struct hub *h, struct subscription *sub, uint32_t first)
+{
+	for (uint32_t i = first; i != NONE; i = h->slice.v[i].next) {
+		if (!subscriber_offer(sub->subscriber, h->slice.v[i].frame))
+			return false;
+		sub->told = h->slice.v[i].seq;
+		h->delivered_total++;
+	}
+	return true;
+}
+
+/** A peer has one subscription in a group at most, so that one which begins to lag takes nobody but
+ * itself from the array: the last one takes its place. */
+static void
+deliver_group(struct hub *h, struct group *g)
+{
+	for (unsigned i = 0; i < g->live_n;)
+		if (deliver_to(h, subscription_of(g->live[i]), g->slice_first))
+			i++;
+}
+
+static void
+publish_slice(struct hub *h)
+{
+	struct slice *s = &h->slice;
+	int64_t last = h->published;
+	struct list *at;
+
+	for (unsigned n = 0; n < SLICE_CHANGES && s->n < SLICE_DELIVERIES; n++) {
+		struct change *c;
+
+		if (h->backlog.n == 0)
+			break;
+		c = backlog_shift(&h->backlog);
+		slice_add_change(h, c);
+		ring_push(&h->ring, c);
+		last = c->seq;
+		h->published_total++;
+		change_unref(c);
+	}
+	while ((at = list_shift(&s->groups)) != NULL)
+		deliver_group(h, list_item(at, struct group, in_slice));
+	h->published = last;
+	for (uint32_t i = 0; i < s->n; i++)
+		frame_unref(s->v[i].frame);
+	s->n = 0;
+	hub_flush_touched(h);
+}
+
+void
+publish_turn(struct hub *h)
+{
+	/* One slice, or more when commits come faster than that: the backlog stays within about
+	 * twice of what one turn of the loop can bring. */
+	size_t slices = 1 + h->backlog.n / (2 * SLICE_CHANGES);
+
+	if (h->backlog.n == 0)
+		return;
+	for (; slices > 0 && h->backlog.n > 0; slices--)
+		publish_slice(h);
+	if (h->backlog.n > 0 || !list_is_empty(&h->catching_up))
+		hub_schedule(h);
+}

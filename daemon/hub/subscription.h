@@ -1,0 +1,72 @@
+#pragma once
+/*
+ * A subscription as a state machine, and what its peer is told. Private to the
+ * hub; loop thread.
+ *
+ *	replay  fed from its position onwards, by the ring or by pages (replay.c)
+ *	live    hears every change as it is published; its position is the hub's
+ *	lagged  frozen before the first change that its peer had no room for
+ *	ended   nothing more will be said
+ *
+ * Those on topics are live for ever: what a lagging peer misses is counted.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/hub/group.h"
+#include "daemon/hub/hub.h"
+
+struct fetch;
+
+enum sub_state { SUB_REPLAY, SUB_LIVE, SUB_LAGGED, SUB_ENDED, SUB_COUNT };
+
+struct subscription {
+	struct member member;
+	unsigned number;
+	enum sub_state state;
+	bool is_topic;
+	unsigned dropped;    /* topic messages, not told yet */
+	int64_t position;    /* all up to here was considered; of a live one see
+				subscription_position() */
+	int64_t told;        /* the highest seq that the client was told: a `prev` it can check */
+	int64_t base;        /* of a replay from 0: tombstones up to it are not needed */
+	struct fetch *fetch; /* the page that it waits for, or NULL */
+	struct subscriber *subscriber;
+	struct list in_subscriber;
+	struct list in_fetch;
+};
+
+static inline struct subscription *
+subscription_of(struct member *m)
+{
+	return list_item(m, struct subscription, member);
+}
+
+/** Takes the pattern. On changes: in replay from `position`; on topics: live. */
+struct subscription *subscription_new(struct subscriber *s, struct pattern **pattern, bool is_topic,
+	int64_t position, int64_t base);
+/** Ends and frees it; tells nobody. */
+void subscription_end(struct subscription *sub, const char *why);
+struct subscription *subscription_find(struct subscriber *s, unsigned number);
+const char *subscription_state_name(enum sub_state state);
+int64_t subscription_position(const struct subscription *sub);
+
+/** Its position is the last published: tells `synced`, and it is live. */
+void subscription_go_live(struct subscription *sub);
+/** Back to replay from where it is: from live (at what is published) or lagged. */
+void subscription_go_back(struct subscription *sub, const char *why);
+/** Tells `resync` and ends it. */
+void subscription_resync(struct subscription *sub, int64_t lowest_valid);
+/** Tells `progress`, if it is live. */
+void subscription_tell_progress(struct subscription *sub);
+
+/** Sends a live change or message if the peer has room: an empty queue always has. False: it has
+ * none, or is lagging already; its subscriptions are frozen now. */
+bool subscriber_offer(struct subscriber *s, struct frame *f);
+/** True if so many bytes more of a replay may be queued; if not, the peer will drain. */
+bool subscriber_has_replay_room(struct subscriber *s, size_t nbytes);
+/** Queues a frame, to be written at the end of the hub's turn. */
+void subscriber_send(struct subscriber *s, struct frame *f);
+/** A lagging peer has drained: tells `lagged`; its subscriptions go on in replay. */
+void subscriber_end_lag(struct subscriber *s);
