@@ -120,6 +120,10 @@ daemon_objects := $(call objects_of,$(daemon_sources))
 ctl_objects    := $(call objects_of,$(ctl_sources))
 programs       := $(O)/sysrtd $(O)/sysrtctl
 
+# V=1 shows the commands.
+quiet := $(if $(V),,@)
+say    = $(if $(V),,@echo '$(1)' $(patsubst $(O)/%,%,$@))
+
 # --- programs -------------------------------------------------------------------------------------
 
 .PHONY: all help deps demo check check-long bench bench-peers fuzz lint format order sizes \
@@ -140,33 +144,37 @@ help:
 	@echo 'Settings: PROFILE=release|debug|asan|tsan SQLITE_DIR=FOLDER CROSS=TRIPLET- BUILD=FOLDER'
 
 $(O)/sysrtd: $(common_objects) $(daemon_objects) $(sqlite_objects)
-	$(CC) $(ldflags) -o $@ $^ $(libs)
+	$(call say,link)
+	$(quiet)$(CC) $(ldflags) -o $@ $^ $(libs)
 	$(split_symbols)
 
 $(O)/sysrtctl: $(common_objects) $(ctl_objects)
-	$(CC) $(ldflags) -o $@ $^ $(libs)
+	$(call say,link)
+	$(quiet)$(CC) $(ldflags) -o $@ $^ $(libs)
 	$(split_symbols)
 
 ifeq ($(PROFILE),release)
 define split_symbols
-$(OBJCOPY) --only-keep-debug $@ $@.debug
-$(OBJCOPY) --strip-debug --strip-unneeded --add-gnu-debuglink=$@.debug $@
+$(quiet)$(OBJCOPY) --only-keep-debug $@ $@.debug
+$(quiet)$(OBJCOPY) --strip-debug --strip-unneeded --add-gnu-debuglink=$@.debug $@
 endef
 endif
 
 $(O)/obj/%.o: %.c $(O)/gen/flags
 	@mkdir -p $(@D)
-	$(CC) $(cppflags) $(cflags) -MMD -MP -c -o $@ $<
+	$(call say,cc)
+	$(quiet)$(CC) $(cppflags) $(cflags) -MMD -MP -c -o $@ $<
 
 $(O)/obj/sqlite3.o: $(SQLITE_DIR)/sqlite3.c $(O)/gen/flags
 	@mkdir -p $(@D)
-	$(CC) -g $(harden) $($(PROFILE)_flags) $(CFLAGS) -w -DSQLITE_THREADSAFE=1 -DSQLITE_DQS=0 -c -o $@ $<
+	$(call say,cc)
+	$(quiet)$(CC) -g $(harden) $($(PROFILE)_flags) $(CFLAGS) -w -DSQLITE_THREADSAFE=1 -DSQLITE_DQS=0 -c -o $@ $<
 
 $(O)/obj/daemon/store/migrate.o: $(O)/gen/daemon/store/migrate_texts.h
 
 $(O)/gen/daemon/store/migrate_texts.h: packaging/build/embed-migrations $(wildcard migrations/*.sql)
 	@mkdir -p $(@D)
-	sh packaging/build/embed-migrations migrations >$@
+	$(quiet)sh packaging/build/embed-migrations migrations >$@
 
 # Changes only when the compiler or its flags do: then everything is built again.
 flags_text := $(CC) $(cppflags) $(cflags) $(SQLITE_DIR)
@@ -194,15 +202,18 @@ tests: unit benches
 
 $(O)/tests/%:
 	@mkdir -p $(@D)
-	$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lcheck -lm
+	$(call say,link)
+	$(quiet)$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lcheck -lm
 
 $(O)/bench/%:
 	@mkdir -p $(@D)
-	$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lm
+	$(call say,link)
+	$(quiet)$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lm
 
 $(O)/fuzz/%:
 	@mkdir -p $(@D)
-	$(CC) $(test_ldflags) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(libs)
+	$(call say,link)
+	$(quiet)$(CC) $(test_ldflags) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(libs)
 
 # --- everything else ------------------------------------------------------------------------------
 
@@ -232,7 +243,7 @@ fuzz:
 	$(python) tests/check fuzz
 
 lint: $(O)/gen/daemon/store/migrate_texts.h
-	@sh packaging/scripts/lint $(O) $(common_sources) $(daemon_sources) $(ctl_sources) $(test_sources)
+	@sh packaging/scripts/lint $(O) $(or $(STEP),all) $(common_sources) $(daemon_sources) $(ctl_sources) $(test_sources)
 
 format:
 	clang-format -i $$(find common daemon ctl tests -name '*.[ch]')
