@@ -360,7 +360,7 @@ listener_open_unix(struct loop *loop, const char *path, gid_t gid, accept_fn fn,
 	l = listener_new(loop, fd, xstrdup(path), fn, arg);
 	l->path = xstrdup(path);
 	if (stat(path, &l->file) != 0)
-		l->file.st_ino = 0;
+		l->file = (struct stat){0}; /* gone already: nothing to remove */
 	*out = l;
 	return OK;
 }
@@ -376,6 +376,14 @@ listener_stop(struct listener *l)
 	l->fd = -1;
 }
 
+/** Somebody may have put a socket of their own there since, even with the same inode number. */
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
 void
 listener_close(struct listener *l)
 {
@@ -384,9 +392,7 @@ listener_close(struct listener *l)
 	if (l == NULL)
 		return;
 	listener_stop(l);
-	/* Somebody may have put a socket of their own there since. */
-	if (l->path != NULL && stat(l->path, &st) == 0 && st.st_ino == l->file.st_ino &&
-		st.st_dev == l->file.st_dev)
+	if (l->path != NULL && stat(l->path, &st) == 0 && is_same_file(&st, &l->file))
 		unlink(l->path);
 	if (l->reserve >= 0)
 		close(l->reserve);
