@@ -24,10 +24,13 @@ common_sources := \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
-	$(sort $(wildcard common/toml*.c)) \
+	common/toml.c \
+	common/toml_scan.c \
+	common/toml_value.c \
+	common/toml_tree.c \
 	common/rpc.c \
-	$(wildcard common/wire/ws.c) \
-	$(wildcard common/wire/http.c) \
+	common/wire/ws.c \
+	common/wire/http.c \
 	$(sort $(wildcard common/client/*.c))
 
 daemon_sources := \
@@ -35,7 +38,9 @@ daemon_sources := \
 	daemon/base/loop.c \
 	daemon/base/queue.c \
 	daemon/base/stats.c \
-	$(sort $(wildcard daemon/base/conf*.c)) \
+	daemon/base/conf.h \
+	daemon/base/conf_table.c \
+	daemon/base/conf.c \
 	daemon/store/pattern.c \
 	daemon/store/change.c \
 	daemon/store/client.c \
@@ -47,13 +52,30 @@ daemon_sources := \
 	daemon/store/maintain.c \
 	daemon/store/checkpoint.c \
 	daemon/store/writer.c \
-	$(filter-out daemon/store/pattern.c daemon/store/change.c daemon/store/client.c \
-		daemon/store/job.c daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c \
-		daemon/store/apply.c daemon/store/maintain.c daemon/store/checkpoint.c \
-		daemon/store/writer.c,$(sort $(wildcard daemon/store/*.c))) \
-	$(sort $(wildcard daemon/hub/*.c)) \
-	$(sort $(wildcard daemon/net/*.c)) \
+	daemon/store/read.c \
+	daemon/store/read_list.c \
+	daemon/store/read_changes.c \
+	daemon/store/reader.c \
+	daemon/store/lobby.c \
+	daemon/store/file.c \
+	daemon/store/store.c \
+	daemon/hub/hub.h \
+	daemon/hub/notify.c \
+	daemon/hub/table.c \
+	daemon/hub/index.c \
+	daemon/hub/group.c \
+	daemon/hub/ring.c \
+	daemon/hub/subscription.c \
+	daemon/hub/replay.c \
+	daemon/hub/publish.c \
+	daemon/hub/topic.c \
+	daemon/hub/hub.c \
+	daemon/net/conn.c \
+	daemon/net/http.c \
+	daemon/net/listen.c \
+	$(if $(wildcard daemon/api/gate.c),,daemon/api/gate.h) \
 	$(sort $(wildcard daemon/api/*.c)) \
+	$(if $(wildcard daemon/peer/peer.c),,daemon/peer/peer.h) \
 	$(sort $(wildcard daemon/peer/*.c)) \
 	$(wildcard daemon/deliver.c) \
 	$(wildcard daemon/main.c)
@@ -203,7 +225,7 @@ tests: unit benches
 $(O)/tests/%:
 	@mkdir -p $(@D)
 	$(call say,link)
-	$(quiet)$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lcheck -lm
+	$(quiet)$(CC) $(test_ldflags) -o $@ $(filter %.o,$^) $(libs) -lcheck -lsubunit -lm
 
 $(O)/bench/%:
 	@mkdir -p $(@D)

@@ -32,11 +32,13 @@ struct log_field {
 #define F_STR(k, v)  F_SPAN(k, span_of(v))
 #define F_ERROR(e)   F_SPAN("error", span_of((e)->text))
 
+#define F_END ((struct log_field){.kind = LOG_FIELD_END})
+
 #define log_at(level, part, message, ...)                                                          \
-	(log_is_on((level), (part)) ? log_write((level), (part), (message),                        \
-					      (const struct log_field[]){__VA_ARGS__ __VA_OPT__(   \
-						      , )(struct log_field){0}})                   \
-				    : (void)0)
+	(log_is_on((level), (part))                                                                \
+			? log_write((level), (part), (message),                                    \
+				  (const struct log_field[]){F_END, ##__VA_ARGS__, F_END} + 1)     \
+			: (void)0)
 #define log_error(part, ...) log_at(LOG_ERROR, part, __VA_ARGS__)
 #define log_warn(part, ...)  log_at(LOG_WARN, part, __VA_ARGS__)
 #define log_info(part, ...)  log_at(LOG_INFO, part, __VA_ARGS__)
