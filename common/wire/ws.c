@@ -415,6 +415,14 @@ scan_header(struct ws *ws, struct span *bytes)
 		begin_payload(ws);
 }
 
+/** Sends what wslay has to answer: at once, since it drops its pongs when a close follows. */
+static void
+answer(struct ws *ws)
+{
+	if (wslay_event_want_write(ws->wslay) && wslay_event_send(ws->wslay) != 0)
+		ws->is_dead = true;
+}
+
 /** Control frames are collected, and given whole. */
 static void
 scan_control(struct ws *ws, struct span *bytes)
@@ -426,6 +434,7 @@ scan_control(struct ws *ws, struct span *bytes)
 	if (ws->left > 0)
 		return;
 	give(ws, (struct span){(const char *)ws->held, ws->held_n}, SPAN(""));
+	answer(ws);
 	ws->held_n = 0;
 	ws->state = SCAN_HEADER;
 }
@@ -462,8 +471,7 @@ ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct bu
 		else
 			scan_payload(ws, &bytes);
 	}
-	if (wslay_event_want_write(ws->wslay) && wslay_event_send(ws->wslay) != 0)
-		ws->is_dead = true;
+	answer(ws);
 	ws->out = NULL;
 	return !ws->is_dead;
 }
