@@ -394,9 +394,9 @@ conf_set_text(struct conf *c, const struct conf_option *o, struct span text, str
 	case CONF_COUNT:
 	case CONF_SIZE:
 	case CONF_DURATION:
-		return set_number_text(c, o, text, error);
+		break;
 	}
-	return wrong_type(o, error);
+	return set_number_text(c, o, text, error);
 }
 
 enum err
