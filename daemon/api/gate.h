@@ -12,7 +12,9 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "common/rpc.h"
+#include "daemon/api/args.h"
 #include "daemon/base/conf.h"
+#include "daemon/base/stats.h"
 #include "daemon/hub/hub.h"
 #include "daemon/store/store.h"
 
@@ -36,43 +38,6 @@ struct caller {
 	struct subscriber *subscriber;
 };
 
-/** One parameter of a method. */
-enum arg_kind {
-	ARG_NAME,    /* category, topic: decoded text that is a name */
-	ARG_PATTERN, /* name, or prefix ending in "*", or {"prefix": ...}, or an array of these */
-	ARG_ID,      /* 1 to 512 bytes of UTF-8 without control characters */
-	ARG_ID_PATTERN, /* as ARG_PATTERN, for ids */
-	ARG_STRING,     /* decoded text of at most `max` bytes */
-	ARG_INT,        /* min..max */
-	ARG_BOOL,
-	ARG_TIME,     /* integer milliseconds or RFC 3339 */
-	ARG_DURATION, /* "30s" or integer milliseconds */
-	ARG_JSON,     /* anything: arg.value */
-	ARG_ARRAY,    /* an array of 1 to max items: arg.value */
-	ARG_ENUM,     /* one of `choices`, separated by spaces: arg.i is its place */
-};
-
-struct arg_spec {
-	const char *name; /* NULL ends the list */
-	enum arg_kind kind;
-	bool required;
-	int64_t min;
-	int64_t max; /* 0: none */
-	const char *choices;
-	const char *help;
-};
-
-struct arg {
-	bool is_set;
-	struct json_value value; /* as sent */
-	struct span text;        /* decoded; lives for the call */
-	int64_t i;
-	struct term *terms; /* ARG_PATTERN, ARG_ID_PATTERN: live for the call */
-	size_t terms_n;
-};
-
-#define METHOD_ARGS_MAX 16
-
 struct call;
 
 struct method {
@@ -92,8 +57,9 @@ struct api {
 	struct loop *loop;
 	struct store *store;
 	struct hub *hub;
-	const struct conf *const *conf; /* the configuration in force; changes at reload */
-	struct daemon_ops {             /* what only main can do */
+	const struct conf *conf; /* in force; changes at reload */
+	struct stats *stats;
+	struct daemon_ops { /* what only main can do */
 		enum err (*reload)(void *daemon, struct buf *result, struct error *error);
 		void (*shutdown)(void *daemon);
 		void (*add_status)(void *daemon, struct json_out *o); /* listeners, peers, uptime */
@@ -109,8 +75,9 @@ struct call {
 	struct api *api;
 	const struct caller *caller;
 	struct origin origin;
-	struct arg args[METHOD_ARGS_MAX]; /* in the order of method->args */
-	struct buf *result;               /* JSON of the result, when the handler returns OK */
+	const struct arg *args; /* checked, in the order of method->args */
+	size_t params_n;        /* bytes of the params */
+	struct buf *result;     /* JSON of the result, when the handler returns OK */
 	struct error *error;
 	int64_t now_ms; /* wall clock */
 };

@@ -1,0 +1,389 @@
+/* Parameters by table: see args.h. */
+
+#include "daemon/api/args.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/time.h"
+#include "common/xalloc.h"
+
+struct reading {
+	struct args *args;
+	const struct arg_spec *spec;
+	size_t room; /* for decoded texts, at most: the size of the params */
+	struct error *error;
+};
+
+/** Decodes a string, in place where it has no escapes. */
+static enum err
+decode(struct reading *r, struct span raw, struct span *text)
+{
+	struct args *a = r->args;
+	size_t n;
+
+	if (json_string_is_plain(raw)) {
+		*text = (struct span){raw.p + 1, raw.n - 2};
+		return OK;
+	}
+	if (a->texts == NULL)
+		a->texts = try_alloc(r->room);
+	if (a->texts == NULL)
+		return error_set(r->error, ERR_LIMIT_EXCEEDED, "out of memory");
+	n = json_string_decode(raw, a->texts + a->texts_n);
+	if (n == SIZE_MAX)
+		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s: a lone surrogate is not text",
+			r->spec->name);
+	*text = (struct span){a->texts + a->texts_n, n};
+	a->texts_n += n;
+	return OK;
+}
+
+static bool
+is_name_byte(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '.' || c == '_' || c == '/' || c == '-';
+}
+
+/** A name, or the beginning of one. */
+static enum err
+check_name(struct reading *r, struct span text, bool is_prefix)
+{
+	const char *first = text.n > 0 ? text.p : "";
+
+	if (text.n > ARG_NAME_MAX || (text.n == 0 && !is_prefix))
+		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must have 1 to %d bytes",
+			r->spec->name, ARG_NAME_MAX);
+	if (*first == '$')
+		return error_set(r->error, ERR_INVALID_ARGUMENT,
+			"%s: names that start with $ are reserved", r->spec->name);
+	if (*first == '.' || *first == '-' || *first == '/')
+		return error_set(r->error, ERR_INVALID_ARGUMENT,
+			"%s must not start with '.', '-' or '/'", r->spec->name);
+	for (size_t i = 0; i < text.n; i++)
+		if (!is_name_byte(text.p[i]))
+			return error_set(r->error, ERR_INVALID_ARGUMENT,
+				"%s: only A-Z a-z 0-9 . _ / - are allowed, byte %zu is another",
+				r->spec->name, i + 1);
+	return OK;
+}
+
+static enum err
+check_id(const char *name, struct span text, bool is_prefix, struct error *error)
+{
+	if (text.n > ARG_ID_MAX || (text.n == 0 && !is_prefix))
+		return error_set(error, ERR_INVALID_ARGUMENT, "%s must have 1 to %d bytes", name,
+			ARG_ID_MAX);
+	for (size_t i = 0; i < text.n; i++)
+		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+			return error_set(error, ERR_INVALID_ARGUMENT,
+				"%s must not hold control characters, byte %zu is one", name,
+				i + 1);
+	return OK;
+}
+
+enum err
+args_check_id(const char *name, struct span text, struct error *error)
+{
+	return check_id(name, text, false, error);
+}
+
+static enum err
+check_term(struct reading *r, const struct term *t)
+{
+	return r->spec->kind == ARG_PATTERN || r->spec->kind == ARG_NAME
+		       ? check_name(r, t->text, t->is_prefix)
+		       : check_id(r->spec->name, t->text, t->is_prefix, r->error);
+}
+
+static enum err
+wrong_kind(struct reading *r)
+{
+	static const char *const wanted[] = {
+		[ARG_NAME] = "a string",
+		[ARG_PATTERN] = "a string, {\"prefix\": string}, or an array of these",
+		[ARG_ID] = "a string",
+		[ARG_ID_PATTERN] = "a string, {\"prefix\": string}, or an array of these",
+		[ARG_STRING] = "a string",
+		[ARG_INT] = "an integer",
+		[ARG_BOOL] = "true or false",
+		[ARG_TIME] = "an integer of milliseconds since 1970 or an RFC 3339 string",
+		[ARG_DURATION] = "a string with a unit such as \"30s\", or an integer of "
+				 "milliseconds above 0",
+		[ARG_JSON] = "a value",
+		[ARG_ARRAY] = "an array",
+		[ARG_CHOICE] = "a string",
+	};
+
+	return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be %s", r->spec->name,
+		wanted[r->spec->kind]);
+}
+
+/** {"prefix": "..."} */
+static enum err
+read_prefix(struct reading *r, struct json_value value, struct term *t)
+{
+	struct json_walk w = json_walk_start(value);
+	struct json_value text = {.type = JSON_NULL}, more;
+	struct span key;
+
+	if (!json_object_next(&w, &key, &text) || !json_string_is(key, "prefix") ||
+		text.type != JSON_STRING || json_object_next(&w, &key, &more))
+		return wrong_kind(r);
+	t->is_prefix = true;
+	return decode(r, text.raw, &t->text);
+}
+
+static enum err
+read_term(struct reading *r, struct json_value value, struct term *t)
+{
+	enum err e;
+
+	*t = (struct term){.is_prefix = false};
+	if (value.type == JSON_OBJECT) {
+		e = read_prefix(r, value, t);
+	} else if (value.type == JSON_STRING) {
+		e = decode(r, value.raw, &t->text);
+		if (e == OK && t->text.n > 0 && t->text.p[t->text.n - 1] == '*') {
+			t->is_prefix = true;
+			t->text.n--;
+		}
+	} else {
+		e = wrong_kind(r);
+	}
+	return e == OK ? check_term(r, t) : e;
+}
+
+static enum err
+read_pattern(struct reading *r, struct arg *arg)
+{
+	struct args *a = r->args;
+	struct term *terms = xnew_n(ARG_PATTERN_MAX, struct term);
+	struct json_walk w;
+	struct json_value item;
+	enum err e = OK;
+
+	must(a->terms_n < sizeof(a->terms) / sizeof(a->terms[0]));
+	a->terms[a->terms_n++] = terms;
+	arg->terms = terms;
+	if (arg->value.type != JSON_ARRAY) {
+		arg->terms_n = 1;
+		return read_term(r, arg->value, terms);
+	}
+	w = json_walk_start(arg->value);
+	while (e == OK && json_array_next(&w, &item)) {
+		if (arg->terms_n == ARG_PATTERN_MAX)
+			return error_set(r->error, ERR_LIMIT_EXCEEDED, "%s: at most %d of them",
+				r->spec->name, ARG_PATTERN_MAX);
+		e = read_term(r, item, &terms[arg->terms_n++]);
+	}
+	if (e == OK && arg->terms_n == 0)
+		return error_set(
+			r->error, ERR_INVALID_ARGUMENT, "%s must not be empty", r->spec->name);
+	return e;
+}
+
+static enum err
+read_text(struct reading *r, struct arg *arg)
+{
+	enum err e;
+
+	if (arg->value.type != JSON_STRING)
+		return wrong_kind(r);
+	e = decode(r, arg->value.raw, &arg->text);
+	if (e != OK)
+		return e;
+	if (r->spec->kind == ARG_NAME)
+		return check_name(r, arg->text, false);
+	if (r->spec->kind == ARG_ID)
+		return args_check_id(r->spec->name, arg->text, r->error);
+	if ((int64_t)arg->text.n > r->spec->max)
+		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s: at most %lld bytes",
+			r->spec->name, (long long)r->spec->max);
+	if (memchr(arg->text.p, '\0', arg->text.n) != NULL)
+		return error_set(
+			r->error, ERR_INVALID_ARGUMENT, "%s must not hold a NUL", r->spec->name);
+	return OK;
+}
+
+static enum err
+read_int(struct reading *r, struct arg *arg)
+{
+	if (arg->value.type != JSON_NUMBER || !json_number_int64(arg->value.raw, &arg->i))
+		return wrong_kind(r);
+	if (arg->i < r->spec->min || arg->i > r->spec->max)
+		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be between %lld and %lld",
+			r->spec->name, (long long)r->spec->min, (long long)r->spec->max);
+	return OK;
+}
+
+/** A time or a duration: an integer, or a text that the parser understands. */
+static enum err
+read_time(struct reading *r, struct arg *arg, bool (*parse)(struct span text, int64_t *ms))
+{
+	bool is_duration = r->spec->kind == ARG_DURATION, is_valid = false;
+	struct span text;
+	enum err e;
+
+	if (arg->value.type == JSON_NUMBER) {
+		is_valid = json_number_int64(arg->value.raw, &arg->i);
+	} else if (arg->value.type == JSON_STRING) {
+		e = decode(r, arg->value.raw, &text);
+		if (e != OK)
+			return e;
+		is_valid = parse(text, &arg->i);
+	}
+	/* Within the years that RFC 3339 can write, so that sums cannot overflow. */
+	if (!is_valid || arg->i < 0 || (is_duration && arg->i == 0) ||
+		arg->i > INT64_C(253402300799999))
+		return wrong_kind(r);
+	return OK;
+}
+
+static enum err
+read_array(struct reading *r, struct arg *arg)
+{
+	struct json_walk w;
+	struct json_value item;
+
+	if (arg->value.type != JSON_ARRAY)
+		return wrong_kind(r);
+	w = json_walk_start(arg->value);
+	while (json_array_next(&w, &item))
+		arg->i++;
+	if (arg->i == 0)
+		return error_set(
+			r->error, ERR_INVALID_ARGUMENT, "%s must not be empty", r->spec->name);
+	if (arg->i > r->spec->max)
+		return error_set(r->error, ERR_LIMIT_EXCEEDED, "%s: at most %lld, these are %lld",
+			r->spec->name, (long long)r->spec->max, (long long)arg->i);
+	return OK;
+}
+
+static enum err
+read_choice(struct reading *r, struct arg *arg)
+{
+	const char *p = r->spec->choices;
+	struct span text;
+	enum err e;
+
+	if (arg->value.type != JSON_STRING)
+		return wrong_kind(r);
+	e = decode(r, arg->value.raw, &text);
+	if (e != OK)
+		return e;
+	for (arg->i = 0; *p != '\0'; arg->i++) {
+		size_t n = strcspn(p, " ");
+
+		if (span_eq(text, (struct span){p, n}))
+			return OK;
+		p += n + (p[n] == ' ');
+	}
+	return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be one of: %s", r->spec->name,
+		r->spec->choices);
+}
+
+static enum err
+read_value(struct reading *r, struct arg *arg)
+{
+	switch (r->spec->kind) {
+	case ARG_NAME:
+	case ARG_ID:
+	case ARG_STRING:
+		return read_text(r, arg);
+	case ARG_PATTERN:
+	case ARG_ID_PATTERN:
+		return read_pattern(r, arg);
+	case ARG_INT:
+		return read_int(r, arg);
+	case ARG_BOOL:
+		arg->i = arg->value.type == JSON_TRUE;
+		return arg->i || arg->value.type == JSON_FALSE ? OK : wrong_kind(r);
+	case ARG_TIME:
+		return read_time(r, arg, time_parse);
+	case ARG_DURATION:
+		return read_time(r, arg, duration_parse);
+	case ARG_ARRAY:
+		return read_array(r, arg);
+	case ARG_CHOICE:
+		return read_choice(r, arg);
+	case ARG_JSON:
+		return OK;
+	}
+	return wrong_kind(r);
+}
+
+static enum err
+unknown(struct span key, const struct arg_spec *specs, struct error *error)
+{
+	char name[64];
+
+	json_string_text(key, name, sizeof(name));
+	if (specs->name == NULL)
+		return error_set(error, ERR_INVALID_ARGUMENT,
+			"unknown parameter \"%s\": this method takes none", name);
+	return error_set(error, ERR_INVALID_ARGUMENT, "unknown parameter \"%s\"", name);
+}
+
+static enum err
+read_member(
+	struct reading *r, const struct arg_spec *specs, struct span key, struct json_value value)
+{
+	size_t i = 0;
+
+	while (specs[i].name != NULL && !json_string_is(key, specs[i].name))
+		i++;
+	if (specs[i].name == NULL)
+		return unknown(key, specs, r->error);
+	r->spec = &specs[i];
+	if (r->args->v[i].is_set)
+		return error_set(
+			r->error, ERR_INVALID_ARGUMENT, "%s is given twice", specs[i].name);
+	r->args->v[i].is_set = true;
+	r->args->v[i].value = value;
+	return read_value(r, &r->args->v[i]);
+}
+
+enum err
+args_read(
+	struct args *a, const struct arg_spec *specs, struct json_value params, struct error *error)
+{
+	struct reading r = {.args = a, .room = params.raw.n, .error = error};
+	struct json_walk w;
+	struct json_value value;
+	struct span key;
+	enum err e = OK;
+
+	*a = (struct args){.texts = NULL};
+	if (params.raw.n > 0) {
+		w = json_walk_start(params);
+		while (e == OK && json_object_next(&w, &key, &value))
+			e = read_member(&r, specs, key, value);
+	}
+	for (size_t i = 0; e == OK && specs[i].name != NULL; i++)
+		if (specs[i].required && !a->v[i].is_set)
+			e = error_set(error, ERR_INVALID_ARGUMENT, "%s is missing", specs[i].name);
+	return e;
+}
+
+void
+args_fini(struct args *a)
+{
+	free(a->texts);
+	for (unsigned i = 0; i < a->terms_n; i++)
+		free(a->terms[i]);
+}
+
+struct pattern *
+args_pattern(const struct arg *categories, const struct arg *ids)
+{
+	static const struct term everything = {
+		{"", 0},
+                true
+        };
+	const struct term *c = categories->is_set ? categories->terms : &everything;
+
+	return pattern_new(
+		c, categories->is_set ? categories->terms_n : 1, ids->terms, ids->terms_n);
+}

@@ -1,0 +1,72 @@
+#pragma once
+/*
+ * Parameters by table: one piece of code checks them all and words all the
+ * errors. Texts are decoded into memory that lives for the call. Pure.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/json.h"
+#include "daemon/store/pattern.h"
+
+enum arg_kind {
+	ARG_NAME,    /* category: decoded text that is a name */
+	ARG_PATTERN, /* name, or prefix ending in "*", or {"prefix": ...}, or an array of these */
+	ARG_ID,      /* 1 to 512 bytes of UTF-8 without control characters */
+	ARG_ID_PATTERN, /* as ARG_PATTERN, for ids */
+	ARG_STRING,     /* decoded text of at most `max` bytes, without NUL */
+	ARG_INT,        /* min..max */
+	ARG_BOOL,
+	ARG_TIME,     /* integer milliseconds or RFC 3339 */
+	ARG_DURATION, /* "30s" or integer milliseconds, above 0 */
+	ARG_JSON,     /* anything: arg.value */
+	ARG_ARRAY,    /* an array of 1 to max items: arg.value; arg.i is how many */
+	ARG_CHOICE,   /* one of `choices`, parted by spaces: arg.i is its place */
+};
+
+#define ARGS_MAX        16
+#define ARG_NAME_MAX    128
+#define ARG_ID_MAX      512
+#define ARG_PATTERN_MAX 100 /* terms of one pattern */
+
+struct arg_spec {
+	const char *name; /* NULL ends the list */
+	enum arg_kind kind;
+	bool required;
+	int64_t min;
+	int64_t max;
+	const char *choices;
+	const char *help;
+};
+
+struct arg {
+	bool is_set;
+	struct json_value value; /* as sent */
+	struct span text;        /* decoded */
+	int64_t i;
+	const struct term *terms;
+	size_t terms_n;
+};
+
+/** Checked parameters, in the order of their specs, and the memory that their texts live in. */
+struct args {
+	struct arg v[ARGS_MAX];
+	char *texts; /* decoded ones that could not be used in place */
+	size_t texts_n;
+	struct term *terms[2]; /* of at most two patterns */
+	unsigned terms_n;
+};
+
+/** Reads `params` (raw.n == 0: none were given) by the table. ERR_INVALID_ARGUMENT or
+ * ERR_LIMIT_EXCEEDED names the parameter. args_fini() also after a failure. */
+enum err args_read(struct args *a, const struct arg_spec *specs, struct json_value params,
+	struct error *error);
+void args_fini(struct args *a);
+
+/** Judges the text of an id; `name` is what the error calls it. */
+enum err args_check_id(const char *name, struct span text, struct error *error);
+/** The pattern of two arguments of terms (ids may be unset), or NULL when out of memory. */
+struct pattern *args_pattern(const struct arg *categories, const struct arg *ids);
