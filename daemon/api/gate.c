@@ -89,10 +89,12 @@ unknown_method(struct span raw, struct error *error)
 		"there is no method \"%s\": `methods` lists those there are", name);
 }
 
-static const char *
+const char *
 scope_name(unsigned scope)
 {
 	switch (scope) {
+	case SCOPE_NONE:
+		return "none";
 	case SCOPE_READ:
 		return "read";
 	case SCOPE_WRITE:

@@ -25,6 +25,9 @@ enum scope {
 	SCOPE_PUBLISH = 4,
 	SCOPE_ADMIN = 8,
 };
+/* MAJOR.MINOR of the language that clients speak. */
+#define API_PROTOCOL "1.0"
+
 #define SCOPE_ALL (SCOPE_READ | SCOPE_WRITE | SCOPE_PUBLISH | SCOPE_ADMIN)
 
 enum method_kind { METHOD_LOCAL, METHOD_READ, METHOD_WRITE };
@@ -87,6 +90,8 @@ struct call {
 enum err gate_call(struct api *api, const struct caller *caller, const struct rpc_request *request,
 	uint64_t batch, struct buf *result, struct error *error);
 
+/** "read", "write", "publish", "admin"; "none". */
+const char *scope_name(unsigned scope);
 /** The rows, sorted by name. */
 const struct method *method_table(size_t *n);
 const struct method *method_find(struct span name);

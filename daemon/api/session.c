@@ -1,0 +1,33 @@
+/* session.*: who is connected. */
+
+#include "daemon/api/methods.h"
+
+enum err
+session_list(struct call *c)
+{
+	struct json_out o = json_out_start(c->result);
+
+	json_begin_object(&o, NULL);
+	json_begin_array(&o, "items");
+	c->api->ops.list_sessions(c->api->ops.daemon, &o);
+	json_end_array(&o);
+	json_end_object(&o);
+	return OK;
+}
+
+const struct arg_spec session_close_args[] = {
+	{"session",         ARG_INT, .required = true, .min = 1, .max = (INT64_C(1) << 53) - 1,
+         .help = "Its number"},
+	{.name = NULL},
+};
+
+enum err
+session_close(struct call *c)
+{
+	enum err e =
+		c->api->ops.close_session(c->api->ops.daemon, (uint64_t)c->args[0].i, c->error);
+
+	if (e == OK)
+		buf_add(c->result, "{}", 2);
+	return e;
+}
