@@ -6,7 +6,7 @@
  * the conn and hears its events. Loop thread.
  *
  * Writing: conn_send() only queues; what was queued in a turn is written at its
- * end with as few calls as possible (writev, up to 64 frames a call), or at once
+ * end with as few calls as possible (up to 64 frames a call), or at once
  * by conn_flush(). The queue is allocated with its first frame and freed when
  * drained.
  */
@@ -56,7 +56,7 @@ struct conn {
 				non-empty */
 };
 
-/** What all connections share: the read buffer, the list of dirty ones, counters. */
+/** What all connections share: the buffers, the list of dirty ones, counters. */
 struct net *net_new(struct loop *loop);
 /** All connections must be gone. */
 void net_free(struct net *n);
