@@ -5,6 +5,8 @@ tomllib takes must come back the same, what it refuses must be refused, but for
 the differences that is_excused() names. TOML_TEST_DIR=<copy of toml-test/tests>
 adds its cases for TOML 1.0. SYSRT_BUILD names the build folder, JUDGE_SEED and
 JUDGE_ROUNDS repeat a run.
+
+builds: release asan
 """
 
 import datetime

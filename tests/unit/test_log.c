@@ -71,6 +71,14 @@ set_filter(const char *filter)
 	ck_assert_str_eq(log_filter(), filter);
 }
 
+/* Every test starts from what the program starts from. */
+static void
+reset_log(void)
+{
+	log_set_format(LOG_LOGFMT);
+	set_filter("info");
+}
+
 START_TEST(test_default_filter)
 {
 	ck_assert_str_eq(log_filter(), "info");
@@ -255,6 +263,7 @@ main(void)
 
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
+	tcase_add_checked_fixture(tcase, reset_log, NULL);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
