@@ -2,8 +2,8 @@
 /*
  * One connected client, whichever door it came through: the part that
  * WebSocket sessions and control connections share. Takes whole messages, runs
- * them through the gate, frames answers, counts what is in flight, stops reading
- * when that is asked for, hosts the hub's subscriber. Loop thread.
+ * them through the gate, frames answers, counts what is in flight, says when it
+ * must not be read, hosts the hub's subscriber. Loop thread.
  */
 
 #include <stdbool.h>
@@ -23,8 +23,12 @@ struct peer;
 struct peer_ops {
 	/** The peer may take input again: go on with what is buffered, then read. */
 	void (*resume)(struct peer *p);
-	/** Says why and closes (heartbeat lost, shutdown, session.close). */
+	/** Says why and closes (shutdown, session.close). */
 	void (*close)(struct peer *p, unsigned close_code, const char *reason);
+	/** Looks at its clocks: now and then. */
+	void (*look)(struct peer *p, int64_t now_ms);
+	/** Writes the members of session.list that only this door knows. */
+	void (*add_status)(struct peer *p, struct json_out *o);
 };
 
 struct peer {
@@ -32,38 +36,54 @@ struct peer {
 	struct subscriber subscriber;
 	struct caller caller;
 	const struct peer_ops *ops;
-	struct peers *peers; /* the table it is in */
-	struct peer *hash_next;
-	struct list all;
-	struct list batches; /* JSON-RPC batches that wait for answers */
-	unsigned in_flight;  /* requests whose answer is outstanding */
-	bool is_closing;
-	int64_t opened_ms;
+	struct peers *peers;    /* the table it is in */
+	struct peer *hash_next; /* in the table */
+	struct list all;        /* in the table, oldest first */
+	struct list answered;   /* linked while peers_check_room() has to look at it */
+	struct list batches;    /* JSON-RPC batches that wait for answers */
+	unsigned in_flight;     /* requests whose answer is outstanding */
+	bool is_held;           /* it was full, and is not read until it has room */
+	bool is_gone;           /* peer_fini() was called */
+	int64_t opened_ms;      /* wall clock */
 	uint64_t requests;
 };
 
 /** The table of all peers, and what they share. */
-struct peers *peers_new(struct api *api, struct net *net);
+struct peers *peers_new(struct api *api, struct net *net, struct loop *loop);
 void peers_free(struct peers *ps);
 struct peer *peers_find(struct peers *ps, uint64_t id);
 unsigned peers_count(const struct peers *ps, enum origin_kind kind);
 struct api *peers_api(struct peers *ps);
+struct loop *peers_loop(struct peers *ps);
+/** Calls fn for each; it may close the peer it was called with. */
+void peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg);
+/** Looks at all clocks; the doors do what is due. */
+void peers_look(struct peers *ps, int64_t now_ms);
+/** Gives room to those that were answered since the last call. */
+void peers_check_room(struct peers *ps);
+/** True when no peer has a request outstanding or bytes unsent. */
+bool peers_are_idle(const struct peers *ps);
+void peers_add_list(struct peers *ps, struct json_out *o);
 
 /** Makes it a member of the table with an id of its own, takes the socket over. */
-void peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, enum framing framing,
-	int fd, conn_fn on_conn, const struct peer_ops *ops);
+void peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_fn on_conn,
+	const struct peer_ops *ops);
 /** Out of the table; subscriptions end, reads are cancelled, the socket closes. */
 void peer_fini(struct peer *p);
 
 /** One whole message: a request, a notification or a batch. */
 void peer_message(struct peer *p, struct span message);
+/** Answers an error without an id. */
+void peer_refuse(struct peer *p, const struct error *error);
 /** True while the peer must not be given more input: too many in flight, too much unsent, or
- * waiting for the store. */
-bool peer_is_full(const struct peer *p);
+ * waiting for the store. It is then held, until ops->resume. */
+bool peer_hold_if_full(struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error);
-/** Calls ops->resume if it was full and no longer is. */
+/** Calls ops->resume if it was held and has room. */
 void peer_check_room(struct peer *p);
-/** Sends a notification of the daemon's own ("hello", "closing"). */
+/** Sends a notification of the daemon's own ("hello", "closing"); params is a JSON object. */
 void peer_notify(struct peer *p, const char *method, struct span params);
+/** The end of the peer's input and nothing left to do for it. */
+bool peer_is_done(const struct peer *p);

@@ -1,0 +1,309 @@
+/* The control socket: see control.h. */
+
+#include "daemon/peer/control.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/rpc.h"
+#include "common/xalloc.h"
+#include "daemon/base/loop.h"
+
+#define GROUPS_MAX 256
+
+struct control {
+	struct peer peer;
+	struct rpc_lines lines;
+	struct ucred who;
+	bool at_end; /* of the input */
+	int64_t next_beat_ms;
+};
+
+struct groups {
+	gid_t v[GROUPS_MAX];
+	size_t n;
+};
+
+static struct control *
+control_of(struct peer *p)
+{
+	return list_item(p, struct control, peer);
+}
+
+static void
+control_free(void *arg)
+{
+	free(arg);
+}
+
+static void
+control_end(struct control *c)
+{
+	struct loop *loop = peers_loop(c->peer.peers);
+
+	if (c->peer.is_gone)
+		return;
+	log_debug("control", "connection closed", F_INT("session", c->peer.caller.id));
+	peer_fini(&c->peer);
+	rpc_lines_fini(&c->lines);
+	loop_defer(loop, control_free, c);
+}
+
+static void
+refuse_line(struct control *c)
+{
+	struct error error = ERROR_NONE;
+
+	error_set(&error, ERR_LIMIT_EXCEEDED,
+		"the line is longer than %zu bytes (websocket.max_message)", c->lines.max);
+	peer_refuse(&c->peer, &error);
+}
+
+/** Runs the lines that are there, until there are none or the peer is full. */
+static void
+run_lines(struct control *c)
+{
+	struct span line;
+
+	while (!peer_hold_if_full(&c->peer)) {
+		enum rpc_line what = rpc_lines_next(&c->lines, c->at_end, &line);
+
+		if (what == RPC_LINE_NONE)
+			break;
+		if (what == RPC_LINE)
+			peer_message(&c->peer, line);
+		else
+			refuse_line(c);
+	}
+	if (c->at_end && !c->peer.is_held && peer_is_done(&c->peer))
+		control_end(c);
+}
+
+static void
+on_input(struct control *c, struct span input)
+{
+	char *room = rpc_lines_room(&c->lines, input.n);
+
+	if (room == NULL) {
+		control_end(c);
+		return;
+	}
+	memcpy(room, input.p, input.n);
+	rpc_lines_filled(&c->lines, input.n);
+	run_lines(c);
+}
+
+static void
+on_conn(struct conn *conn, enum conn_event event, struct span input)
+{
+	struct control *c = control_of(list_item(conn, struct peer, conn));
+
+	switch (event) {
+	case CONN_INPUT:
+		on_input(c, input);
+		break;
+	case CONN_EOF:
+		c->at_end = true;
+		run_lines(c);
+		break;
+	case CONN_DRAINED:
+		subscriber_drained(&c->peer.subscriber);
+		peer_check_room(&c->peer);
+		if (c->at_end)
+			run_lines(c);
+		break;
+	case CONN_FAILED:
+		control_end(c);
+		break;
+	}
+}
+
+static void
+on_resume(struct peer *p)
+{
+	struct control *c = control_of(p);
+
+	run_lines(c);
+	if (!p->is_gone && !p->is_held)
+		conn_resume(&p->conn);
+}
+
+static void
+on_close(struct peer *p, unsigned close_code, const char *reason)
+{
+	struct buf params;
+	struct json_out o;
+
+	(void)close_code;
+	buf_init(&params, 1024);
+	o = json_out_start(&params);
+	json_begin_object(&o, NULL);
+	json_put_str(&o, "reason", reason);
+	json_end_object(&o);
+	/* Only who listens expects messages that answer nothing. */
+	if (p->subscriber.subscriptions_n > 0)
+		peer_notify(p, "closing", buf_span(&params));
+	buf_fini(&params);
+	conn_flush(&p->conn);
+	control_end(control_of(p));
+}
+
+static void
+on_look(struct peer *p, int64_t now_ms)
+{
+	const struct conf *conf = peers_api(p->peers)->conf;
+	struct control *c = control_of(p);
+
+	if (conn_unsent(&p->conn) > 0 &&
+		now_ms - p->conn.progress_ms > conf->websocket.stall_timeout_ms) {
+		log_info("control", "connection stalled", F_INT("session", p->caller.id));
+		control_end(c);
+		return;
+	}
+	if (c->at_end && !p->is_held && peer_is_done(p)) {
+		control_end(c);
+		return;
+	}
+	if (now_ms >= c->next_beat_ms) {
+		c->next_beat_ms = now_ms + conf->websocket.heartbeat_ms;
+		subscriber_beat(&p->subscriber);
+	}
+}
+
+static void
+on_add_status(struct peer *p, struct json_out *o)
+{
+	json_put_str(o, "door", "control");
+	json_put_int(o, "uid", control_of(p)->who.uid);
+	json_put_int(o, "pid", control_of(p)->who.pid);
+}
+
+static const struct peer_ops ops = {on_resume, on_close, on_look, on_add_status};
+
+/** The groups of the process at the other end. */
+static void
+read_groups(int fd, gid_t gid, struct groups *g)
+{
+	socklen_t size = (GROUPS_MAX - 1) * sizeof(gid_t);
+
+	g->v[0] = gid;
+	g->n = 1;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, g->v + 1, &size) == 0)
+		g->n += size / sizeof(gid_t);
+}
+
+static bool
+may_enter(const struct ucred *who, const struct groups *g, const char *admin_group)
+{
+	const struct group *group = admin_group[0] != '\0' ? getgrnam(admin_group) : NULL;
+
+	if (who->uid == 0 || who->uid == geteuid())
+		return true;
+	for (size_t i = 0; group != NULL && i < g->n; i++)
+		if (g->v[i] == group->gr_gid)
+			return true;
+	return false;
+}
+
+/** One line, and the connection is over: there is no peer yet. */
+static void
+refuse(int fd, const struct error *error)
+{
+	struct buf line;
+
+	buf_init(&line, 4096);
+	rpc_add_error(&line, SPAN("null"), error);
+	buf_add_char(&line, '\n');
+	if (send(fd, line.p, line.n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("control", "a refusal could not be written", F_INT("errno", errno));
+	log_info("control", "connection refused", F_ERROR(error));
+	buf_fini(&line);
+	close(fd);
+}
+
+static void
+refuse_stranger(int fd, const struct ucred *who, const struct groups *g, const char *admin_group)
+{
+	struct error error = ERROR_NONE;
+	struct buf list;
+
+	buf_init(&list, 2048);
+	for (size_t i = 0; i < g->n; i++)
+		buf_addf(&list, "%s%u", i > 0 ? " " : "", (unsigned)g->v[i]);
+	error_set(&error, ERR_PERMISSION_DENIED,
+		"uid %u (groups %.*s) may not use the control socket: it needs the group \"%s\" "
+		"(control.admin_group)",
+		(unsigned)who->uid, SPAN_FMT(buf_span(&list)), admin_group);
+	buf_fini(&list);
+	refuse(fd, &error);
+}
+
+struct uid_count {
+	uid_t uid;
+	unsigned n;
+};
+
+static void
+count_uid(struct peer *p, void *arg)
+{
+	struct uid_count *count = arg;
+
+	if (p->caller.kind == ORIGIN_CONTROL && control_of(p)->who.uid == count->uid)
+		count->n++;
+}
+
+static bool
+check_entry(struct peers *ps, int fd, struct ucred *who)
+{
+	const struct conf *conf = peers_api(ps)->conf;
+	socklen_t size = sizeof(*who);
+	struct error error = ERROR_NONE;
+	struct uid_count count;
+	struct groups g;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &size) != 0) {
+		error_set_errno(&error, ERR_PERMISSION_DENIED, errno, "who are you");
+		refuse(fd, &error);
+		return false;
+	}
+	read_groups(fd, who->gid, &g);
+	if (!may_enter(who, &g, conf->control.admin_group)) {
+		refuse_stranger(fd, who, &g, conf->control.admin_group);
+		return false;
+	}
+	count = (struct uid_count){.uid = who->uid};
+	peers_each(ps, count_uid, &count);
+	if ((int64_t)count.n >= conf->control.max_per_uid) {
+		error_set(&error, ERR_LIMIT_EXCEEDED,
+			"uid %u has %u connections, the most it may have (control.max_per_uid)",
+			(unsigned)who->uid, count.n);
+		refuse(fd, &error);
+		return false;
+	}
+	return true;
+}
+
+void
+control_accept(struct peers *ps, int fd)
+{
+	struct api *api = peers_api(ps);
+	struct control *c;
+	struct ucred who;
+
+	if (!check_entry(ps, fd, &who))
+		return;
+	c = xnew(struct control);
+	c->who = who;
+	rpc_lines_init(&c->lines, (size_t)api->conf->websocket.max_message);
+	c->next_beat_ms = loop_now_ms(api->loop) + api->conf->websocket.heartbeat_ms;
+	peer_init(&c->peer, ps, ORIGIN_CONTROL, fd, on_conn, &ops);
+	c->peer.caller.scopes = SCOPE_ALL;
+	log_debug("control", "connection opened", F_INT("session", c->peer.caller.id),
+		F_INT("uid", who.uid), F_INT("pid", who.pid));
+}

@@ -1,0 +1,456 @@
+/* Peers and their table: see peer.h. */
+
+#include "daemon/peer/peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/rpc.h"
+#include "common/xalloc.h"
+#include "daemon/base/loop.h"
+
+#define BUCKETS          4096
+#define RESULT_MAX       (64u << 20)
+#define NO_BATCH         0
+#define KINDS            4
+#define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
+
+struct peers {
+	struct api *api;
+	struct net *net;
+	struct loop *loop;
+	struct peer *buckets[BUCKETS];
+	struct list all;
+	struct list answered;
+	unsigned count[KINDS];
+	uint64_t last_id;
+	uint64_t last_batch;
+	struct buf result; /* of the request that runs */
+	struct buf answer; /* the message that is being made */
+};
+
+/** A JSON-RPC batch: its answers are collected and sent as one array. */
+struct batch {
+	struct list link;
+	uint64_t id;
+	unsigned waiting;
+	struct buf answers; /* without the brackets */
+};
+
+struct peers *
+peers_new(struct api *api, struct net *net, struct loop *loop)
+{
+	struct peers *ps = xnew(struct peers);
+
+	ps->api = api;
+	ps->net = net;
+	ps->loop = loop;
+	list_init(&ps->all);
+	list_init(&ps->answered);
+	buf_init(&ps->result, RESULT_MAX);
+	buf_init(&ps->answer, RESULT_MAX);
+	return ps;
+}
+
+void
+peers_free(struct peers *ps)
+{
+	if (ps == NULL)
+		return;
+	must(list_is_empty(&ps->all));
+	buf_fini(&ps->result);
+	buf_fini(&ps->answer);
+	free(ps);
+}
+
+struct peer *
+peers_find(struct peers *ps, uint64_t id)
+{
+	struct peer *p = ps->buckets[id % BUCKETS];
+
+	while (p != NULL && p->caller.id != id)
+		p = p->hash_next;
+	return p;
+}
+
+unsigned
+peers_count(const struct peers *ps, enum origin_kind kind)
+{
+	return ps->count[kind];
+}
+
+struct api *
+peers_api(struct peers *ps)
+{
+	return ps->api;
+}
+
+struct loop *
+peers_loop(struct peers *ps)
+{
+	return ps->loop;
+}
+
+void
+peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg)
+{
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &ps->all)
+		fn(list_item(at, struct peer, all), arg);
+}
+
+static void
+look(struct peer *p, void *arg)
+{
+	p->ops->look(p, *(int64_t *)arg);
+}
+
+void
+peers_look(struct peers *ps, int64_t now_ms)
+{
+	peers_each(ps, look, &now_ms);
+}
+
+void
+peers_check_room(struct peers *ps)
+{
+	struct list *at;
+
+	while ((at = list_shift(&ps->answered)) != NULL)
+		peer_check_room(list_item(at, struct peer, answered));
+}
+
+bool
+peers_are_idle(const struct peers *ps)
+{
+	for (struct list *at = ps->all.next; at != &ps->all; at = at->next) {
+		struct peer *p = list_item(at, struct peer, all);
+
+		if (p->in_flight > 0 || conn_unsent(&p->conn) > 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+add_one(struct peer *p, void *arg)
+{
+	struct json_out *o = arg;
+
+	json_begin_object(o, NULL);
+	json_put_int(o, "session", (int64_t)p->caller.id);
+	p->ops->add_status(p, o);
+	json_put_int(o, "opened_at", p->opened_ms);
+	json_put_int(o, "requests", (int64_t)p->requests);
+	json_put_int(o, "in_flight", p->in_flight);
+	json_put_int(o, "unsent", (int64_t)conn_unsent(&p->conn));
+	json_begin_array(o, "subscriptions");
+	subscriber_add_status(&p->subscriber, o);
+	json_end_array(o);
+	json_end_object(o);
+}
+
+void
+peers_add_list(struct peers *ps, struct json_out *o)
+{
+	peers_each(ps, add_one, o);
+}
+
+static struct peer *
+peer_of(const struct subscriber *s)
+{
+	return list_item((uintptr_t)s, struct peer, subscriber);
+}
+
+static void
+on_send(struct subscriber *s, struct frame *f)
+{
+	conn_send(&peer_of(s)->conn, f);
+}
+
+static size_t
+on_flush(struct subscriber *s)
+{
+	return conn_flush(&peer_of(s)->conn);
+}
+
+static size_t
+on_unsent(const struct subscriber *s)
+{
+	return conn_unsent(&peer_of(s)->conn);
+}
+
+static const struct subscriber_ops subscriber_ops = {on_send, on_flush, on_unsent};
+
+void
+peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_fn on_conn,
+	const struct peer_ops *ops)
+{
+	uint64_t id = ++ps->last_id;
+
+	p->peers = ps;
+	p->ops = ops;
+	p->opened_ms = clock_wall_ms();
+	p->caller = (struct caller){
+		.kind = kind,
+		.id = id,
+		.store = store_client_new(ps->api->store, id, kind == ORIGIN_CONTROL),
+		.subscriber = &p->subscriber,
+	};
+	list_init(&p->answered);
+	list_init(&p->batches);
+	subscriber_init(&p->subscriber, ps->api->hub, FRAMING_OF(kind), &subscriber_ops);
+	conn_init(&p->conn, ps->net, fd, on_conn);
+	list_append(&ps->all, &p->all);
+	p->hash_next = ps->buckets[id % BUCKETS];
+	ps->buckets[id % BUCKETS] = p;
+	ps->count[kind]++;
+}
+
+static void
+batch_free(struct batch *b)
+{
+	list_remove(&b->link);
+	buf_fini(&b->answers);
+	free(b);
+}
+
+void
+peer_fini(struct peer *p)
+{
+	struct peers *ps = p->peers;
+	struct peer **at = &ps->buckets[p->caller.id % BUCKETS];
+
+	if (p->is_gone)
+		return;
+	p->is_gone = true;
+	while (*at != p)
+		at = &(*at)->hash_next;
+	*at = p->hash_next;
+	ps->count[p->caller.kind]--;
+	list_remove(&p->all);
+	list_remove(&p->answered);
+	while (!list_is_empty(&p->batches))
+		batch_free(list_item(p->batches.next, struct batch, link));
+	subscriber_fini(&p->subscriber);
+	store_client_close(p->caller.store);
+	p->caller.store = NULL;
+	conn_fini(&p->conn);
+}
+
+/** Sends the message that is in ps->answer. */
+static void
+send_answer(struct peer *p)
+{
+	struct buf *answer = &p->peers->answer;
+	struct frame *f;
+
+	buf_add_char(answer, '\n');
+	if (answer->failed) {
+		struct error error = ERROR_NONE;
+
+		error_set(&error, ERR_LIMIT_EXCEEDED, "the answer is too large");
+		buf_reset(answer);
+		rpc_add_error(answer, SPAN(""), &error);
+		buf_add_char(answer, '\n');
+	}
+	f = frame_message(p->subscriber.framing, buf_span(answer), NULL);
+	conn_send(&p->conn, f);
+	frame_unref(f);
+	buf_reset(answer);
+}
+
+static void
+add_outcome(struct buf *out, struct span id, enum err result, struct span reply,
+	const struct error *error)
+{
+	if (result == OK)
+		rpc_add_result(out, id, reply);
+	else
+		rpc_add_error(out, id, error);
+}
+
+static struct batch *
+find_batch(struct peer *p, uint64_t id)
+{
+	for (struct list *at = p->batches.next; at != &p->batches; at = at->next) {
+		struct batch *b = list_item(at, struct batch, link);
+
+		if (b->id == id)
+			return b;
+	}
+	return NULL;
+}
+
+static void
+finish_batch(struct peer *p, struct batch *b)
+{
+	struct buf *answer = &p->peers->answer;
+
+	if (b->waiting > 0)
+		return;
+	if (b->answers.n > 0 || b->answers.failed) {
+		buf_add_char(answer, '[');
+		buf_add_span(answer, buf_span(&b->answers));
+		buf_add_char(answer, ']');
+		answer->failed |= b->answers.failed;
+		send_answer(p);
+	}
+	batch_free(b);
+}
+
+/** One outcome, to be sent at once or with its batch. */
+static void
+tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, struct span reply,
+	const struct error *error)
+{
+	if (id.n == 0) {
+		if (result != OK)
+			log_debug("peer", "a notification failed", F_INT("session", p->caller.id),
+				F_ERROR(error));
+		return;
+	}
+	if (b == NULL) {
+		add_outcome(&p->peers->answer, id, result, reply, error);
+		send_answer(p);
+		return;
+	}
+	if (b->answers.n > 0)
+		buf_add_char(&b->answers, ',');
+	add_outcome(&b->answers, id, result, reply, error);
+}
+
+void
+peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
+	const struct error *error)
+{
+	struct batch *b = origin->batch != NO_BATCH ? find_batch(p, origin->batch) : NULL;
+
+	must(p->in_flight > 0);
+	p->in_flight--;
+	tell_outcome(p, b, origin->id, result, reply, error);
+	if (b != NULL) {
+		b->waiting--;
+		finish_batch(p, b);
+	}
+	if (!list_is_linked(&p->answered))
+		list_append(&p->peers->answered, &p->answered);
+}
+
+void
+peer_refuse(struct peer *p, const struct error *error)
+{
+	rpc_add_error(&p->peers->answer, SPAN("null"), error);
+	send_answer(p);
+}
+
+static void
+run_request(struct peer *p, struct batch *b, struct json_value value)
+{
+	struct buf *result = &p->peers->result;
+	struct error error = ERROR_NONE;
+	struct rpc_request request = {
+		.id = {NULL, 0}
+        };
+	enum err e = rpc_read_request(value, &request, &error);
+
+	p->requests++;
+	if (e != OK) {
+		/* What is not a request is answered, even when no id could be read. */
+		if (request.id.n == 0)
+			request.id = SPAN("null");
+	} else {
+		buf_reset(result);
+		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,
+			result, &error);
+	}
+	if (e == PENDING) {
+		p->in_flight++;
+		if (b != NULL)
+			b->waiting++;
+		return;
+	}
+	if (e == OK && result->failed)
+		e = error_set(&error, ERR_LIMIT_EXCEEDED, "the answer is too large");
+	tell_outcome(p, b, request.id, e, buf_span(result), &error);
+}
+
+static void
+run_batch(struct peer *p, struct json_value array)
+{
+	struct json_walk w = json_walk_start(array);
+	struct batch *b = xnew(struct batch);
+	struct json_value item;
+
+	b->id = ++p->peers->last_batch;
+	buf_init(&b->answers, RESULT_MAX);
+	list_append(&p->batches, &b->link);
+	b->waiting = 1; /* itself, until all its requests have been started */
+	while (json_array_next(&w, &item))
+		run_request(p, b, item);
+	b->waiting--;
+	finish_batch(p, b);
+}
+
+void
+peer_message(struct peer *p, struct span message)
+{
+	struct error error = ERROR_NONE;
+	enum rpc_kind kind = RPC_SINGLE;
+	struct json_value value;
+
+	if (rpc_check(message, &kind, &value, &error) != OK)
+		peer_refuse(p, &error);
+	else if (kind == RPC_BATCH)
+		run_batch(p, value);
+	else
+		run_request(p, NULL, value);
+}
+
+static bool
+is_full(const struct peer *p)
+{
+	const struct conf *conf = p->peers->api->conf;
+
+	return (int64_t)p->in_flight >= conf->websocket.max_in_flight ||
+	       (int64_t)conn_unsent(&p->conn) > conf->websocket.send_queue ||
+	       store_client_is_waiting(p->caller.store);
+}
+
+bool
+peer_hold_if_full(struct peer *p)
+{
+	if (!p->is_held && is_full(p)) {
+		p->is_held = true;
+		conn_pause(&p->conn);
+	}
+	return p->is_held;
+}
+
+void
+peer_check_room(struct peer *p)
+{
+	if (!p->is_held || p->is_gone || is_full(p))
+		return;
+	p->is_held = false;
+	p->ops->resume(p);
+}
+
+void
+peer_notify(struct peer *p, const char *method, struct span params)
+{
+	buf_addf(&p->peers->answer, "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":", method);
+	buf_add_span(&p->peers->answer, params);
+	buf_add_char(&p->peers->answer, '}');
+	send_answer(p);
+}
+
+bool
+peer_is_done(const struct peer *p)
+{
+	return p->in_flight == 0 && conn_unsent(&p->conn) == 0 &&
+	       p->subscriber.subscriptions_n == 0;
+}
