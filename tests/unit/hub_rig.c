@@ -21,8 +21,13 @@ struct rig rig;
 static unsigned
 id_number(struct span id)
 {
+	unsigned n = 0;
+
 	ck_assert(id.n >= 2 && id.p[0] == 'i');
-	return (unsigned)strtoul(id.p + 1, NULL, 10);
+	for (size_t i = 1; i < id.n; i++)
+		n = 10 * n + (unsigned)(id.p[i] - '0');
+	ck_assert_uint_lt(n, RIG_IDS);
+	return n;
 }
 
 static unsigned
