@@ -1,0 +1,22 @@
+#pragma once
+/*
+ * The store's sink: answers the peers whose jobs are done, then tells the hub
+ * what changed. Reply first, then echo. Loop thread.
+ */
+
+#include "daemon/hub/hub.h"
+#include "daemon/peer/peer.h"
+#include "daemon/store/store.h"
+
+struct deliver {
+	struct peers *peers;
+	struct hub *hub;
+	uint64_t dropped;        /* answers whose peer is gone */
+	struct change **changes; /* of the run that is delivered */
+	size_t changes_n;
+	size_t changes_cap;
+};
+
+/** The store's sink that delivers to d; peers and hub are set before the first job is done. */
+struct store_sink deliver_sink(struct deliver *d);
+void deliver_fini(struct deliver *d);

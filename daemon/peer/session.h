@@ -1,0 +1,22 @@
+#pragma once
+/*
+ * A connection to the HTTP port: an answer to a plain request, or a WebSocket
+ * session of the API (/ws) or of the echo (/echo). Heartbeat, limits, the rules
+ * for Host and Origin. An idle session owns no buffer and no codec. Loop thread.
+ */
+
+#include "daemon/net/listen.h"
+#include "daemon/peer/peer.h"
+
+struct sessions;
+
+/** What all sessions share. `listeners_port` of a session is that of the listener it came from. */
+struct sessions *sessions_new(struct peers *ps);
+void sessions_free(struct sessions *ss);
+/** Takes over what changes at run time. */
+void sessions_reload(struct sessions *ss);
+/** From now on /readyz answers 503. */
+void sessions_drain(struct sessions *ss);
+
+/** A new connection; takes fd. */
+void session_accept(struct sessions *ss, struct listener *l, int fd);
