@@ -1,0 +1,115 @@
+/*
+ * What a change costs that one pattern matches, beside 0 to 10,000 others that
+ * do not: other categories, other prefixes, other ids of the same category. Each
+ * figure stands beside a plain loop over all the patterns.
+ *
+ * links: daemon/hub/index.c daemon/hub/table.c daemon/store/pattern.c common/xalloc.c
+ * links: common/clock.c
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "daemon/hub/index.h"
+
+#define OTHERS_MAX 10000
+#define RUN_US     100000
+
+struct patterns {
+	struct index index;
+	struct index_entry entries[OTHERS_MAX + 1];
+	struct pattern *v[OTHERS_MAX + 1];
+	size_t n;
+};
+
+static const struct span category = {"sensor.kitchen", 14}, id = {"temperature", 11};
+
+static void
+add(struct patterns *ps, struct term category_term, const struct term *id_term)
+{
+	size_t i = ps->n++;
+
+	ps->v[i] = pattern_new(&category_term, 1, id_term, id_term != NULL ? 1 : 0);
+	must(ps->v[i] != NULL);
+	index_add(&ps->index, &ps->entries[i], ps->v[i]);
+}
+
+/** One that does not match: by its category, by its prefix, by its id, in turn. */
+static void
+add_other(struct patterns *ps, unsigned i)
+{
+	char text[32];
+	struct term t = {
+		.text = {text, 0}
+        };
+
+	t.text.n = (size_t)snprintf(text, sizeof(text), "sensor.%u", i);
+	t.is_prefix = i % 3 == 1;
+	if (i % 3 == 2)
+		add(ps, (struct term){category, false}, &t);
+	else
+		add(ps, t, NULL);
+}
+
+static size_t
+match_by_index(struct patterns *ps)
+{
+	struct index_entry *const *found;
+
+	return index_match(&ps->index, category, id, &found);
+}
+
+static size_t
+match_by_loop(struct patterns *ps)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ps->n; i++)
+		n += pattern_matches(ps->v[i], category, id);
+	return n;
+}
+
+/** Nanoseconds a change. */
+static double
+measure(struct patterns *ps, size_t (*match)(struct patterns *ps))
+{
+	int64_t start = clock_mono_us(), now = start;
+	uint64_t changes = 0;
+
+	while (now - start < RUN_US) {
+		for (int i = 0; i < 100; i++)
+			must(match(ps) == 1);
+		changes += 100;
+		now = clock_mono_us();
+	}
+	return (double)(now - start) * 1000 / (double)changes;
+}
+
+static void
+run(unsigned others)
+{
+	struct patterns *ps = xnew(struct patterns);
+
+	index_init(&ps->index, 0x5eed5eed5eed);
+	add(ps, (struct term){category, false}, NULL);
+	for (unsigned i = 0; i < others; i++)
+		add_other(ps, i);
+	printf("match others=%u index_ns=%.0f loop_ns=%.0f\n", others, measure(ps, match_by_index),
+		measure(ps, match_by_loop));
+	for (size_t i = 0; i < ps->n; i++) {
+		index_remove(&ps->index, &ps->entries[i]);
+		free(ps->v[i]);
+	}
+	index_fini(&ps->index);
+	free(ps);
+}
+
+int
+main(void)
+{
+	for (unsigned others = 1; others <= OTHERS_MAX; others *= 10)
+		run(others);
+	return 0;
+}
