@@ -73,12 +73,21 @@ daemon_sources := \
 	daemon/net/conn.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
-	$(if $(wildcard daemon/api/gate.c),,daemon/api/gate.h) \
-	$(sort $(wildcard daemon/api/*.c)) \
-	$(if $(wildcard daemon/peer/peer.c),,daemon/peer/peer.h) \
-	$(sort $(wildcard daemon/peer/*.c)) \
-	$(wildcard daemon/deliver.c) \
-	$(wildcard daemon/main.c)
+	daemon/api/args.c \
+	daemon/api/gate.h \
+	daemon/api/methods.h \
+	daemon/api/record.c \
+	daemon/api/subscribe.c \
+	daemon/api/topic.c \
+	daemon/api/session.c \
+	daemon/api/system.c \
+	daemon/api/gate.c \
+	daemon/peer/peer.c \
+	daemon/peer/session.c \
+	daemon/peer/control.c \
+	daemon/deliver.c \
+	daemon/server.c \
+	daemon/main.c
 
 ctl_sources := \
 	$(sort $(wildcard ctl/*.c))

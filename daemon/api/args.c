@@ -311,7 +311,7 @@ read_value(struct reading *r, struct arg *arg)
 	case ARG_JSON:
 		return OK;
 	}
-	return wrong_kind(r);
+	return error_set(r->error, ERR_INTERNAL_ERROR, "unknown kind of parameter");
 }
 
 static enum err

@@ -155,6 +155,12 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 }
 
 static void
+on_abandon(struct peer *p)
+{
+	control_end(control_of(p));
+}
+
+static void
 on_look(struct peer *p, int64_t now_ms)
 {
 	const struct conf *conf = peers_api(p->peers)->conf;
@@ -184,7 +190,7 @@ on_add_status(struct peer *p, struct json_out *o)
 	json_put_int(o, "pid", control_of(p)->who.pid);
 }
 
-static const struct peer_ops ops = {on_resume, on_close, on_look, on_add_status};
+static const struct peer_ops ops = {on_resume, on_close, on_abandon, on_look, on_add_status};
 
 /** The groups of the process at the other end. */
 static void

@@ -25,6 +25,8 @@ struct peer_ops {
 	void (*resume)(struct peer *p);
 	/** Says why and closes (shutdown, session.close). */
 	void (*close)(struct peer *p, unsigned close_code, const char *reason);
+	/** Closes at once, without a word. */
+	void (*abandon)(struct peer *p);
 	/** Looks at its clocks: now and then. */
 	void (*look)(struct peer *p, int64_t now_ms);
 	/** Writes the members of session.list that only this door knows. */

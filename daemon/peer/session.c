@@ -537,6 +537,12 @@ beat(struct session *s, int64_t now_ms)
 }
 
 static void
+on_abandon(struct peer *p)
+{
+	session_end(session_of(p));
+}
+
+static void
 on_look(struct peer *p, int64_t now_ms)
 {
 	struct session *s = session_of(p);
@@ -573,7 +579,7 @@ on_add_status(struct peer *p, struct json_out *o)
 	json_put_str(o, "address", name);
 }
 
-static const struct peer_ops ops = {on_resume, on_close, on_look, on_add_status};
+static const struct peer_ops ops = {on_resume, on_close, on_abandon, on_look, on_add_status};
 
 struct sessions *
 sessions_new(struct peers *ps)

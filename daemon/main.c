@@ -1,0 +1,237 @@
+/*
+ * sysrtd: the command line, the configuration, then the server. Exit statuses
+ * are those of sysexits: 64 usage, 69 unavailable, 77 no permission, 78
+ * configuration.
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <sodium.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "daemon/server.h"
+
+#define OVERRIDES_MAX 8
+
+enum mode { MODE_RUN, MODE_CHECK, MODE_DEFAULTS, MODE_EFFECTIVE };
+
+enum option_key {
+	OPT_CONFIG = 256,
+	OPT_STORE,
+	OPT_LISTEN,
+	OPT_SOCKET,
+	OPT_CHECK,
+	OPT_DEFAULTS,
+	OPT_EFFECTIVE,
+	OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{"config",          required_argument, NULL, OPT_CONFIG   },
+	{"store",           required_argument, NULL, OPT_STORE    },
+	{"listen",          required_argument, NULL, OPT_LISTEN   },
+	{"socket",          required_argument, NULL, OPT_SOCKET   },
+	{"check",           no_argument,       NULL, OPT_CHECK    },
+	{"print-defaults",  no_argument,       NULL, OPT_DEFAULTS },
+	{"print-effective", no_argument,       NULL, OPT_EFFECTIVE},
+	{"version",         no_argument,       NULL, OPT_VERSION  },
+	{"help",            no_argument,       NULL, 'h'          },
+	{NULL,              0,                 NULL, 0            },
+};
+
+static const char help[] =
+	"usage: sysrtd [options]\n"
+	"\n"
+	"Keeps JSON records in one SQLite file and tells every connected WebSocket client\n"
+	"about each change, in order, with nothing missed.\n"
+	"\n"
+	"  --config FILE        configuration (default " CONF_DEFAULT_FILE ", if it is there)\n"
+	"  --store FILE         the store (store.path)\n"
+	"  --listen HOST:PORT   WebSocket listener, loopback only (websocket.listen); may be given\n"
+	"                       several times; port 0: the kernel chooses\n"
+	"  --socket PATH        control socket (control.socket)\n"
+	"  --check              check the configuration and exit\n"
+	"  --print-defaults     print every option with its default, as TOML\n"
+	"  --print-effective    print the configuration in force and where each value came from\n"
+	"  -v, -vv              log more (log.filter: debug, trace)\n"
+	"  --version            print the version\n"
+	"  --help               print this\n"
+	"\n"
+	"Every option of the configuration can also be given in the environment, as\n"
+	"SYSRT_SECTION_KEY. See sysrtd(8) and sysrt.conf(5).\n";
+
+struct command_line {
+	enum mode mode;
+	struct conf_sources sources;
+	struct conf_override overrides[OVERRIDES_MAX];
+	char *listen; /* all --listen, parted by commas */
+	unsigned verbosity;
+};
+
+static void
+add_override(struct command_line *c, const char *name, const char *value)
+{
+	must(c->sources.overrides_n < OVERRIDES_MAX);
+	for (size_t i = 0; i < c->sources.overrides_n; i++) {
+		if (strcmp(c->overrides[i].name, name) == 0) {
+			c->overrides[i].value = value;
+			return;
+		}
+	}
+	c->overrides[c->sources.overrides_n++] = (struct conf_override){name, value};
+}
+
+static void
+add_listen(struct command_line *c, const char *address)
+{
+	char *list = c->listen == NULL ? xstrdup(address) : xasprintf("%s,%s", c->listen, address);
+
+	free(c->listen);
+	c->listen = list;
+	add_override(c, "websocket.listen", list);
+}
+
+/** Takes one option; the exit status when there is nothing more to do, else -1. */
+static int
+take_option(struct command_line *c, int key, const char *value)
+{
+	switch (key) {
+	case OPT_CONFIG:
+		c->sources.file = value;
+		c->sources.is_file_required = true;
+		return -1;
+	case OPT_STORE:
+		add_override(c, "store.path", value);
+		return -1;
+	case OPT_LISTEN:
+		add_listen(c, value);
+		return -1;
+	case OPT_SOCKET:
+		add_override(c, "control.socket", value);
+		return -1;
+	case OPT_CHECK:
+		c->mode = MODE_CHECK;
+		return -1;
+	case OPT_DEFAULTS:
+		c->mode = MODE_DEFAULTS;
+		return -1;
+	case OPT_EFFECTIVE:
+		c->mode = MODE_EFFECTIVE;
+		return -1;
+	case 'v':
+		add_override(c, "log.filter", c->verbosity++ == 0 ? "debug" : "trace");
+		return -1;
+	case OPT_VERSION:
+		printf("sysrtd %s (SQLite %s)\n", SYSRT_VERSION, sqlite3_libversion());
+		return EX_OK;
+	case 'h':
+		fputs(help, stdout);
+		return EX_OK;
+	default:
+		fputs("sysrtd: see sysrtd --help\n", stderr);
+		return EX_USAGE;
+	}
+}
+
+static int
+read_command_line(struct command_line *c, int argc, char **argv)
+{
+	int key, status = -1;
+
+	while (status < 0 && (key = getopt_long(argc, argv, "hv", options, NULL)) != -1)
+		status = take_option(c, key, optarg);
+	if (status < 0 && optind < argc) {
+		fprintf(stderr, "sysrtd: unexpected argument \"%s\": see sysrtd --help\n",
+			argv[optind]);
+		status = EX_USAGE;
+	}
+	c->sources.overrides = c->overrides;
+	return status;
+}
+
+static int
+print(const struct conf *conf)
+{
+	struct buf out;
+	int status = EX_OK;
+
+	buf_init(&out, 1 << 20);
+	if (conf == NULL)
+		conf_add_defaults(&out);
+	else
+		conf_add_effective(conf, &out);
+	if (fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0)
+		status = EX_IOERR;
+	buf_fini(&out);
+	return status;
+}
+
+static int
+status_of(enum err e)
+{
+	switch ((int)e) {
+	case OK:
+		return EX_OK;
+	case ERR_CONFIG_ERROR:
+		return EX_CONFIG;
+	case ERR_PERMISSION_DENIED:
+		return EX_NOPERM;
+	default:
+		return EX_UNAVAILABLE;
+	}
+}
+
+static int
+fail(enum err e, const struct error *error)
+{
+	fprintf(stderr, "sysrtd: %s\n", error->text);
+	return status_of(e);
+}
+
+static int
+run(struct command_line *c)
+{
+	struct error error = ERROR_NONE;
+	struct conf *conf = NULL;
+	enum err e;
+	int status = EX_OK;
+
+	if (c->mode == MODE_DEFAULTS)
+		return print(NULL);
+	e = conf_load(&c->sources, &conf, &error);
+	if (e != OK)
+		return fail(e, &error);
+	if (c->mode == MODE_RUN) {
+		e = server_run(conf, &c->sources, &error);
+		return e == OK ? EX_OK : fail(e, &error);
+	}
+	if (c->mode == MODE_EFFECTIVE)
+		status = print(conf);
+	else
+		printf("sysrtd: the configuration is good\n");
+	conf_free(conf);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct command_line c = {.sources = {.environ_list = environ}};
+	int status = read_command_line(&c, argc, argv);
+
+	if (status < 0 && sodium_init() < 0) {
+		fputs("sysrtd: libsodium cannot be used\n", stderr);
+		status = EX_UNAVAILABLE;
+	}
+	if (status < 0)
+		status = run(&c);
+	free(c.listen);
+	return status;
+}

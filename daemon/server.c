@@ -1,0 +1,517 @@
+/* The running daemon: see server.h. */
+
+#include "daemon/server.h"
+
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "daemon/base/loop.h"
+#include "daemon/base/stats.h"
+#include "daemon/deliver.h"
+#include "daemon/net/listen.h"
+#include "daemon/peer/control.h"
+#include "daemon/peer/session.h"
+
+#define LISTENERS_MAX  32
+#define DRAIN_LOOK_MS  10
+#define CLOSING_MS     1000 /* for the last bytes to go out */
+#define CLOSE_GOING    1001
+#define CLOSE_BY_ADMIN 4000
+
+enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
+
+struct server {
+	struct conf *conf; /* owned */
+	const struct conf_sources *sources;
+	struct loop *loop;
+	struct net *net;
+	struct stats *stats;
+	struct store *store;
+	struct hub *hub;
+	struct deliver deliver;
+	struct api api;
+	struct peers *peers;
+	struct sessions *sessions;
+	struct listener *listeners[LISTENERS_MAX];
+	unsigned listeners_n;
+	struct listener *control;
+	struct loop_timer *look_timer;
+	struct loop_timer *drain_timer;
+	enum phase phase;
+	int64_t phase_ends_ms; /* monotonic */
+	int64_t started_ms;    /* monotonic */
+};
+
+/* What only the whole can do, for the API. */
+
+static const char *const phase_names[] = {"serving", "stopping", "stopping", "stopping"};
+
+static void
+put_listeners(const struct server *s, struct json_out *o)
+{
+	json_begin_object(o, "websocket");
+	json_begin_array(o, "listen");
+	for (unsigned i = 0; i < s->listeners_n; i++)
+		json_put_str(o, NULL, listener_address(s->listeners[i]));
+	json_end_array(o);
+	json_put_int(o, "sessions", peers_count(s->peers, ORIGIN_WEBSOCKET));
+	json_end_object(o);
+	json_begin_object(o, "control");
+	json_put_str(o, "socket", s->conf->control.socket);
+	json_put_int(o, "connections", peers_count(s->peers, ORIGIN_CONTROL));
+	json_end_object(o);
+}
+
+static void
+put_limit(struct json_out *o, const char *key, int64_t value)
+{
+	if (value == CONF_UNLIMITED)
+		json_put_str(o, key, "unlimited");
+	else
+		json_put_int(o, key, value);
+}
+
+static void
+put_limits(const struct conf *c, struct json_out *o)
+{
+	json_begin_object(o, "limits");
+	put_limit(o, "max_sessions", c->websocket.max_sessions);
+	put_limit(o, "max_per_uid", c->control.max_per_uid);
+	put_limit(o, "max_message", c->websocket.max_message);
+	put_limit(o, "max_record", c->store.max_record);
+	put_limit(o, "max_in_flight", c->websocket.max_in_flight);
+	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
+	put_limit(o, "send_queue", c->websocket.send_queue);
+	put_limit(o, "max_header", c->websocket.max_header);
+	put_limit(o, "queue", c->store.queue);
+	put_limit(o, "queue_bytes", c->store.queue_bytes);
+	put_limit(o, "tombstone_max", c->store.tombstone_max);
+	put_limit(o, "wal_hard_limit", c->store.wal_hard_limit);
+	json_end_object(o);
+}
+
+static void
+add_status(void *arg, struct json_out *o)
+{
+	const struct server *s = arg;
+
+	json_put_str(o, "state", phase_names[s->phase]);
+	json_put_int(o, "pid", getpid());
+	json_put_int(o, "uptime_ms", clock_mono_ms() - s->started_ms);
+	put_listeners(s, o);
+	put_limits(s->conf, o);
+}
+
+static void
+list_sessions(void *arg, struct json_out *o)
+{
+	peers_add_list(((struct server *)arg)->peers, o);
+}
+
+static enum err
+close_session(void *arg, uint64_t id, struct error *error)
+{
+	struct server *s = arg;
+	struct peer *p = peers_find(s->peers, id);
+
+	if (p == NULL)
+		return error_set(
+			error, ERR_NOT_FOUND, "there is no session %llu", (unsigned long long)id);
+	p->ops->close(p, CLOSE_BY_ADMIN, "closed by an administrator");
+	return OK;
+}
+
+/* Reload. */
+
+static int64_t
+look_interval_ms(const struct conf *c)
+{
+	int64_t least = c->websocket.heartbeat_ms;
+
+	if (c->websocket.header_timeout_ms < least)
+		least = c->websocket.header_timeout_ms;
+	if (c->websocket.stall_timeout_ms < least)
+		least = c->websocket.stall_timeout_ms;
+	return least / 10 < 10 ? 10 : least / 10 > 1000 ? 1000 : least / 10;
+}
+
+static enum err
+apply_log(const struct conf *c, struct error *error)
+{
+	log_set_format(c->log.format);
+	return log_set_filter(span_of(c->log.filter), error);
+}
+
+static enum err
+reload(void *arg, struct buf *result, struct error *error)
+{
+	struct server *s = arg;
+	struct conf *next = NULL, *merged;
+	struct json_out o = json_out_start(result);
+	enum err e = conf_load(s->sources, &next, error);
+
+	if (e != OK)
+		return e;
+	merged = conf_reload(s->conf, next, &o);
+	conf_free(next);
+	e = apply_log(merged, error);
+	if (e != OK) {
+		conf_free(merged);
+		return e;
+	}
+	store_reload(s->store, merged);
+	hub_reload(s->hub, merged);
+	s->api.conf = merged;
+	sessions_reload(s->sessions);
+	conf_free(s->conf);
+	s->conf = merged;
+	log_info("server", "configuration read again", F_SPAN("result", buf_span(result)));
+	return OK;
+}
+
+static void
+on_hangup(void *arg, int signo)
+{
+	struct error error = ERROR_NONE;
+	struct buf result;
+
+	(void)signo;
+	buf_init(&result, 1 << 20);
+	if (reload(arg, &result, &error) != OK)
+		log_error("server", "the configuration was not read again, the old one stays",
+			F_ERROR(&error));
+	buf_fini(&result);
+}
+
+/* The way to a clean stop. */
+
+static void
+close_peer(struct peer *p, void *arg)
+{
+	(void)arg;
+	p->ops->close(p, CLOSE_GOING, "the daemon is stopping");
+}
+
+static void
+enter_phase(struct server *s, enum phase phase, int64_t wait_ms)
+{
+	s->phase = phase;
+	s->phase_ends_ms = clock_mono_ms() + wait_ms;
+	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
+}
+
+static void
+start_draining(struct server *s)
+{
+	for (unsigned i = 0; i < s->listeners_n; i++)
+		listener_stop(s->listeners[i]);
+	listener_stop(s->control);
+	store_refuse(s->store);
+	enter_phase(s, DRAINING, s->conf->daemon.shutdown_timeout_ms);
+}
+
+static void
+start_closing(struct server *s, bool is_late)
+{
+	if (is_late) {
+		log_warn("server", "the time to stop is up: what still waits is given up");
+		store_abandon(s->store);
+	}
+	peers_each(s->peers, close_peer, NULL);
+	enter_phase(s, CLOSING, CLOSING_MS);
+}
+
+static bool
+is_drained(const struct server *s)
+{
+	return store_is_idle(s->store) && hub_is_idle(s->hub);
+}
+
+static void
+on_drain_look(void *arg)
+{
+	struct server *s = arg;
+	bool is_late = clock_mono_ms() >= s->phase_ends_ms;
+
+	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
+	if (s->phase == ANNOUNCING && is_late)
+		start_draining(s);
+	else if (s->phase == DRAINING && (is_late || is_drained(s)))
+		start_closing(s, is_late);
+	else if (s->phase == CLOSING &&
+		 (is_late || (store_is_idle(s->store) && peers_are_idle(s->peers))))
+		loop_stop(s->loop);
+}
+
+static void
+begin_stop(void *arg)
+{
+	struct server *s = arg;
+
+	if (s->phase != SERVING) {
+		s->phase_ends_ms = 0; /* asked again: now */
+		return;
+	}
+	log_info("server", "stopping");
+	sessions_drain(s->sessions);
+	enter_phase(s, ANNOUNCING, s->conf->websocket.shutdown_delay_ms);
+	if (s->conf->websocket.shutdown_delay_ms == 0)
+		start_draining(s);
+}
+
+static void
+on_stop_signal(void *arg, int signo)
+{
+	log_info("server", "signal received", F_STR("signal", strsignal(signo)));
+	begin_stop(arg);
+}
+
+/* The stages. */
+
+static void
+raise_descriptors(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+		log_warn("server", "the limit of open files could not be raised");
+}
+
+static enum err
+loop_init(struct server *s, struct error *error)
+{
+	raise_descriptors();
+	signal(SIGPIPE, SIG_IGN);
+	s->loop = loop_new();
+	s->net = net_new(s->loop);
+	s->stats = stats_new();
+	net_add_stats(s->net, s->stats);
+	return apply_log(s->conf, error);
+}
+
+static void
+loop_fini(struct server *s)
+{
+	stats_free(s->stats);
+	net_free(s->net);
+	loop_free(s->loop);
+}
+
+static enum err
+store_init(struct server *s, struct error *error)
+{
+	struct store_sink sink = deliver_sink(&s->deliver);
+
+	return store_open(s->loop, s->conf, &sink, &s->store, error);
+}
+
+static void
+store_fini(struct server *s)
+{
+	store_close(s->store);
+	deliver_fini(&s->deliver);
+}
+
+static enum err
+hub_init(struct server *s, struct error *error)
+{
+	s->hub = hub_new(s->loop, s->store, s->conf);
+	s->deliver.hub = s->hub;
+	return hub_warm(s->hub, error);
+}
+
+static void
+hub_fini(struct server *s)
+{
+	hub_free(s->hub);
+}
+
+static enum err
+peers_init(struct server *s, struct error *error)
+{
+	(void)error;
+	s->api = (struct api){
+		.loop = s->loop,
+		.store = s->store,
+		.hub = s->hub,
+		.conf = s->conf,
+		.stats = s->stats,
+		.ops = {reload, begin_stop, add_status, list_sessions, close_session, s},
+	};
+	s->peers = peers_new(&s->api, s->net, s->loop);
+	s->deliver.peers = s->peers;
+	s->sessions = sessions_new(s->peers);
+	return OK;
+}
+
+static void
+fini_peer(struct peer *p, void *arg)
+{
+	(void)arg;
+	p->ops->abandon(p);
+}
+
+static void
+peers_fini(struct server *s)
+{
+	peers_each(s->peers, fini_peer, NULL);
+	/* One more turn, for what they left to be freed at its end. */
+	loop_defer(s->loop, (void (*)(void *))loop_stop, s->loop);
+	loop_run(s->loop);
+	sessions_free(s->sessions);
+	peers_free(s->peers);
+}
+
+static void
+on_accept(void *arg, struct listener *l, int fd)
+{
+	struct server *s = arg;
+
+	session_accept(s->sessions, l, fd);
+}
+
+static enum err
+listeners_init(struct server *s, struct error *error)
+{
+	const struct conf_list *list = &s->conf->websocket.listen;
+	enum err e = OK;
+
+	for (size_t i = 0; i < list->n && i < LISTENERS_MAX && e == OK; i++) {
+		e = listener_open_tcp(s->loop, list->v[i], true, on_accept, s,
+			&s->listeners[s->listeners_n], error);
+		s->listeners_n += e == OK;
+	}
+	return e;
+}
+
+static void
+listeners_fini(struct server *s)
+{
+	for (unsigned i = 0; i < s->listeners_n; i++)
+		listener_close(s->listeners[i]);
+}
+
+static void
+on_accept_control(void *arg, struct listener *l, int fd)
+{
+	struct server *s = arg;
+
+	(void)l;
+	control_accept(s->peers, fd);
+}
+
+static enum err
+control_init(struct server *s, struct error *error)
+{
+	const char *name = s->conf->control.admin_group;
+	const struct group *group = name[0] != '\0' ? getgrnam(name) : NULL;
+
+	if (group == NULL)
+		log_warn("server",
+			"there is no such group: only root and the daemon's user may use the "
+			"control socket",
+			F_STR("admin_group", name));
+	return listener_open_unix(s->loop, s->conf->control.socket,
+		group != NULL ? group->gr_gid : (gid_t)-1, on_accept_control, s, &s->control,
+		error);
+}
+
+static void
+control_fini(struct server *s)
+{
+	listener_close(s->control);
+}
+
+static void
+on_look(void *arg)
+{
+	struct server *s = arg;
+
+	loop_timer_start(s->look_timer, look_interval_ms(s->conf));
+	peers_look(s->peers, loop_now_ms(s->loop));
+}
+
+static enum err
+clocks_init(struct server *s, struct error *error)
+{
+	(void)error;
+	s->look_timer = loop_timer_new(s->loop, on_look, s);
+	s->drain_timer = loop_timer_new(s->loop, on_drain_look, s);
+	loop_timer_start(s->look_timer, look_interval_ms(s->conf));
+	loop_on_signal(s->loop, SIGTERM, on_stop_signal, s);
+	loop_on_signal(s->loop, SIGINT, on_stop_signal, s);
+	loop_on_signal(s->loop, SIGHUP, on_hangup, s);
+	return OK;
+}
+
+static void
+clocks_fini(struct server *s)
+{
+	loop_timer_free(s->look_timer);
+	loop_timer_free(s->drain_timer);
+}
+
+static const struct stage {
+	const char *name;
+	enum err (*init)(struct server *s, struct error *error);
+	void (*fini)(struct server *s);
+} stages[] = {
+	{"loop",           loop_init,      loop_fini     },
+	{"store",          store_init,     store_fini    },
+	{"hub",            hub_init,       hub_fini      },
+	{"peers",          peers_init,     peers_fini    },
+	{"listeners",      listeners_init, listeners_fini},
+	{"control socket", control_init,   control_fini  },
+	{"clocks",         clocks_init,    clocks_fini   },
+};
+#define STAGES_N (sizeof(stages) / sizeof(stages[0]))
+
+static void
+log_ready(const struct server *s)
+{
+	for (unsigned i = 0; i < s->listeners_n; i++)
+		log_info(
+			"server", "listening", F_STR("address", listener_address(s->listeners[i])));
+	log_info("server", "ready", F_STR("version", SYSRT_VERSION),
+		F_STR("store", s->conf->store.path), F_INT("seq", store_last_seq(s->store)),
+		F_STR("control", s->conf->control.socket),
+		F_INT("took_ms", clock_mono_ms() - s->started_ms));
+}
+
+enum err
+server_run(struct conf *conf, const struct conf_sources *sources, struct error *error)
+{
+	struct server *s = xnew(struct server);
+	size_t up = 0;
+	enum err e = OK;
+
+	s->conf = conf;
+	s->sources = sources;
+	s->started_ms = clock_mono_ms();
+	while (up < STAGES_N && e == OK)
+		e = stages[up++].init(s, error);
+	if (e == OK) {
+		log_ready(s);
+		loop_run(s->loop);
+		log_info("server", "stopped");
+	} else {
+		up--;
+		if (up == 0)
+			up = 1; /* the loop is always made */
+	}
+	while (up-- > 0)
+		stages[up].fini(s);
+	conf_free(s->conf);
+	free(s);
+	return e;
+}
