@@ -184,7 +184,7 @@ class View:
     def begin(self, answer):
         self.epoch = answer["epoch"]
         if self.seq == 0:
-            self.base = answer["base"]
+            self.base = answer.get("base")
         self.synced_to = -1
 
     def take(self, message):
@@ -368,12 +368,13 @@ class SyncTest(unittest.TestCase):
         with Daemon(config=f'[store]\ndurability = "{durability}"\n', wrap=wrap) as daemon:
             # a mask of zeros, so that the trace shows the text
             client = daemon.control() if door == "control" else Ws(daemon.port, mask=b"\0\0\0\0")
+            client.next_id = 1000  # the harness asks for the status with small ones
             with client:
                 for _ in range(30):
                     client.answer(self.put(client))
                 for request_id in [self.put(client) for _ in range(300)]:
                     client.answer(request_id)
-                requests = range(1, client.next_id)
+                requests = range(1000, client.next_id)
         trace = wait_for(lambda: self.finished(out / "trace"), what="strace to end")
         return Trace(trace), requests
 
@@ -392,13 +393,13 @@ class SyncTest(unittest.TestCase):
         for door in ("control", "websocket"):
             with self.subTest(door=door):
                 trace, requests = self.traced("full", door)
-                self.assertEqual(set(requests), set(trace.answered), "answers in the trace")
+                self.assertLessEqual(set(requests), set(trace.answered), "answers in the trace")
                 self.assertEqual(trace.unsynced(requests), [])
 
     def test_normal_does_not(self):
         """Shows that the trace can tell."""
         trace, requests = self.traced("normal", "control")
-        self.assertEqual(set(requests), set(trace.answered))
+        self.assertLessEqual(set(requests), set(trace.answered))
         self.assertGreater(len(trace.unsynced(requests)), len(requests) // 2)
 
 
