@@ -63,7 +63,7 @@ put_subscribed(struct call *c, const struct subscribed *s)
 	json_put_int(&o, "subscription", s->number);
 	json_put_str(&o, "epoch", store_epoch(c->api->store));
 	json_put_int(&o, "seq", s->seq);
-	if (s->base > 0)
+	if (s->base > 0 || (c->args[SUB_SINCE].is_set && c->args[SUB_SINCE].i == 0))
 		json_put_int(&o, "base", s->base);
 	json_end_object(&o);
 }
