@@ -1,0 +1,62 @@
+#pragma once
+/*
+ * libsysrt: a client of sysrtd over its Unix socket. Connect, call, stream
+ * notifications. Blocking, with a timeout; sysrt_fd() for whoever has a loop of
+ * their own. One connection belongs to one thread at a time.
+ *
+ *	struct sysrt *s;
+ *	char *result;
+ *	if (sysrt_connect(NULL, &s, &error) == 0 &&
+ *	    sysrt_call(s, "record.get", "{\"id\":\"a\"}", 10000, &result, &error) == 0)
+ *		puts(result);
+ *
+ * Functions return 0, or fill *error and return -1.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sysrt;
+
+#define SYSRT_TEXT_MAX 512
+
+/** Why something failed. */
+struct sysrt_error {
+	char name[32];             /* "NOT_FOUND", "TIMEOUT", ...: what programs switch on;
+				      "NOT_RUNNING" when nobody listens */
+	char text[SYSRT_TEXT_MAX]; /* one sentence for people */
+	int64_t seq;               /* of a CONFLICT or RESYNC_REQUIRED, else -1 */
+	int exit_status;           /* what sysrtctl exits with for it */
+};
+
+/** Connects to the socket at `path`; NULL: $SYSRT_SOCKET, else the usual place. */
+int sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error);
+/** Closes and frees; NULL is fine. */
+void sysrt_close(struct sysrt *s);
+/** The descriptor, readable when something may have come. */
+int sysrt_fd(const struct sysrt *s);
+
+/** Calls a method with params (a JSON object, or NULL) and waits for its answer, at most
+ * timeout_ms (-1: for ever). *result is the JSON of the result; the caller frees it. What comes
+ * in between as notifications is kept for sysrt_next(). */
+int sysrt_call(struct sysrt *s, const char *method, const char *params, int timeout_ms,
+	char **result, struct sysrt_error *error);
+
+/** Sends a request without waiting; *id names its answer. */
+int sysrt_send(struct sysrt *s, const char *method, const char *params, int64_t *id,
+	struct sysrt_error *error);
+/** Waits for the answer to a request that was sent; as sysrt_call(). */
+int sysrt_receive(
+	struct sysrt *s, int64_t id, int timeout_ms, char **result, struct sysrt_error *error);
+
+/** One notification: both texts live until the next call on s. */
+struct sysrt_notice {
+	const char *method; /* "change", "synced", ... */
+	const char *params; /* JSON object */
+	size_t params_n;
+};
+
+/** The next notification: 1, 0 when none came within timeout_ms (-1: for ever), -1 on a failure;
+ * error->name is "CLOSED" when the daemon has gone. */
+int sysrt_next(
+	struct sysrt *s, int timeout_ms, struct sysrt_notice *notice, struct sysrt_error *error);
