@@ -517,18 +517,28 @@ reader_unstick(struct reader *r)
 		subscriber_drained(&r->subscriber);
 }
 
+struct catching_up {
+	struct reader *reader;
+	unsigned number;
+};
+
+/** A narrow subscription that is live hears only `progress`. */
 static bool
 is_caught_up(void *arg)
 {
-	const struct view *v = arg;
+	const struct catching_up *c = arg;
+	const struct view *v = &c->reader->views[c->number];
 
-	return is_settled(NULL) && (v->resync >= 0 || v->position >= hub_published(rig.hub));
+	if (is_settled(NULL) && (v->resync >= 0 || v->position >= hub_published(rig.hub)))
+		return true;
+	subscriber_beat(&c->reader->subscriber);
+	return false;
 }
 
 void
 reader_catch_up(struct reader *r, unsigned number)
 {
-	rig_run_until(is_caught_up, &r->views[number]);
+	rig_run_until(is_caught_up, &(struct catching_up){r, number});
 }
 
 void

@@ -1,0 +1,219 @@
+/*
+ * The hub at random: writers, deleters, pruning, readers that stick, read on,
+ * go away and resume, forced replays, changing limits. Each reader checks every
+ * change against its position; at the end its state is the store's. A failure
+ * names its seed; SYSRT_SEED repeats it.
+ *
+ * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
+ * links: common/json.c common/json_write.c daemon/base/frame.c daemon/base/loop.c
+ * links: daemon/base/queue.c daemon/store/pattern.c daemon/store/change.c daemon/store/client.c
+ * links: daemon/store/job.c daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
+ * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/checkpoint.c
+ * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
+ * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
+ * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c
+ * links: daemon/hub/table.c daemon/hub/index.c daemon/hub/ring.c daemon/hub/notify.c
+ * links: daemon/hub/group.c daemon/hub/subscription.c daemon/hub/replay.c daemon/hub/publish.c
+ * links: daemon/hub/topic.c daemon/hub/hub.c tests/unit/hub_rig.c
+ */
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tests/unit/hub_rig.h"
+
+#define READERS 6
+#define STEPS   1500
+#define SEEDS   6
+
+static const char *const wants[READERS][2] = {
+	{"*",   NULL },
+	{"a",   NULL },
+	{"a*",  NULL },
+	{"ab*", "i1*"},
+	{"b",   "i3" },
+	{"*",   "i*" },
+};
+
+struct client {
+	struct reader reader;
+	struct view view; /* as it was when it went away */
+	unsigned number;  /* of its subscription; 0: it is away */
+};
+
+static struct client clients[READERS];
+
+static unsigned
+dice(unsigned n)
+{
+	return (unsigned)rand() % n;
+}
+
+static struct pattern *
+wanted(unsigned i)
+{
+	return rig_pattern(wants[i][0], wants[i][1]);
+}
+
+static bool
+is_valid(const struct view *v)
+{
+	struct error error = ERROR_NONE;
+
+	return store_check_position(rig.store, span_of(store_epoch(rig.store)), v->position,
+		       v->base, &error) == OK;
+}
+
+/** Comes (back): from where it was, or from 0 when that is not valid any more. */
+static void
+come(unsigned i)
+{
+	struct client *c = &clients[i];
+	struct view old = c->view;
+	int64_t base = 0;
+
+	reader_init(&c->reader, dice(2) == 0 ? FRAMING_LINE : FRAMING_WEBSOCKET);
+	if (dice(2) == 0) /* then its number is 2 */
+		reader_subscribe(&c->reader, rig_pattern("elsewhere", NULL), -1, 0);
+	if (old.position == 0 || !is_valid(&old)) {
+		c->number = reader_subscribe(&c->reader, wanted(i), 0, 0);
+		return;
+	}
+	base = old.base > old.position ? old.base : 0;
+	c->number = c->reader.subscriber.next_number;
+	c->reader.views[c->number] = old;
+	ck_assert_uint_eq(reader_subscribe(&c->reader, wanted(i), old.position, base), c->number);
+}
+
+static void
+go(unsigned i)
+{
+	struct client *c = &clients[i];
+
+	c->view = c->reader.views[c->number];
+	if (c->view.resync >= 0)
+		c->view = (struct view){.resync = -1};
+	reader_fini(&c->reader);
+	c->number = 0;
+}
+
+static void
+change_limits(void)
+{
+	rig.conf.hub.recent = dice(40);
+	rig.conf.websocket.send_queue = 300 + dice(4000);
+	hub_reload(rig.hub, &rig.conf);
+}
+
+static void
+disturb(unsigned i)
+{
+	struct client *c = &clients[i];
+
+	if (c->number == 0)
+		come(i);
+	else if (dice(3) == 0)
+		go(i);
+	else if (c->reader.is_stuck)
+		reader_unstick(&c->reader);
+	else
+		reader_stick(&c->reader);
+}
+
+static void
+beat(unsigned i)
+{
+	if (clients[i].number != 0)
+		subscriber_beat(&clients[i].reader.subscriber);
+}
+
+static void
+step(void)
+{
+	unsigned what = dice(100);
+
+	if (what < 50)
+		for (unsigned n = 1 + dice(8); n > 0; n--)
+			rig_put(dice(RIG_CATEGORIES), dice(RIG_IDS), dice(10) == 0 ? 3000 : 20);
+	else if (what < 65)
+		rig_delete(dice(RIG_CATEGORIES), dice(RIG_IDS));
+	else if (what < 90)
+		disturb(dice(READERS));
+	else if (what < 91)
+		rig_prune();
+	else if (what < 92)
+		hub_replay_all(rig.hub);
+	else if (what < 94)
+		change_limits();
+	else if (what < 95)
+		beat(dice(READERS));
+	else
+		rig_turns(dice(4));
+}
+
+/** Lets everybody read on, and start again where the hub told them to. */
+static void
+finish(unsigned i)
+{
+	struct client *c = &clients[i];
+	struct pattern *p = wanted(i);
+
+	if (c->number == 0)
+		come(i);
+	reader_unstick(&c->reader);
+	reader_catch_up(&c->reader, c->number);
+	if (c->reader.views[c->number].resync >= 0) {
+		go(i);
+		come(i);
+		reader_catch_up(&c->reader, c->number);
+	}
+	reader_check_state(&c->reader, c->number, p);
+	free(p);
+}
+
+static unsigned
+seed_of(int i)
+{
+	const char *text = getenv("SYSRT_SEED");
+
+	return text != NULL ? (unsigned)strtoul(text, NULL, 10) : (unsigned)i + 1;
+}
+
+START_TEST(everybody_converges)
+{
+	unsigned seed = seed_of(_i);
+
+	printf("SYSRT_SEED=%u\n", seed);
+	srand(seed);
+	for (unsigned i = 0; i < READERS; i++) {
+		clients[i] = (struct client){.view.resync = -1};
+		come(i);
+	}
+	for (unsigned n = 0; n < STEPS; n++)
+		step();
+	rig_settle();
+	for (unsigned i = 0; i < READERS; i++)
+		finish(i);
+	for (unsigned i = 0; i < READERS; i++)
+		reader_fini(&clients[i].reader);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("hub_random");
+	TCase *tc = tcase_create("hub_random");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
+	tcase_add_loop_test(tc, everybody_converges, 0, SEEDS);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
