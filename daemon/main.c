@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <sodium.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "daemon/server.h"
+#include "daemon/store/store.h"
 
 #define OVERRIDES_MAX 8
 
@@ -129,7 +129,7 @@ take_option(struct command_line *c, int key, const char *value)
 		add_override(c, "log.filter", c->verbosity++ == 0 ? "debug" : "trace");
 		return -1;
 	case OPT_VERSION:
-		printf("sysrtd %s (SQLite %s)\n", SYSRT_VERSION, sqlite3_libversion());
+		printf("sysrtd %s (SQLite %s)\n", SYSRT_VERSION, store_engine_version());
 		return EX_OK;
 	case 'h':
 		fputs(help, stdout);

@@ -109,8 +109,7 @@ wrong_kind(struct reading *r)
 		[ARG_INT] = "an integer",
 		[ARG_BOOL] = "true or false",
 		[ARG_TIME] = "an integer of milliseconds since 1970 or an RFC 3339 string",
-		[ARG_DURATION] = "a string with a unit such as \"30s\", or an integer of "
-				 "milliseconds above 0",
+		[ARG_DURATION] = "a string such as \"30s\", or an integer of milliseconds above 0",
 		[ARG_JSON] = "a value",
 		[ARG_ARRAY] = "an array",
 		[ARG_CHOICE] = "a string",
@@ -223,7 +222,7 @@ static enum err
 read_time(struct reading *r, struct arg *arg, bool (*parse)(struct span text, int64_t *ms))
 {
 	bool is_duration = r->spec->kind == ARG_DURATION, is_valid = false;
-	struct span text;
+	struct span text = {NULL, 0};
 	enum err e;
 
 	if (arg->value.type == JSON_NUMBER) {
@@ -265,7 +264,7 @@ static enum err
 read_choice(struct reading *r, struct arg *arg)
 {
 	const char *p = r->spec->choices;
-	struct span text;
+	struct span text = {NULL, 0};
 	enum err e;
 
 	if (arg->value.type != JSON_STRING)

@@ -72,7 +72,7 @@ struct frame *
 frame_message(enum framing framing, struct span text, struct body *body)
 {
 	size_t total = text.n + (body != NULL ? body->n : 0), head_n = 0;
-	char head[WS_HEADER_MAX];
+	char head[WS_HEADER_MAX] = "";
 	struct frame *f;
 
 	if (framing == FRAMING_WEBSOCKET)

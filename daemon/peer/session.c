@@ -3,6 +3,7 @@
 #include "daemon/peer/session.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,8 +170,7 @@ answer_error(struct session *s, int status, const char *extra, const struct erro
 {
 	char text[ERROR_TEXT_MAX + 2];
 
-	memcpy(text, error->text, ERROR_TEXT_MAX);
-	strcat(text, "\n");
+	snprintf(text, sizeof(text), "%s\n", error->text);
 	log_debug("session", "request refused", F_INT("session", s->peer.caller.id),
 		F_INT("status", status), F_ERROR(error));
 	answer(s, status, false, extra, text);

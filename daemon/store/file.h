@@ -27,7 +27,7 @@ struct epochs {
 };
 
 /** Takes the lock beside the file (PATH.lock). ERR_UNAVAILABLE when another daemon has it. */
-enum err file_lock(const char *path, int *fd, struct error *error);
+enum err file_lock(const char *path, int *out, struct error *error);
 /** Opens or makes the file, migrates it, adds the epoch of this run (synced) and reads them all. */
 enum err file_prepare(
 	const char *path, const struct conf *conf, struct epochs *epochs, struct error *error);

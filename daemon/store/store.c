@@ -6,6 +6,7 @@
 
 #include "daemon/store/store.h"
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -250,6 +251,12 @@ store_submit(struct store *s, struct store_client *client, struct job **job, str
 	*job = NULL;
 	lobby_submit(&s->lobby, client, j);
 	return PENDING;
+}
+
+const char *
+store_engine_version(void)
+{
+	return sqlite3_libversion();
 }
 
 const char *

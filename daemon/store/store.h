@@ -54,6 +54,8 @@ uint64_t store_client_id(const struct store_client *c);
 enum err store_submit(
 	struct store *s, struct store_client *client, struct job **job, struct error *error);
 
+/** The version of the SQLite that is in use. */
+const char *store_engine_version(void);
 /** The epoch of this run (borrowed), the last committed seq (any thread), what was pruned. */
 const char *store_epoch(const struct store *s);
 int64_t store_last_seq(const struct store *s);

@@ -36,7 +36,7 @@ struct writer_figures {
 /** Opens its connection (the file is migrated already) and starts the thread. `in` and `out` are
  * borrowed: jobs come and go through them. */
 enum err writer_start(const char *path, const struct conf *conf, struct queue *in,
-	struct queue *out, struct writer **w, struct error *error);
+	struct queue *out, struct writer **result, struct error *error);
 /** Takes over what may change at run time. Loop thread. */
 void writer_reload(struct writer *w, const struct conf *conf);
 /** From here on jobs are answered UNAVAILABLE instead of run (the commit that runs is finished).
