@@ -31,7 +31,7 @@ common_sources := \
 	common/rpc.c \
 	common/wire/ws.c \
 	common/wire/http.c \
-	$(sort $(wildcard common/client/*.c))
+	common/client/sysrt.c
 
 daemon_sources := \
 	daemon/base/frame.c \
@@ -90,7 +90,9 @@ daemon_sources := \
 	daemon/main.c
 
 ctl_sources := \
-	$(sort $(wildcard ctl/*.c))
+	$(wildcard ctl/ctl.h ctl/out.c ctl/grammar.c) \
+	$(filter-out ctl/main.c ctl/out.c ctl/grammar.c,$(sort $(wildcard ctl/*.c))) \
+	$(wildcard ctl/main.c)
 
 libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lcrypto -pthread
 
