@@ -19,11 +19,10 @@
 #include "daemon/peer/control.h"
 #include "daemon/peer/session.h"
 
-#define LISTENERS_MAX  32
-#define DRAIN_LOOK_MS  10
-#define CLOSING_MS     1000 /* for the last bytes to go out */
-#define CLOSE_GOING    1001
-#define CLOSE_BY_ADMIN 4000
+#define LISTENERS_MAX 32
+#define DRAIN_LOOK_MS 10
+#define CLOSING_MS    1000 /* for the last bytes to go out */
+#define CLOSE_GOING   1001
 
 enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
 
@@ -124,7 +123,7 @@ close_session(void *arg, uint64_t id, struct error *error)
 	if (p == NULL)
 		return error_set(
 			error, ERR_NOT_FOUND, "there is no session %llu", (unsigned long long)id);
-	p->ops->close(p, CLOSE_BY_ADMIN, "closed by an administrator");
+	peer_dismiss(p);
 	return OK;
 }
 

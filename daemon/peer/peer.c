@@ -15,6 +15,7 @@
 #define RESULT_MAX       (64u << 20)
 #define NO_BATCH         0
 #define KINDS            4
+#define CLOSE_BY_ADMIN   4000
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
 
 struct peers {
@@ -227,6 +228,8 @@ peer_fini(struct peer *p)
 	if (p->is_gone)
 		return;
 	p->is_gone = true;
+	if (p->is_dismissed)
+		loop_undefer(ps->loop, p);
 	while (*at != p)
 		at = &(*at)->hash_next;
 	*at = p->hash_next;
@@ -410,14 +413,20 @@ peer_message(struct peer *p, struct span message)
 		run_request(p, NULL, value);
 }
 
+/** True if the socket takes no more and too much is unsent: it is told when that has drained. */
 static bool
-is_full(const struct peer *p)
+is_choked(struct peer *p)
 {
-	const struct conf *conf = p->peers->api->conf;
+	size_t most = (size_t)p->peers->api->conf->websocket.send_queue;
 
-	return (int64_t)p->in_flight >= conf->websocket.max_in_flight ||
-	       (int64_t)conn_unsent(&p->conn) > conf->websocket.send_queue ||
-	       store_client_is_waiting(p->caller.store);
+	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
+}
+
+static bool
+is_full(struct peer *p)
+{
+	return (int64_t)p->in_flight >= p->peers->api->conf->websocket.max_in_flight ||
+	       store_client_is_waiting(p->caller.store) || is_choked(p);
 }
 
 bool
@@ -446,6 +455,23 @@ peer_notify(struct peer *p, const char *method, struct span params)
 	buf_add_span(&p->peers->answer, params);
 	buf_add_char(&p->peers->answer, '}');
 	send_answer(p);
+}
+
+static void
+close_dismissed(void *arg)
+{
+	struct peer *p = arg;
+
+	p->ops->close(p, CLOSE_BY_ADMIN, "closed by an administrator");
+}
+
+void
+peer_dismiss(struct peer *p)
+{
+	if (p->is_dismissed)
+		return;
+	p->is_dismissed = true;
+	loop_defer(p->peers->loop, close_dismissed, p);
 }
 
 bool

@@ -45,6 +45,7 @@ struct peer {
 	struct list batches;    /* JSON-RPC batches that wait for answers */
 	unsigned in_flight;     /* requests whose answer is outstanding */
 	bool is_held;           /* it was full, and is not read until it has room */
+	bool is_dismissed;      /* peer_dismiss() was called */
 	bool is_gone;           /* peer_fini() was called */
 	int64_t opened_ms;      /* wall clock */
 	uint64_t requests;
@@ -87,5 +88,7 @@ void peer_answer(struct peer *p, const struct origin *origin, enum err result, s
 void peer_check_room(struct peer *p);
 /** Sends a notification of the daemon's own ("hello", "closing"); params is a JSON object. */
 void peer_notify(struct peer *p, const char *method, struct span params);
+/** Closes it at the end of the turn, as an administrator wants: it may be the one who asks. */
+void peer_dismiss(struct peer *p);
 /** The end of the peer's input and nothing left to do for it. */
 bool peer_is_done(const struct peer *p);
