@@ -330,6 +330,7 @@ on_change(struct view *v, struct json_value params)
 	ck_assert_msg(seq > v->position, "told again: seq %lld, position %lld", (long long)seq,
 		(long long)v->position);
 	v->position = seq;
+	v->prev = prev;
 	v->changes++;
 	v->state.seq[category][id] = span_is(text_of(params, "op"), "put") ? seq : 0;
 }
@@ -470,22 +471,37 @@ reader_fini(struct reader *r)
 	r->last_change = NULL;
 }
 
-unsigned
-reader_subscribe(struct reader *r, struct pattern *p, int64_t since, int64_t base)
+enum err
+reader_try_subscribe(
+	struct reader *r, struct pattern *p, int64_t since, int64_t base, unsigned *number)
 {
 	struct position from = {span_of(store_epoch(rig.store)), since, base};
 	struct error error = ERROR_NONE;
 	struct subscribed got;
 	struct view *v;
+	enum err e;
 
-	ck_assert_msg(
-		hub_subscribe(&r->subscriber, &p, &from, &got, &error) == OK, "%s", error.text);
-	ck_assert_ptr_null(p);
+	e = hub_subscribe(&r->subscriber, &p, &from, &got, &error);
+	ck_assert_msg(e == OK || e == ERR_RESYNC_REQUIRED, "%s", error.text);
+	ck_assert((p == NULL) == (e == OK));
+	free(p);
+	if (e != OK)
+		return e;
 	ck_assert_uint_le(got.number, RIG_VIEWS);
 	v = &r->views[got.number];
 	v->position = since >= 0 ? since : got.seq;
 	v->base = got.base;
-	return got.number;
+	*number = got.number;
+	return OK;
+}
+
+unsigned
+reader_subscribe(struct reader *r, struct pattern *p, int64_t since, int64_t base)
+{
+	unsigned number = 0;
+
+	ck_assert_int_eq(reader_try_subscribe(r, p, since, base, &number), OK);
+	return number;
 }
 
 unsigned

@@ -28,6 +28,7 @@ struct rig_state {
 struct view {
 	struct rig_state state;
 	int64_t position;
+	int64_t prev; /* of the last change */
 	int64_t base;
 	int64_t resync; /* -1, or the seq that `resync` told */
 	unsigned changes;
@@ -91,6 +92,9 @@ void reader_fini(struct reader *r);
 /** Subscribes; must be accepted; returns the number. since: -1 is live from now. A view that
  * resumes keeps its state, one from 0 begins anew. */
 unsigned reader_subscribe(struct reader *r, struct pattern *p, int64_t since, int64_t base);
+/** The same; may be refused with ERR_RESYNC_REQUIRED. */
+enum err reader_try_subscribe(
+	struct reader *r, struct pattern *p, int64_t since, int64_t base, unsigned *number);
 unsigned reader_subscribe_topics(struct reader *r, struct pattern *p);
 /** Reads nothing from now on. */
 void reader_stick(struct reader *r);

@@ -148,6 +148,38 @@ START_TEST(equal_patterns_share_frames)
 }
 END_TEST
 
+/** Live, `prev` is the pattern's match before, whoever was there to hear it. */
+START_TEST(prev_is_the_match_before)
+{
+	struct reader r[2];
+	int64_t match;
+
+	reader_init(&r[0], FRAMING_LINE);
+	reader_init(&r[1], FRAMING_LINE);
+	reader_subscribe(&r[0], rig_pattern("a", NULL), -1, 0);
+	rig_turns(2);
+	rig_put(0, 0, 10);
+	rig_settle();
+	ck_assert_int_eq(r[0].views[1].prev, 0);
+	match = rig.last_seq;
+	rig_put(3, 0, 10);
+	rig_settle();
+	reader_subscribe(&r[1], rig_pattern("a", NULL), -1, 0);
+	rig_turns(2);
+	rig_put(0, 1, 10);
+	rig_put(0, 2, 10);
+	rig_put(0, 3, 10);
+	rig_delete(0, 1);
+	rig_settle();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_uint_eq(r[i].views[1].changes, i == 0 ? 5 : 4);
+		ck_assert_int_eq(r[i].views[1].position, match + 5);
+		ck_assert_int_eq(r[i].views[1].prev, match + 4);
+		reader_fini(&r[i]);
+	}
+}
+END_TEST
+
 /** One flush a peer and slice, whatever the number of changes. */
 START_TEST(flushes_once_a_slice)
 {
@@ -470,6 +502,7 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, from_zero_by_pages);
 	tcase_add_test(tc, many_pages);
 	tcase_add_test(tc, equal_patterns_share_frames);
+	tcase_add_test(tc, prev_is_the_match_before);
 	tcase_add_test(tc, flushes_once_a_slice);
 	tcase_add_test(tc, slow_reader_is_bounded_and_converges);
 	tcase_add_test(tc, short_lag_loses_nothing);
