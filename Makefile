@@ -90,9 +90,18 @@ daemon_sources := \
 	daemon/main.c
 
 ctl_sources := \
-	$(wildcard ctl/ctl.h ctl/out.c ctl/grammar.c) \
-	$(filter-out ctl/main.c ctl/out.c ctl/grammar.c,$(sort $(wildcard ctl/*.c))) \
-	$(wildcard ctl/main.c)
+	ctl/ctl.h \
+	ctl/commands.h \
+	ctl/grammar.h \
+	ctl/out.c \
+	ctl/text.c \
+	ctl/position.c \
+	ctl/record.c \
+	ctl/watch.c \
+	ctl/import.c \
+	ctl/system.c \
+	ctl/grammar.c \
+	ctl/main.c
 
 libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lcrypto -pthread
 

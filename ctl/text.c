@@ -1,0 +1,127 @@
+/* Values of the command line: see text.h. */
+
+#include "ctl/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DATA_MAX   (256u << 20)
+#define READ_BYTES 65536
+
+static int
+read_all(int fd, struct buf *out)
+{
+	ssize_t n;
+
+	do {
+		char *room = buf_reserve(out, READ_BYTES);
+
+		if (room == NULL) {
+			errno = EFBIG;
+			return -1;
+		}
+		n = read(fd, room, READ_BYTES);
+		out->n += n > 0 ? (size_t)n : 0;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	return n < 0 ? -1 : 0;
+}
+
+static int
+read_source(const char *word, struct buf *text)
+{
+	bool is_file = word != NULL && word[0] == '@';
+	int fd = is_file ? open(word + 1, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+	int status = 0;
+
+	if (fd < 0 || read_all(fd, text) != 0) {
+		fprintf(stderr, "sysrtctl: reading %s: %s\n", is_file ? word + 1 : "standard input",
+			strerror(errno));
+		status = EXIT_REFUSED;
+	}
+	if (is_file && fd >= 0)
+		close(fd);
+	return status;
+}
+
+static int
+add_checked(struct buf *out, struct span text)
+{
+	struct json_value value;
+	struct json_fault fault;
+
+	if (json_check(text, JSON_DEPTH_MAX, &value, &fault) == OK) {
+		json_compact(value, out);
+		return 0;
+	}
+	return ctl_usage("the data is not JSON: %s at byte %zu (a bare string goes with --text)",
+		fault.what, fault.offset + 1);
+}
+
+int
+text_add_data(struct buf *out, const char *word, bool is_text)
+{
+	bool is_source = word == NULL || strcmp(word, "-") == 0 || word[0] == '@';
+	struct span data = span_of(word);
+	struct buf text;
+	int status = 0;
+
+	buf_init(&text, DATA_MAX);
+	if (is_source) {
+		status = read_source(word, &text);
+		data = buf_span(&text);
+	}
+	if (status == 0 && is_text)
+		json_add_string(out, data);
+	else if (status == 0)
+		status = add_checked(out, data);
+	buf_fini(&text);
+	return status;
+}
+
+void
+text_put_words(struct json_out *o, const char *key, const char *const *words, unsigned n)
+{
+	json_begin_array(o, key);
+	for (unsigned i = 0; i < n; i++)
+		json_put_str(o, NULL, words[i]);
+	json_end_array(o);
+}
+
+void
+text_put_option(const struct ctl *c, struct json_out *o, const char *option, const char *key)
+{
+	const char *value = ctl_option(c, option);
+
+	if (value != NULL)
+		json_put_str(o, key, value);
+}
+
+int
+text_put_number(const struct ctl *c, struct json_out *o, const char *option, const char *key)
+{
+	const char *value = ctl_option(c, option);
+	int64_t number;
+
+	if (value == NULL)
+		return 0;
+	if (!json_number_int64(span_of(value), &number))
+		return ctl_usage("--%s is a number, not \"%s\"", option, value);
+	json_put_int(o, key, number);
+	return 0;
+}
+
+int
+text_put_time(const struct ctl *c, struct json_out *o, const char *option, const char *key)
+{
+	const char *value = ctl_option(c, option);
+	int64_t ms;
+
+	if (value != NULL && json_number_int64(span_of(value), &ms))
+		json_put_int(o, key, ms);
+	else if (value != NULL)
+		json_put_str(o, key, value);
+	return 0;
+}
