@@ -1,4 +1,5 @@
-"""RFC 6455 against /echo: raw frames, and python3-websockets as a client that is not ours.
+"""RFC 6455 against /echo: raw frames, and two clients that are not ours, python3-websockets and
+node-ws.
 
 builds: release asan
 valgrind: yes
@@ -7,11 +8,12 @@ valgrind: yes
 import asyncio
 import os
 import struct
+import subprocess
 import unittest
 
 import websockets
 
-from harness import (BINARY, CLOSE, LONG, PING, PONG, TEXT, Closed, Daemon, Frame,
+from harness import (BINARY, CLOSE, LONG, PING, PONG, TEXT, TIMEOUT_S, Closed, Daemon, Frame,
                      connect_websockets, encode_frame, seeded)
 
 MESSAGE_MAX = 1 << 20
@@ -471,6 +473,64 @@ class OtherClient(unittest.TestCase):
         async def run():
             await asyncio.gather(*(talk(n) for n in range(100)))
         asyncio.run(run())
+
+
+NODE = r"""
+const WebSocket = require("ws"), crypto = require("crypto");
+const url = process.argv[1], max = Number(process.argv[2]);
+const open = (options) => new Promise((resolve, reject) => {
+    const ws = new WebSocket(url, options);
+    ws.on("open", () => resolve(ws));
+    ws.on("error", reject);
+});
+const next = (ws, event) => new Promise((resolve) => ws.once(event, (...args) => resolve(args)));
+const check = (what, good) => { if (!good) { console.error("wrong:", what); process.exit(1); } };
+const echo = async (ws, data, options) => {
+    const back = next(ws, "message");
+    ws.send(data, options || {});
+    const [got, isBinary] = await back;
+    check("echo of " + data.length, got.equals(Buffer.from(data)));
+    check("kind", isBinary === (typeof data !== "string"));
+};
+(async () => {
+    let ws = await open();
+    check("no extension", ws.extensions === "");
+    for (const n of [0, 1, 125, 126, 127, 65535, 65536, max]) {
+        await echo(ws, crypto.randomBytes(n));
+        await echo(ws, "x".repeat(n));
+    }
+    await echo(ws, "Grüße 😀");
+    let back = next(ws, "message");
+    for (let i = 0; i < 50; i++) ws.send("part " + i, { fin: i === 49 });
+    check("fragments", (await back)[0].length === 50 * 7 - 10);
+    for (const data of ["", "a ping", crypto.randomBytes(125)]) {
+        const pong = next(ws, "pong");
+        ws.ping(data);
+        check("pong", (await pong)[0].equals(Buffer.from(data)));
+    }
+    for (const [code, reason] of [[1000, ""], [1001, "going"], [3000, "ä"], [4999, "x".repeat(123)]]) {
+        const other = await open(), end = next(other, "close");
+        other.close(code, reason);
+        const [gotCode, gotReason] = await end;
+        check("close code", gotCode === code);
+        check("close reason", gotReason.toString() === reason);
+    }
+    const end = next(ws, "close");
+    ws.send(crypto.randomBytes(max + 1));
+    check("too large", (await end)[0] === 1009);
+    console.log("good");
+})();
+"""
+
+
+class NodeClient(unittest.TestCase):
+    def test_everything(self):
+        with Daemon(config=CONFIG) as daemon:
+            out = subprocess.run(
+                ["node", "-e", NODE, f"ws://127.0.0.1:{daemon.port}/echo", str(MESSAGE_MAX)],
+                env={**os.environ, "NODE_PATH": "/usr/share/nodejs"}, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S * 4, check=False)
+        self.assertEqual(out.stdout, "good\n")
 
 
 if __name__ == "__main__":
