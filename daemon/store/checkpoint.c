@@ -32,14 +32,20 @@ checkpoint_on_post(struct checkpoint_law *law)
 	law->is_out = true;
 }
 
+static void
+note_copied(struct checkpoint_law *law, int64_t copied_n)
+{
+	law->has_commit = false;
+	if (copied_n >= 0)
+		law->copied_n = copied_n < law->log_n ? copied_n : law->log_n;
+}
+
 void
 checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n)
 {
 	must(law->is_out);
 	law->is_out = false;
-	law->has_commit = false;
-	if (copied_n >= 0)
-		law->copied_n = copied_n < law->log_n ? copied_n : law->log_n;
+	note_copied(law, copied_n);
 }
 
 bool
@@ -55,6 +61,13 @@ checkpoint_on_restarted(struct checkpoint_law *law)
 	law->log_n = 0;
 	law->copied_n = 0;
 	law->has_commit = false;
+}
+
+void
+checkpoint_on_restart_failed(struct checkpoint_law *law, int64_t copied_n)
+{
+	must(!law->is_out);
+	note_copied(law, copied_n);
 }
 
 /* The one request there is; it goes to the thread and comes back. */

@@ -35,6 +35,9 @@ void checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n);
 /** True when the writer may restart the log: nothing is out. */
 bool checkpoint_may_restart(const struct checkpoint_law *law);
 void checkpoint_on_restarted(struct checkpoint_law *law);
+/** A reader was in the way, but the attempt has copied what it could (-1: unknown): the log may be
+ * wholly copied now, so the next pass waits for a commit. */
+void checkpoint_on_restart_failed(struct checkpoint_law *law, int64_t copied_n);
 
 struct checkpointer;
 

@@ -69,10 +69,12 @@ struct job *
 maintain_next(struct maintain *m, struct apply *a, int64_t wall_ms, int64_t mono_ms)
 {
 	int64_t next = INT64_MAX;
+	enum err e = apply_next_expiry(a, &next, NULL);
 
+	m->expiry_lag_ms = next < wall_ms ? wall_ms - next : 0;
 	if (is_paused(m, wall_ms, mono_ms))
 		return NULL;
-	if (apply_next_expiry(a, &next, NULL) == OK && next <= wall_ms)
+	if (e == OK && next <= wall_ms)
 		return new_job(OP_EXPIRE, wall_ms, EXPIRE_BATCH);
 	if (apply_tombstones(a) > m->tombstone_max ||
 		(apply_tombstones(a) > 0 && mono_ms >= m->next_prune_ms))

@@ -18,6 +18,7 @@ struct maintain {
 	int64_t offset_ms;     /* wall minus monotonic, when last looked */
 	int64_t paused_to_ms;  /* monotonic */
 	int64_t next_prune_ms; /* monotonic */
+	int64_t expiry_lag_ms; /* how long the oldest expired record has been waiting */
 };
 
 void maintain_init(struct maintain *m, int64_t wall_ms, int64_t mono_ms);

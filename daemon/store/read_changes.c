@@ -7,9 +7,12 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/json.h"
 #include "common/xalloc.h"
 #include "daemon/store/read_priv.h"
+
+#define LOOK_ROWS 64 /* between looks at the clock */
 
 /** One of the two tables, at its next row. */
 struct source {
@@ -24,6 +27,7 @@ struct scan {
 	struct source tombstones;
 	int64_t base;
 	int64_t end;
+	int64_t start_us;
 	unsigned scanned;
 	size_t found;
 	size_t nbytes;
@@ -135,7 +139,10 @@ look_at_tombstone(struct scan *s)
 static bool
 page_is_full(const struct scan *s)
 {
-	return s->found >= s->job->read.limit || s->nbytes >= PAGE_BYTES || s->scanned >= PAGE_ROWS;
+	return s->found >= s->job->read.limit || s->nbytes >= PAGE_BYTES ||
+	       s->scanned >= PAGE_ROWS ||
+	       (s->scanned > 0 && s->scanned % LOOK_ROWS == 0 &&
+		       clock_mono_us() - s->start_us > PAGE_CHANGES_US);
 }
 
 static enum err
@@ -204,12 +211,14 @@ read_changes(struct read *r, struct job *j)
 		.job = j,
 		.base = j->read.base,
 		.end = j->read.since,
+		.start_us = clock_mono_us(),
 		.out = json_out_start(&j->reply),
 	};
 	bool at_head;
 	enum err e;
 
-	if (j->read.since == 0 && s.base == 0)
+	/* A poller that begins at 0 has no base yet, whatever it says; the hub noted one. */
+	if (j->read.since == 0 && (s.base == 0 || j->kind == JOB_CHANGES))
 		s.base = r->seq;
 	e = check_pruned(r, j->read.since, s.base, &j->error);
 	if (e != OK)

@@ -302,20 +302,20 @@ enum err
 store_check_position(
 	const struct store *s, struct span epoch, int64_t since, int64_t base, struct error *error)
 {
-	int64_t last = store_last_seq(s), pruned_to = store_pruned_to(s);
+	int64_t pruned_to = store_pruned_to(s), last;
 
-	if (since > 0 && epoch.n == 0)
+	if (since == 0)
+		return OK;
+	if (epoch.n == 0)
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"since: a position above 0 needs the epoch that it belongs to");
-	if (epoch.n > 0) {
-		last = last_seq_of(s, epoch);
-		if (last < 0)
-			return resync(error, pruned_to, "this store does not know that epoch");
-	}
+	last = last_seq_of(s, epoch);
+	if (last < 0)
+		return resync(error, pruned_to, "this store does not know that epoch");
 	if (since > last || base > last)
 		return resync(error, pruned_to,
 			"the position is one that the history of this store does not have");
-	if (since > 0 && pruned_to > since && pruned_to > base)
+	if (pruned_to > since && pruned_to > base)
 		return resync(error, pruned_to, "deletions since that position are forgotten");
 	return OK;
 }
@@ -347,6 +347,7 @@ store_add_status(struct store *s, struct json_out *o)
 	json_put_int(o, "writes", (int64_t)f->writes);
 	json_put_int(o, "rollbacks", (int64_t)f->rollbacks);
 	json_put_int(o, "expired", (int64_t)f->expired);
+	json_put_int(o, "expiry_lag_ms", f->expiry_lag_ms);
 	json_put_int(o, "pruned", (int64_t)f->pruned);
 	json_put_int(o, "checkpoints", (int64_t)f->checkpoints);
 	json_put_int(o, "log_restarts", (int64_t)f->restarts);

@@ -61,9 +61,9 @@ const char *store_epoch(const struct store *s);
 int64_t store_last_seq(const struct store *s);
 int64_t store_pruned_to(const struct store *s);
 
-/** Judges a position. since 0 needs no epoch. ERR_INVALID_ARGUMENT: since above 0 without epoch.
- * ERR_RESYNC_REQUIRED: unknown epoch, a seq that this history does not have, or below what was
- * pruned (both since and base). */
+/** Judges a position. since 0 is always valid, whatever stands beside it. ERR_INVALID_ARGUMENT:
+ * since above 0 without epoch. ERR_RESYNC_REQUIRED: unknown epoch, a seq that this history does not
+ * have, or below what was pruned (both since and base). */
 enum err store_check_position(
 	const struct store *s, struct span epoch, int64_t since, int64_t base, struct error *error);
 

@@ -23,6 +23,9 @@
 /* Durations of commits by quarter octaves of microseconds. */
 #define TIMES_N 128
 
+/* A restart of the log that a reader was in the way of is tried again after this. */
+#define RESTART_AGAIN_US 200000
+
 enum statement {
 	ST_BEGIN,
 	ST_COMMIT,
@@ -56,7 +59,8 @@ struct writer {
 	struct queue *out; /* borrowed */
 	int64_t data_version;
 	int64_t page_bytes;
-	bool restart_was_busy;
+	int64_t restart_from_us; /* monotonic: not earlier; 0: no restart has failed */
+	bool must_reload;        /* where the store stands could not be read after a rollback */
 	_Atomic bool is_abandoned;
 	_Atomic int64_t wal_limit;
 	_Atomic int64_t wal_hard_limit;
@@ -71,6 +75,8 @@ struct batch {
 	size_t nbytes;
 	int64_t start_us;
 	bool is_single;
+	bool has_begun;
+	bool is_unknown; /* the commit failed in a way that may still come true after a crash */
 };
 
 static unsigned
@@ -155,7 +161,8 @@ roll_back(struct writer *w)
 
 	if (!sqlite3_get_autocommit(w->db))
 		sql_run(w->st[ST_ROLLBACK]);
-	if (apply_reload(w->apply, &error) != OK)
+	w->must_reload = apply_reload(w->apply, &error) != OK;
+	if (w->must_reload)
 		log_error("store", "cannot read where the store stands", F_ERROR(&error));
 	w->figures.rollbacks++;
 }
@@ -233,8 +240,9 @@ look_for_others(struct writer *w, bool *found, struct error *error)
 	enum err e = OK;
 
 	*found = version != w->data_version;
-	if (*found)
+	if (*found || w->must_reload)
 		e = apply_reload(w->apply, error);
+	w->must_reload = e != OK;
 	w->data_version = version;
 	return e;
 }
@@ -261,19 +269,22 @@ begin(struct writer *w, bool *others, struct error *error)
 }
 
 static enum err
-commit(struct writer *w, struct error *error)
+commit(struct writer *w, struct batch *b, struct error *error)
 {
 	int rc = sql_run(w->st[ST_COMMIT]);
-	enum err e;
 
 	if (rc == SQLITE_DONE) {
 		apply_committed(w->apply);
 		return OK;
 	}
-	e = sql_error(w->db, error, "committing");
-	if ((rc & 0xff) == SQLITE_IOERR)
-		error_wrap(error, "the outcome of this write is unknown, read it back");
-	return e;
+	b->is_unknown = (rc & 0xff) == SQLITE_IOERR;
+	return sql_error(w->db, error, "committing");
+}
+
+static void
+say_unknown(struct error *error)
+{
+	error_wrap(error, "the outcome of this write is unknown, read it back");
 }
 
 static void
@@ -339,10 +350,11 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 	qlist_init(&b->jobs);
 	b->start_us = clock_mono_us();
 	e = begin(w, &others, error);
+	b->has_begun = e == OK;
 	if (e == OK)
 		e = run_jobs(w, waiting, b, error);
 	if (e == OK)
-		e = commit(w, error);
+		e = commit(w, b, error);
 	if (e != OK) {
 		roll_back(w);
 		return e;
@@ -354,9 +366,9 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 }
 
 /** After a batch that failed: each of its jobs alone, so that one cannot take the others with it.
- */
+ * What the failed commit has left in the log may come true at a crash: is_unknown. */
 static void
-run_one_by_one(struct writer *w, struct qlist *jobs, struct qlist *done)
+run_one_by_one(struct writer *w, struct qlist *jobs, bool is_unknown, struct qlist *done)
 {
 	while (jobs->first != NULL) {
 		struct job *j = (struct job *)(void *)jobs->first;
@@ -368,6 +380,8 @@ run_one_by_one(struct writer *w, struct qlist *jobs, struct qlist *done)
 		e = run_transaction(w, jobs, &b, done, &error);
 		if (b.jobs.n == 0)
 			qlist_append(&b.jobs, qlist_shift(jobs));
+		if (e != OK && (is_unknown || b.is_unknown))
+			say_unknown(&error);
 		if (e != OK)
 			fail_job(j, e, &error);
 		else if (j->result == OK)
@@ -390,12 +404,16 @@ run_batch(struct writer *w, struct qlist *waiting)
 		answer_all(&b.jobs);
 	} else {
 		log_error("store", "a batch failed", F_INT("jobs", b.jobs.n), F_ERROR(&error));
-		if (b.jobs.n == 0)
-			qlist_splice(&b.jobs, waiting);
-		if (b.jobs.n == 1 || e == ERR_UNAVAILABLE)
+		if (b.jobs.n == 1 && b.is_unknown)
+			say_unknown(&error);
+		if (!b.has_begun)
+			fail_all(waiting, e, &error);
+		else if (b.jobs.n == 1)
 			fail_all(&b.jobs, e, &error);
 		else
-			run_one_by_one(w, &b.jobs, &done);
+			run_one_by_one(w, &b.jobs, b.is_unknown, &done);
+		if (!b.has_begun)
+			qlist_splice(&b.jobs, waiting);
 	}
 	qlist_splice(&done, &b.jobs);
 	queue_push(w->out, &done);
@@ -415,40 +433,45 @@ is_log_too_large(struct writer *w, struct error *error)
 	return true;
 }
 
+/** One batch of what waits, or a refusal of all of it. */
 static void
-run_waiting(struct writer *w, struct qlist *waiting)
+run_some(struct writer *w, struct qlist *waiting)
 {
-	while (waiting->first != NULL) {
-		struct error error = ERROR_NONE;
-		bool is_abandoned = w->is_abandoned;
+	struct error error = ERROR_NONE;
+	bool is_abandoned = w->is_abandoned;
 
-		if (is_abandoned)
-			error_set(&error, ERR_UNAVAILABLE,
-				"the daemon is shutting down; this write was not made");
-		if (!is_abandoned && !is_log_too_large(w, &error)) {
-			run_batch(w, waiting);
-		} else {
-			fail_all(waiting, ERR_UNAVAILABLE, &error);
-			queue_push(w->out, waiting);
-		}
-		queue_take(w->in, waiting);
+	if (is_abandoned)
+		error_set(&error, ERR_UNAVAILABLE,
+			"the daemon is shutting down; this write was not made");
+	if (!is_abandoned && !is_log_too_large(w, &error)) {
+		run_batch(w, waiting);
+	} else {
+		fail_all(waiting, ERR_UNAVAILABLE, &error);
+		queue_push(w->out, waiting);
 	}
 }
 
+/** Starts the log anew without waiting for readers: one that is in the way makes it fail. */
 static void
 restart_log(struct writer *w)
 {
-	int rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
+	int copied = -1, rc;
 
+	sqlite3_busy_timeout(w->db, 0);
+	rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, &copied);
+	sqlite3_busy_timeout(w->db, SQL_BUSY_TIMEOUT_MS);
 	if (rc == SQLITE_OK) {
 		checkpoint_on_restarted(&w->law);
 		w->figures.restarts++;
 		w->figures.log_bytes = 0;
-	} else if (!w->restart_was_busy) {
+		w->restart_from_us = 0;
+		return;
+	}
+	checkpoint_on_restart_failed(&w->law, copied);
+	if (w->restart_from_us == 0)
 		log_warn("store", "the log cannot be restarted yet",
 			F_INT("log_bytes", w->figures.log_bytes), F_STR("why", sqlite3_errstr(rc)));
-	}
-	w->restart_was_busy = rc != SQLITE_OK;
+	w->restart_from_us = clock_mono_us() + RESTART_AGAIN_US;
 }
 
 static void
@@ -460,11 +483,9 @@ look_after_log(struct writer *w)
 		checkpoint_on_taken(&w->law, copied_n);
 		w->figures.checkpoints++;
 	}
-	if (w->figures.log_bytes >= w->wal_limit && checkpoint_may_restart(&w->law)) {
-		sqlite3_busy_timeout(w->db, 0);
+	if (w->figures.log_bytes >= w->wal_limit && checkpoint_may_restart(&w->law) &&
+		clock_mono_us() >= w->restart_from_us)
 		restart_log(w);
-		sqlite3_busy_timeout(w->db, SQL_BUSY_TIMEOUT_MS);
-	}
 	if (checkpoint_may_post(&w->law)) {
 		checkpoint_on_post(&w->law);
 		checkpointer_post(w->checkpointer);
@@ -481,6 +502,7 @@ run_maintenance(struct writer *w)
 	struct qlist one, notices;
 	enum err e;
 
+	w->figures.expiry_lag_ms = w->maintain.expiry_lag_ms;
 	if (j == NULL)
 		return false;
 	qlist_init(&one);
@@ -490,9 +512,9 @@ run_maintenance(struct writer *w)
 	if (e != OK)
 		log_warn("store", "expiring or pruning failed", F_ERROR(&error));
 	maintain_done(&w->maintain, j, e, clock_mono_ms());
-	if (j->ops[0].kind == OP_EXPIRE)
+	if (e == OK && j->ops[0].kind == OP_EXPIRE)
 		w->figures.expired += j->changes_n;
-	else
+	else if (e == OK)
 		w->figures.pruned += (uint64_t)j->ops[0].seq;
 	if (e == OK && j->changes_n > 0)
 		qlist_append(&notices, &j->item);
@@ -500,6 +522,18 @@ run_maintenance(struct writer *w)
 		job_free(j);
 	queue_push(w->out, &notices);
 	return e == OK;
+}
+
+/** When there is something to do without being asked (monotonic). */
+static int64_t
+wake_us(struct writer *w)
+{
+	int64_t now = clock_mono_us();
+	int64_t until = maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(), now);
+
+	if (w->figures.log_bytes >= w->wal_limit && until > now + RESTART_AGAIN_US)
+		until = now + RESTART_AGAIN_US;
+	return until;
 }
 
 static void *
@@ -515,11 +549,11 @@ run(void *arg)
 		queue_take(w->in, &waiting);
 		if (is_last && waiting.n == 0)
 			break;
-		run_waiting(w, &waiting);
+		if (waiting.n > 0)
+			run_some(w, &waiting);
 		look_after_log(w);
-		if (!is_last && !run_maintenance(w))
-			queue_wait(w->in, maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(),
-						  clock_mono_us()));
+		if (!is_last && !run_maintenance(w) && waiting.n == 0)
+			queue_wait(w->in, wake_us(w));
 	}
 	return NULL;
 }

@@ -26,6 +26,7 @@ struct writer_figures {
 	_Atomic uint64_t writes; /* operations that were committed */
 	_Atomic uint64_t rollbacks;
 	_Atomic uint64_t expired;
+	_Atomic int64_t expiry_lag_ms; /* of the oldest record that should be gone */
 	_Atomic uint64_t pruned;
 	_Atomic uint64_t checkpoints;
 	_Atomic uint64_t restarts; /* of the log */
