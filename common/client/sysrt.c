@@ -1,4 +1,7 @@
-/* libsysrt: see sysrt.h. */
+/*
+ * libsysrt: see sysrt.h. Owns the socket, the bytes that were read ahead, and
+ * the messages that came while something else was waited for (bounded).
+ */
 
 #include "common/client/sysrt.h"
 
@@ -18,25 +21,32 @@
 #include "common/xalloc.h"
 
 #define DEFAULT_SOCKET   "/run/sysrt/control.sock"
-#define LINE_MAX_BYTES   (256u << 20)
+#define MESSAGE_MAX      ((size_t)256 << 20)
+#define KEPT_MAX         ((size_t)256 << 20)
 #define READ_BYTES       65536
 #define EXIT_NOT_RUNNING 3
+#define EXIT_INTERRUPTED 130
+
+/* Ids of messages that answer no request of ours; those count from 1. */
+enum { ID_NOTIFICATION = -1, ID_UNKNOWN = 0 };
 
 /** A message that came while something else was waited for. */
 struct kept {
 	struct kept *next;
-	int64_t id; /* of an answer; -1: a notification */
+	int64_t id;
 	size_t n;
 	char text[];
 };
 
 struct sysrt {
 	int fd;
+	bool is_torn; /* half a request was written */
 	int64_t last_id;
 	struct rpc_lines lines;
 	struct kept *first;
 	struct kept **last;
-	struct kept *shown; /* the notification that the caller looks at */
+	size_t kept_bytes;
+	struct kept *shown; /* the notification that the caller looks at, when it was kept */
 	char method[64];
 };
 
@@ -60,6 +70,12 @@ fail_with(struct sysrt_error *error, const struct error *from)
 }
 
 static int
+fail_code(struct sysrt_error *error, enum err code, const char *text)
+{
+	return fail(error, err_info(code)->name, err_info(code)->exit_status, text);
+}
+
+static int
 fail_io(struct sysrt_error *error, const char *doing)
 {
 	struct error e = ERROR_NONE;
@@ -69,22 +85,35 @@ fail_io(struct sysrt_error *error, const char *doing)
 }
 
 static int
+fail_closed(struct sysrt_error *error)
+{
+	return fail(error, "CLOSED", EXIT_NOT_RUNNING, "the daemon closed the connection");
+}
+
+static int
 fail_connect(struct sysrt_error *error, const char *path)
 {
 	char text[SYSRT_TEXT_MAX];
 
-	if (errno == EACCES || errno == EPERM) {
+	switch (errno) {
+	case EACCES:
+	case EPERM:
 		snprintf(text, sizeof(text),
 			"no permission for %s: become a member of the group \"sysrt\", or root",
 			path);
-		return fail(error, "PERMISSION_DENIED",
-			err_info(ERR_PERMISSION_DENIED)->exit_status, text);
+		return fail_code(error, ERR_PERMISSION_DENIED, text);
+	case ENOENT:
+	case ENOTDIR:
+	case ECONNREFUSED:
+		snprintf(text, sizeof(text),
+			"the daemon is not running (%s: %s): start sysrtd, or name its socket with "
+			"--socket or $SYSRT_SOCKET",
+			path, strerror(errno));
+		return fail(error, "NOT_RUNNING", EXIT_NOT_RUNNING, text);
+	default:
+		snprintf(text, sizeof(text), "connecting to %s", path);
+		return fail_io(error, text);
 	}
-	snprintf(text, sizeof(text),
-		"the daemon is not running (%s: %s): start sysrtd, or name its socket with "
-		"--socket",
-		path, strerror(errno));
-	return fail(error, "NOT_RUNNING", EXIT_NOT_RUNNING, text);
 }
 
 static const char *
@@ -99,18 +128,18 @@ socket_path(const char *path)
 }
 
 int
-sysrt_connect(const char *wanted, struct sysrt **out, struct sysrt_error *error)
+sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	const char *path = socket_path(wanted);
-	struct sysrt *s;
+	struct sysrt *new;
 	int fd;
 
+	path = socket_path(path);
 	if (strlen(path) >= sizeof(a.sun_path)) {
 		errno = ENAMETOOLONG;
 		return fail_connect(error, path);
 	}
-	strcpy(a.sun_path, path);
+	memcpy(a.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail_io(error, "making a socket");
@@ -119,11 +148,11 @@ sysrt_connect(const char *wanted, struct sysrt **out, struct sysrt_error *error)
 		close(fd);
 		return -1;
 	}
-	s = xnew(struct sysrt);
-	s->fd = fd;
-	s->last = &s->first;
-	rpc_lines_init(&s->lines, LINE_MAX_BYTES);
-	*out = s;
+	new = xnew(struct sysrt);
+	new->fd = fd;
+	new->last = &new->first;
+	rpc_lines_init(&new->lines, MESSAGE_MAX);
+	*s = new;
 	return 0;
 }
 
@@ -150,69 +179,30 @@ sysrt_fd(const struct sysrt *s)
 	return s->fd;
 }
 
-static int
-write_all(struct sysrt *s, const char *p, size_t n, struct sysrt_error *error)
+static int64_t
+deadline(int timeout_ms)
 {
-	while (n > 0) {
-		ssize_t sent = send(s->fd, p, n, MSG_NOSIGNAL);
-
-		if (sent < 0 && errno == EINTR)
-			continue;
-		if (sent < 0 && (errno == EPIPE || errno == ECONNRESET))
-			return fail(error, "CLOSED", EXIT_NOT_RUNNING,
-				"the daemon closed the connection");
-		if (sent < 0)
-			return fail_io(error, "writing to the daemon");
-		p += sent;
-		n -= (size_t)sent;
-	}
-	return 0;
+	return timeout_ms < 0 ? INT64_MAX : clock_mono_us() + (int64_t)timeout_ms * 1000;
 }
 
-int
-sysrt_send(struct sysrt *s, const char *method, const char *params, int64_t *id,
-	struct sysrt_error *error)
-{
-	struct json_out o;
-	struct buf line;
-	int result;
-
-	buf_init(&line, LINE_MAX_BYTES);
-	o = json_out_start(&line);
-	json_begin_object(&o, NULL);
-	json_put_str(&o, "jsonrpc", "2.0");
-	json_put_int(&o, "id", ++s->last_id);
-	json_put_str(&o, "method", method);
-	if (params != NULL)
-		json_put_raw(&o, "params", span_of(params));
-	json_end_object(&o);
-	/* What a person typed may hold line feeds; a message is one line. */
-	for (size_t i = 0; i < line.n; i++)
-		if (line.p[i] == '\n')
-			line.p[i] = ' ';
-	buf_add_char(&line, '\n');
-	if (line.failed)
-		result = fail(error, "LIMIT_EXCEEDED", err_info(ERR_LIMIT_EXCEEDED)->exit_status,
-			"the request is too large");
-	else
-		result = write_all(s, line.p, line.n, error);
-	buf_fini(&line);
-	*id = s->last_id;
-	return result;
-}
-
-/** Waits until bytes can be read: 1; 0: the time is up. */
+/** Waits until one of the events can be had: them; 0: the time is up; -1: failed, or a signal. */
 static int
-wait_readable(struct sysrt *s, int64_t until_us)
+wait_for(struct sysrt *s, short events, int64_t until_us, struct sysrt_error *error)
 {
-	struct pollfd p = {.fd = s->fd, .events = POLLIN};
-	int64_t left = until_us == INT64_MAX ? -1 : (until_us - clock_mono_us() + 999) / 1000;
+	struct pollfd p = {.fd = s->fd, .events = events};
+	int64_t left_ms = -1;
 	int n;
 
-	if (until_us != INT64_MAX && left < 0)
-		left = 0;
-	n = poll(&p, 1, left > INT32_MAX ? INT32_MAX : (int)left);
-	return n > 0 ? 1 : n < 0 && errno == EINTR ? -1 : 0;
+	if (until_us != INT64_MAX) {
+		left_ms = (until_us - clock_mono_us() + 999) / 1000;
+		left_ms = left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : left_ms;
+	}
+	n = poll(&p, 1, (int)left_ms);
+	if (n >= 0)
+		return n > 0 ? p.revents : 0;
+	if (errno == EINTR)
+		return fail(error, "INTERRUPTED", EXIT_INTERRUPTED, "interrupted");
+	return fail_io(error, "waiting for the daemon");
 }
 
 /** Reads what is there. */
@@ -223,178 +213,294 @@ fill(struct sysrt *s, struct sysrt_error *error)
 	ssize_t n;
 
 	if (room == NULL)
-		return fail(error, "LIMIT_EXCEEDED", 1, "the daemon's message is too large");
-	n = recv(s->fd, room, READ_BYTES, 0);
-	if (n < 0 && errno == EINTR)
+		return fail_code(error, ERR_LIMIT_EXCEEDED, "the daemon's message is too large");
+	n = recv(s->fd, room, READ_BYTES, MSG_DONTWAIT);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n < 0 && errno != ECONNRESET)
 		return fail_io(error, "reading from the daemon");
 	if (n <= 0)
-		return fail(error, "CLOSED", EXIT_NOT_RUNNING, "the daemon closed the connection");
+		return fail_closed(error);
 	rpc_lines_filled(&s->lines, (size_t)n);
 	return 0;
 }
 
-/** The next line: 1, 0 when the time is up or a signal came, -1 on a failure. */
+/** The next message: 1, 0 when the time is up, -1 on a failure. */
 static int
-next_line(struct sysrt *s, int64_t until_us, struct span *line, struct sysrt_error *error)
+next_message(struct sysrt *s, int64_t until_us, struct span *line, struct rpc_message *m,
+	struct sysrt_error *error)
 {
-	for (;;) {
-		enum rpc_line what = rpc_lines_next(&s->lines, false, line);
-		int ready;
+	struct error why = ERROR_NONE;
+	enum rpc_line what;
+	int ready;
 
-		if (what == RPC_LINE)
-			return 1;
-		if (what == RPC_LINE_TOO_LONG)
-			return fail(
-				error, "LIMIT_EXCEEDED", 1, "the daemon's message is too large");
-		ready = wait_readable(s, until_us);
-		if (ready < 1)
-			return 0;
+	while ((what = rpc_lines_next(&s->lines, false, line)) == RPC_LINE_NONE) {
+		ready = wait_for(s, POLLIN, until_us, error);
+		if (ready <= 0)
+			return ready;
 		if (fill(s, error) != 0)
 			return -1;
 	}
+	if (what == RPC_LINE_TOO_LONG)
+		return fail_code(error, ERR_LIMIT_EXCEEDED, "the daemon's message is too large");
+	return rpc_read_message(*line, m, &why) == OK ? 1 : fail_with(error, &why);
 }
 
-static void
-keep(struct sysrt *s, int64_t id, struct span line)
-{
-	struct kept *k = xcalloc(1, sizeof(*k) + line.n + 1);
-
-	k->id = id;
-	k->n = line.n;
-	memcpy(k->text, line.p, line.n);
-	*s->last = k;
-	s->last = &k->next;
-}
-
-/** Unlinks the first kept message with this id. */
-static struct kept *
-take_kept(struct sysrt *s, int64_t id)
-{
-	for (struct kept **at = &s->first; *at != NULL; at = &(*at)->next) {
-		struct kept *k = *at;
-
-		if (k->id != id)
-			continue;
-		*at = k->next;
-		if (s->last == &k->next)
-			s->last = at;
-		return k;
-	}
-	return NULL;
-}
-
-/** The number of the request that this answers; -1: a notification; 0: an answer to nothing. */
 static int64_t
 id_of(const struct rpc_message *m)
 {
 	int64_t id;
 
 	if (m->id.n == 0)
-		return -1;
-	return json_number_int64(m->id, &id) ? id : 0;
+		return ID_NOTIFICATION;
+	/* Ours are integers from 1; an error about no request in particular has null. */
+	return m->id.p[0] >= '1' && m->id.p[0] <= '9' && json_number_int64(m->id, &id) ? id
+										       : ID_UNKNOWN;
 }
 
 static int
-take_answer(struct span line, char **result, struct sysrt_error *error)
+keep(struct sysrt *s, int64_t id, struct span line, struct sysrt_error *error)
 {
-	struct error why = ERROR_NONE;
-	struct rpc_message m;
+	struct kept *k;
 
-	if (rpc_read_message(line, &m, &why) != OK)
-		return fail_with(error, &why);
-	if (m.is_error)
-		return fail_with(error, &m.error);
-	*result = xstrndup(m.result.raw.p, m.result.raw.n);
+	if (s->kept_bytes + line.n > KEPT_MAX)
+		return fail_code(error, ERR_LIMIT_EXCEEDED,
+			"too many messages wait to be taken from the connection");
+	k = xcalloc(1, sizeof(*k) + line.n + 1);
+	k->id = id;
+	k->n = line.n;
+	memcpy(k->text, line.p, line.n);
+	*s->last = k;
+	s->last = &k->next;
+	s->kept_bytes += line.n;
 	return 0;
 }
 
-static int64_t
-deadline(int timeout_ms)
+/** Unlinks the first kept message with this id, or one that answers no known request: an error
+ * without an id is about what was sent last (a refusal at the door, a request too large). */
+static struct kept *
+take_kept(struct sysrt *s, int64_t id)
 {
-	return timeout_ms < 0 ? INT64_MAX : clock_mono_us() + (int64_t)timeout_ms * 1000;
+	for (struct kept **at = &s->first; *at != NULL; at = &(*at)->next) {
+		struct kept *k = *at;
+
+		if (k->id != id && k->id != ID_UNKNOWN)
+			continue;
+		*at = k->next;
+		if (s->last == &k->next)
+			s->last = at;
+		s->kept_bytes -= k->n;
+		return k;
+	}
+	return NULL;
+}
+
+/** Waits until more can be written; what the daemon has to say first is read and kept. */
+static int
+wait_for_room(struct sysrt *s, int64_t until_us, struct sysrt_error *error)
+{
+	int ready = wait_for(s, POLLIN | POLLOUT, until_us, error);
+	struct rpc_message m;
+	struct span line;
+	int got;
+
+	if (ready == 0)
+		return fail_code(error, ERR_TIMEOUT, "the daemon takes no requests (--timeout)");
+	if (ready < 0)
+		return -1;
+	if ((ready & POLLIN) == 0)
+		return 0;
+	if (fill(s, error) != 0)
+		return -1;
+	while ((got = next_message(s, 0, &line, &m, error)) == 1)
+		if (keep(s, id_of(&m), line, error) != 0)
+			return -1;
+	return got;
+}
+
+static int
+write_all(struct sysrt *s, struct span bytes, int64_t until_us, struct sysrt_error *error)
+{
+	size_t at = 0;
+
+	while (at < bytes.n) {
+		ssize_t n = send(s->fd, bytes.p + at, bytes.n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n >= 0) {
+			at += (size_t)n;
+		} else if (errno == EAGAIN) {
+			if (wait_for_room(s, until_us, error) == 0)
+				continue;
+			s->is_torn = at > 0;
+			return -1;
+		} else if (errno == EPIPE || errno == ECONNRESET) {
+			return 0; /* why is still to be read */
+		} else if (errno != EINTR) {
+			return fail_io(error, "writing to the daemon");
+		}
+	}
+	return 0;
+}
+
+/** Appends a request. What a person typed may hold line feeds; a message is one line. */
+static void
+add_request(struct buf *line, int64_t id, const char *method, const char *params)
+{
+	struct json_out o = json_out_start(line);
+
+	json_begin_object(&o, NULL);
+	json_put_str(&o, "jsonrpc", "2.0");
+	json_put_int(&o, "id", id);
+	json_put_str(&o, "method", method);
+	if (params != NULL)
+		json_put_raw(&o, "params", span_of(params));
+	json_end_object(&o);
+	for (size_t i = 0; i < line->n; i++)
+		if (line->p[i] == '\n')
+			line->p[i] = ' ';
+	buf_add_char(line, '\n');
+}
+
+static int
+send_request(struct sysrt *s, const char *method, const char *params, int64_t until_us, int64_t *id,
+	struct sysrt_error *error)
+{
+	struct buf line;
+	int result;
+
+	if (s->is_torn)
+		return fail_closed(error);
+	buf_init(&line, MESSAGE_MAX);
+	add_request(&line, s->last_id + 1, method, params);
+	if (line.failed)
+		result = fail_code(error, ERR_LIMIT_EXCEEDED, "the request is too large");
+	else
+		result = write_all(s, buf_span(&line), until_us, error);
+	buf_fini(&line);
+	*id = ++s->last_id;
+	return result;
+}
+
+int
+sysrt_send(struct sysrt *s, const char *method, const char *params, int64_t *id,
+	struct sysrt_error *error)
+{
+	return send_request(s, method, params, INT64_MAX, id, error);
+}
+
+static int
+take_answer(const struct rpc_message *m, char **result, struct sysrt_error *error)
+{
+	if (m->is_error)
+		return fail_with(error, &m->error);
+	*result = xstrndup(m->result.raw.p, m->result.raw.n);
+	return 0;
+}
+
+static int
+take_kept_answer(struct kept *k, char **result, struct sysrt_error *error)
+{
+	struct error why = ERROR_NONE;
+	struct rpc_message m;
+	int got = -1;
+
+	if (rpc_read_message((struct span){k->text, k->n}, &m, &why) == OK)
+		got = take_answer(&m, result, error);
+	else
+		fail_with(error, &why);
+	free(k);
+	return got;
+}
+
+static int
+receive(struct sysrt *s, int64_t id, int64_t until_us, char **result, struct sysrt_error *error)
+{
+	struct kept *k = take_kept(s, id);
+	struct rpc_message m;
+	struct span line;
+	int got;
+
+	if (k != NULL)
+		return take_kept_answer(k, result, error);
+	while ((got = next_message(s, until_us, &line, &m, error)) == 1) {
+		if (id_of(&m) == id || id_of(&m) == ID_UNKNOWN)
+			return take_answer(&m, result, error);
+		if (keep(s, id_of(&m), line, error) != 0)
+			return -1;
+	}
+	if (got == 0)
+		return fail_code(error, ERR_TIMEOUT, "no answer in time (--timeout)");
+	return -1;
 }
 
 int
 sysrt_receive(struct sysrt *s, int64_t id, int timeout_ms, char **result, struct sysrt_error *error)
 {
-	int64_t until_us = deadline(timeout_ms);
-	struct kept *k = take_kept(s, id);
-	struct span line;
-	int got;
-
-	if (k != NULL) {
-		got = take_answer((struct span){k->text, k->n}, result, error);
-		free(k);
-		return got;
-	}
-	while ((got = next_line(s, until_us, &line, error)) == 1) {
-		struct error why = ERROR_NONE;
-		struct rpc_message m;
-
-		if (rpc_read_message(line, &m, &why) != OK)
-			return fail_with(error, &why);
-		/* An error without an id is about what was just sent: a refusal at the door. */
-		if (id_of(&m) == id || (id_of(&m) == 0 && m.is_error))
-			return take_answer(line, result, error);
-		keep(s, id_of(&m), line);
-	}
-	if (got == 0)
-		return fail(error, "TIMEOUT", err_info(ERR_TIMEOUT)->exit_status,
-			"no answer in time (--timeout)");
-	return -1;
+	return receive(s, id, deadline(timeout_ms), result, error);
 }
 
 int
 sysrt_call(struct sysrt *s, const char *method, const char *params, int timeout_ms, char **result,
 	struct sysrt_error *error)
 {
+	int64_t until_us = deadline(timeout_ms);
 	int64_t id;
 
-	if (sysrt_send(s, method, params, &id, error) != 0)
+	if (send_request(s, method, params, until_us, &id, error) != 0)
 		return -1;
-	return sysrt_receive(s, id, timeout_ms, result, error);
+	return receive(s, id, until_us, result, error);
 }
 
-/** Lets the caller look at the kept notification. */
+/** Lets the caller look at a notification; `text` is where it lies, so that it can be terminated:
+ * behind the params there is at least the end of the message. */
 static int
-show(struct sysrt *s, struct kept *k, struct sysrt_notice *notice, struct sysrt_error *error)
+show(struct sysrt *s, char *text, const struct rpc_message *m, struct sysrt_notice *notice,
+	struct sysrt_error *error)
+{
+	size_t end;
+
+	if (m->is_error)
+		return fail_with(error, &m->error);
+	if (m->params.raw.n == 0)
+		return fail_code(error, ERR_PARSE_ERROR, "the daemon's notification has no params");
+	end = (size_t)(m->params.raw.p - text) + m->params.raw.n;
+	json_string_text(m->method, s->method, sizeof(s->method));
+	text[end] = '\0';
+	*notice = (struct sysrt_notice){s->method, m->params.raw.p, m->params.raw.n};
+	return 1;
+}
+
+static int
+show_kept(struct sysrt *s, struct kept *k, struct sysrt_notice *notice, struct sysrt_error *error)
 {
 	struct error why = ERROR_NONE;
 	struct rpc_message m;
 
-	free(s->shown);
 	s->shown = k;
 	if (rpc_read_message((struct span){k->text, k->n}, &m, &why) != OK)
 		return fail_with(error, &why);
-	if (m.is_error)
-		return fail_with(error, &m.error);
-	json_string_text(m.method, s->method, sizeof(s->method));
-	k->text[m.params.raw.p + m.params.raw.n - k->text] = '\0';
-	*notice = (struct sysrt_notice){s->method, m.params.raw.p, m.params.raw.n};
-	return 1;
+	return show(s, k->text, &m, notice, error);
 }
 
 int
 sysrt_next(struct sysrt *s, int timeout_ms, struct sysrt_notice *notice, struct sysrt_error *error)
 {
 	int64_t until_us = deadline(timeout_ms);
-	struct kept *k;
+	struct kept *k = take_kept(s, ID_NOTIFICATION);
+	struct rpc_message m;
+	struct span line;
+	int got;
 
-	while ((k = take_kept(s, -1)) == NULL) {
-		struct error why = ERROR_NONE;
-		struct rpc_message m;
-		struct span line;
-		int got = next_line(s, until_us, &line, error);
-
-		if (got != 1)
-			return got;
-		if (rpc_read_message(line, &m, &why) != OK)
-			return fail_with(error, &why);
-		if (id_of(&m) == 0 && m.is_error)
-			return fail_with(error, &m.error);
-		keep(s, id_of(&m), line);
+	free(s->shown);
+	s->shown = NULL;
+	if (k != NULL)
+		return show_kept(s, k, notice, error);
+	while ((got = next_message(s, until_us, &line, &m, error)) == 1) {
+		if (id_of(&m) == ID_NOTIFICATION || id_of(&m) == ID_UNKNOWN)
+			return show(
+				s, s->lines.buf.p + (line.p - s->lines.buf.p), &m, notice, error);
+		if (keep(s, id_of(&m), line, error) != 0)
+			return -1;
 	}
-	return show(s, k, notice, error);
+	return got < 0 && strcmp(error->name, "INTERRUPTED") == 0 ? 0 : got;
 }

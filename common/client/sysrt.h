@@ -2,7 +2,8 @@
 /*
  * libsysrt: a client of sysrtd over its Unix socket. Connect, call, stream
  * notifications. Blocking, with a timeout; sysrt_fd() for whoever has a loop of
- * their own. One connection belongs to one thread at a time.
+ * their own. One connection belongs to one thread at a time. No signal is
+ * raised or blocked, nothing is printed, nothing is global.
  *
  *	struct sysrt *s;
  *	char *result;
@@ -22,8 +23,9 @@ struct sysrt;
 
 /** Why something failed. */
 struct sysrt_error {
-	char name[32];             /* "NOT_FOUND", "TIMEOUT", ...: what programs switch on;
-				      "NOT_RUNNING" when nobody listens */
+	char name[32];             /* "NOT_FOUND", "TIMEOUT", ...: what programs switch on; ours
+				      are "NOT_RUNNING" (nobody listens), "CLOSED" (the
+				      connection ended), "INTERRUPTED" (a signal came) */
 	char text[SYSRT_TEXT_MAX]; /* one sentence for people */
 	int64_t seq;               /* of a CONFLICT or RESYNC_REQUIRED, else -1 */
 	int exit_status;           /* what sysrtctl exits with for it */
@@ -38,14 +40,18 @@ int sysrt_fd(const struct sysrt *s);
 
 /** Calls a method with params (a JSON object, or NULL) and waits for its answer, at most
  * timeout_ms (-1: for ever). *result is the JSON of the result; the caller frees it. What comes
- * in between as notifications is kept for sysrt_next(). */
+ * in between, notifications and other answers, is kept for sysrt_next() and sysrt_receive(). After
+ * TIMEOUT or INTERRUPTED the request may have been carried out or not. */
 int sysrt_call(struct sysrt *s, const char *method, const char *params, int timeout_ms,
 	char **result, struct sysrt_error *error);
 
-/** Sends a request without waiting; *id names its answer. */
+/** Sends a request without waiting for its answer; *id names it. Any number may be under way: when
+ * the daemon wants its answers read first, they are. That the connection has ended is told by
+ * sysrt_receive(). */
 int sysrt_send(struct sysrt *s, const char *method, const char *params, int64_t *id,
 	struct sysrt_error *error);
-/** Waits for the answer to a request that was sent; as sysrt_call(). */
+/** Waits for the answer to a request that was sent; as sysrt_call(). Every answer is to be
+ * received, in any order: it is kept until then. */
 int sysrt_receive(
 	struct sysrt *s, int64_t id, int timeout_ms, char **result, struct sysrt_error *error);
 
@@ -56,7 +62,8 @@ struct sysrt_notice {
 	size_t params_n;
 };
 
-/** The next notification: 1, 0 when none came within timeout_ms (-1: for ever), -1 on a failure;
- * error->name is "CLOSED" when the daemon has gone. */
+/** The next notification: 1, 0 when none came within timeout_ms (-1: for ever) or a signal came,
+ * -1 on a failure. With a loop of one's own: when sysrt_fd() is readable, call it with timeout 0
+ * until it returns 0. */
 int sysrt_next(
 	struct sysrt *s, int timeout_ms, struct sysrt_notice *notice, struct sysrt_error *error);
