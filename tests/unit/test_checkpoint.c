@@ -1,0 +1,249 @@
+/*
+ * The law of checkpoints. Once as it is written, against a model of the log with
+ * everything that can happen to it in any order; once with the real writer, the
+ * real checkpointer and readers in the way, watched from below SQLite.
+ *
+ * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
+ * links: common/json.c common/json_write.c daemon/base/frame.c daemon/base/loop.c
+ * links: daemon/base/queue.c daemon/store/pattern.c daemon/store/change.c daemon/store/client.c
+ * links: daemon/store/job.c daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
+ * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/checkpoint.c
+ * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
+ * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
+ * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c
+ * links: tests/unit/store_rig.c tests/unit/fault_vfs.c
+ */
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "daemon/store/checkpoint.h"
+#include "tests/unit/fault_vfs.h"
+#include "tests/unit/store_rig.h"
+
+#define WALKS 300
+#define STEPS 2000
+
+/** The log as SQLite sees it, and the one request. */
+struct model {
+	struct checkpoint_law law;
+	int64_t log_n;
+	int64_t copied_n;
+	enum { NOTHING, POSTED, RUNNING, DONE } request;
+	int64_t goal_n;   /* of the pass that runs: the log's end when it began */
+	int64_t result_n; /* of the pass that is done */
+	unsigned passes;
+	unsigned restarts;
+	uint64_t random;
+};
+
+static uint64_t
+roll(struct model *m, uint64_t below)
+{
+	m->random = m->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (m->random >> 33) % below;
+}
+
+/** A commit restarts a log that is wholly copied, unless readers are in it. */
+static void
+step_commit(struct model *m)
+{
+	int64_t pages = 1 + (int64_t)roll(m, 4) * (CHECKPOINT_PAGES / 2);
+
+	if (m->log_n > 0 && m->copied_n == m->log_n && roll(m, 2) == 0)
+		m->log_n = m->copied_n = 0;
+	m->log_n += pages;
+	checkpoint_on_commit(&m->law, m->log_n);
+}
+
+static void
+step_post(struct model *m)
+{
+	if (!checkpoint_may_post(&m->law))
+		return;
+	ck_assert_int_eq(m->request, NOTHING);
+	checkpoint_on_post(&m->law);
+	m->request = POSTED;
+}
+
+/** How far copying gets: to the goal, or to where the oldest reader is. */
+static int64_t
+copy(struct model *m, int64_t goal_n)
+{
+	if (roll(m, 3) > 0)
+		m->copied_n = goal_n;
+	else
+		m->copied_n += (int64_t)roll(m, (uint64_t)(goal_n - m->copied_n) + 1);
+	return roll(m, 8) > 0 ? m->copied_n : -1;
+}
+
+static void
+step_pass(struct model *m)
+{
+	if (m->request == POSTED) {
+		ck_assert_msg(m->copied_n < m->log_n, "a pass begins on a wholly copied log");
+		m->goal_n = m->log_n;
+		m->request = RUNNING;
+	} else if (m->request == RUNNING) {
+		m->result_n = copy(m, m->goal_n);
+		m->request = DONE;
+		m->passes++;
+	}
+}
+
+static void
+step_take(struct model *m)
+{
+	if (m->request != DONE)
+		return;
+	checkpoint_on_taken(&m->law, m->result_n);
+	m->request = NOTHING;
+}
+
+/** The writer's own: it copies what is left, and then a reader may be in the way. */
+static void
+step_restart(struct model *m)
+{
+	if (!checkpoint_may_restart(&m->law))
+		return;
+	ck_assert_int_eq(m->request, NOTHING);
+	if (roll(m, 2) == 0) {
+		checkpoint_on_restart_failed(&m->law, copy(m, m->log_n));
+		return;
+	}
+	m->log_n = m->copied_n = 0;
+	checkpoint_on_restarted(&m->law);
+	m->restarts++;
+}
+
+START_TEST(no_pass_begins_on_a_wholly_copied_log)
+{
+	static void (*const steps[])(struct model *) = {
+		step_commit, step_commit, step_post, step_pass, step_take, step_restart};
+
+	for (unsigned walk = 0; walk < WALKS; walk++) {
+		struct model m = {.random = walk};
+
+		for (unsigned i = 0; i < STEPS; i++)
+			steps[roll(&m, i % 200 < 100 ? 5 : 6)](&m);
+		ck_assert_msg(m.passes > 10 && m.restarts > 10, "walk %u: %u passes, %u restarts",
+			walk, m.passes, m.restarts);
+	}
+}
+END_TEST
+
+START_TEST(one_request_at_most)
+{
+	struct checkpoint_law law = {.is_out = false};
+
+	ck_assert(!checkpoint_may_post(&law));
+	ck_assert(!checkpoint_may_restart(&law));
+	checkpoint_on_commit(&law, CHECKPOINT_PAGES - 1);
+	ck_assert(!checkpoint_may_post(&law)); /* not worth it */
+	checkpoint_on_commit(&law, CHECKPOINT_PAGES);
+	ck_assert(checkpoint_may_post(&law));
+	checkpoint_on_post(&law);
+	checkpoint_on_commit(&law, 3 * CHECKPOINT_PAGES);
+	ck_assert(!checkpoint_may_post(&law));
+	ck_assert(!checkpoint_may_restart(&law));
+	checkpoint_on_taken(&law, CHECKPOINT_PAGES);
+	ck_assert(checkpoint_may_restart(&law));
+	ck_assert(!checkpoint_may_post(&law)); /* no commit since */
+	checkpoint_on_commit(&law, 3 * CHECKPOINT_PAGES + 1);
+	ck_assert(checkpoint_may_post(&law)); /* it copied less than the log */
+}
+END_TEST
+
+START_TEST(a_restart_that_failed_counts_as_a_pass)
+{
+	struct checkpoint_law law = {.is_out = false};
+
+	checkpoint_on_commit(&law, 2 * CHECKPOINT_PAGES);
+	checkpoint_on_restart_failed(&law, -1);
+	ck_assert(!checkpoint_may_post(&law));
+	checkpoint_on_commit(&law, 2 * CHECKPOINT_PAGES + 1);
+	ck_assert(checkpoint_may_post(&law));
+	checkpoint_on_restart_failed(&law, 2 * CHECKPOINT_PAGES + 1);
+	checkpoint_on_commit(&law, 2 * CHECKPOINT_PAGES + 2);
+	ck_assert(!checkpoint_may_post(&law)); /* one page to copy */
+	checkpoint_on_restarted(&law);
+	ck_assert(!checkpoint_may_restart(&law));
+	checkpoint_on_commit(&law, CHECKPOINT_PAGES);
+	ck_assert(checkpoint_may_post(&law));
+}
+END_TEST
+
+/** Fills the log by n puts of a quarter MiB, each read back. */
+static void
+fill(unsigned n)
+{
+	char id[16];
+
+	for (unsigned i = 0; i < n; i++) {
+		struct job *j;
+
+		snprintf(id, sizeof(id), "r%u", i % 7);
+		rig_submit(rig_new_big_put("c", id, 256 << 10));
+		rig_submit(rig_new_read(JOB_COUNT, "", ""));
+		for (unsigned k = 0; k < 2; k++) {
+			j = rig_next();
+			ck_assert_msg(j->result == OK, "%s", j->error.text);
+			job_free(j);
+		}
+	}
+}
+
+START_TEST(the_threads_keep_the_law)
+{
+	sqlite3 *reader;
+
+	rig.conf.store.wal_limit = 24 << 20;
+	store_reload(rig.store, &rig.conf);
+	ck_assert_int_eq(sqlite3_open(rig.path, &reader), SQLITE_OK);
+	for (unsigned round = 0; round < 4; round++) {
+		fill(60);
+		ck_assert_int_eq(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM records", NULL,
+					 NULL, NULL),
+			SQLITE_OK);
+		fill(120);
+		ck_assert_int_eq(sqlite3_exec(reader, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	}
+	sqlite3_close(reader);
+	ck_assert_uint_gt(fault_passes(), 3);
+	ck_assert_uint_eq(fault_passes_on_copied_log(), 0);
+	/* With nobody in the way any more the log is restarted, though nobody writes. */
+	while (rig_status("log_bytes") >= rig.conf.store.wal_limit)
+		usleep(1000);
+	ck_assert_int_gt(rig_status("log_restarts"), 0);
+	rig_close();
+	ck_assert_int_eq(rig_sql("SELECT count(*) FROM records"), 7);
+	rig_check_file();
+	rig_open();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("checkpoint");
+	TCase *law = tcase_create("law"), *threads = tcase_create("threads");
+	SRunner *runner;
+	int failed;
+
+	fault_install();
+	tcase_add_test(law, no_pass_begins_on_a_wholly_copied_log);
+	tcase_add_test(law, one_request_at_most);
+	tcase_add_test(law, a_restart_that_failed_counts_as_a_pass);
+	tcase_add_checked_fixture(threads, rig_setup, rig_teardown);
+	tcase_set_timeout(threads, 60);
+	tcase_add_test(threads, the_threads_keep_the_law);
+	suite_add_tcase(suite, law);
+	suite_add_tcase(suite, threads);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
