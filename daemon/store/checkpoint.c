@@ -100,18 +100,15 @@ sync_file(sqlite3 *db)
 static int64_t
 run_pass(sqlite3 *db)
 {
-	struct error error = ERROR_NONE;
-	int in_log = 0, copied = 0;
-	int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, &in_log, &copied);
+	int copied = 0;
+	int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, &copied);
 
 	if (rc == SQLITE_OK)
 		rc = sync_file(db);
 	if (rc == SQLITE_OK)
 		return copied;
-	if ((rc & 0xff) != SQLITE_BUSY) {
-		sql_error(db, &error, "copying the log");
-		log_warn("store", "checkpoint failed", F_ERROR(&error));
-	}
+	if ((rc & 0xff) != SQLITE_BUSY)
+		log_warn("store", "checkpoint failed", F_STR("why", sqlite3_errstr(rc)));
 	return -1;
 }
 

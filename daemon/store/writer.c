@@ -60,6 +60,7 @@ struct writer {
 	int64_t data_version;
 	int64_t page_bytes;
 	int64_t restart_from_us; /* monotonic: not earlier; 0: no restart has failed */
+	bool is_failing;         /* the last batch failed, and that was logged */
 	bool must_reload;        /* where the store stands could not be read after a rollback */
 	_Atomic bool is_abandoned;
 	_Atomic int64_t wal_limit;
@@ -254,7 +255,7 @@ push_notice(struct writer *w, struct qlist *done)
 	struct job *notice = job_new(JOB_NOTICE, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
 
 	w->figures.foreign_commits++;
-	log_warn("store", "another program wrote to the store",
+	log_warn("store", "another program wrote to the store, or restarted its log",
 		F_INT("last_seq", apply_last_seq(w->apply)));
 	if (notice != NULL)
 		qlist_append(done, &notice->item);
@@ -390,6 +391,23 @@ run_one_by_one(struct writer *w, struct qlist *jobs, bool is_unknown, struct qli
 	}
 }
 
+/** Logs the first failure of a row of them, and its end. */
+static void
+note_failure(struct writer *w, const struct batch *b, const struct error *error)
+{
+	if (!w->is_failing)
+		log_error("store", "a batch failed", F_INT("jobs", b->jobs.n), F_ERROR(error));
+	w->is_failing = true;
+}
+
+static void
+note_success(struct writer *w)
+{
+	if (w->is_failing)
+		log_info("store", "writing works again");
+	w->is_failing = false;
+}
+
 static void
 run_batch(struct writer *w, struct qlist *waiting)
 {
@@ -401,9 +419,10 @@ run_batch(struct writer *w, struct qlist *waiting)
 	qlist_init(&done);
 	e = run_transaction(w, waiting, &b, &done, &error);
 	if (e == OK) {
+		note_success(w);
 		answer_all(&b.jobs);
 	} else {
-		log_error("store", "a batch failed", F_INT("jobs", b.jobs.n), F_ERROR(&error));
+		note_failure(w, &b, &error);
 		if (b.jobs.n == 1 && b.is_unknown)
 			say_unknown(&error);
 		if (!b.has_begun)
