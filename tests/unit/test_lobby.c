@@ -1,0 +1,233 @@
+/*
+ * The lobby without a store: who is let in, in which order, and who is told.
+ *
+ * links: common/err.c common/xalloc.c common/buf.c common/json.c common/json_write.c
+ * links: common/wire/ws.c daemon/base/frame.c daemon/base/queue.c daemon/store/pattern.c
+ * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c daemon/store/lobby.c
+ */
+
+#include <check.h>
+
+#include "daemon/store/lobby.h"
+
+#define QUEUE_MAX 64
+#define SHARE     (QUEUE_MAX / 8)
+#define BYTES_MAX 10000
+
+static struct lobby lobby;
+static struct qlist inside; /* in the order in which they were let in */
+static unsigned roomy;      /* how often somebody was told */
+
+static void
+on_enter(void *arg, struct job *j)
+{
+	(void)arg;
+	qlist_append(&inside, &j->item);
+}
+
+static void
+on_room(void *arg, struct store_client *c)
+{
+	(void)arg;
+	ck_assert_uint_eq(c->parked.n, 0);
+	roomy++;
+}
+
+static void
+setup(void)
+{
+	qlist_init(&inside);
+	roomy = 0;
+	lobby_init(&lobby, QUEUE_MAX, BYTES_MAX,
+		&(struct lobby_ops){.enter = on_enter, .room = on_room});
+}
+
+static void
+submit(struct store_client *c, enum job_kind kind, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct job *j = job_new(kind, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+
+		j->item.nbytes = 1;
+		lobby_submit(&lobby, c, j);
+	}
+}
+
+/** The first n jobs inside come back. */
+static void
+finish(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct job *j = (struct job *)(void *)qlist_shift(&inside);
+
+		ck_assert_ptr_nonnull(j);
+		lobby_returned(&lobby, j);
+		job_free(j);
+	}
+	lobby_serve(&lobby);
+}
+
+START_TEST(a_lone_client_gets_the_whole_queue)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+
+	submit(c, JOB_WRITE, QUEUE_MAX + 10);
+	ck_assert_uint_eq(inside.n, QUEUE_MAX);
+	ck_assert_uint_eq(c->parked.n, 10);
+	finish(4);
+	ck_assert_uint_eq(inside.n, QUEUE_MAX);
+	ck_assert_uint_eq(roomy, 0);
+	finish(6);
+	ck_assert_uint_eq(roomy, 1);
+	ck_assert(!lobby_is_idle(&lobby));
+	finish(QUEUE_MAX);
+	ck_assert(lobby_is_idle(&lobby));
+	client_unref(c);
+}
+END_TEST
+
+START_TEST(who_has_its_share_comes_behind_who_waits)
+{
+	struct store_client *greedy = client_new(&lobby, 1, false), *small[4];
+
+	submit(greedy, JOB_WRITE, 3 * QUEUE_MAX);
+	for (unsigned i = 0; i < 4; i++) {
+		small[i] = client_new(&lobby, 2 + i, false);
+		submit(small[i], JOB_WRITE, SHARE + 1);
+	}
+	ck_assert_uint_eq(inside.n, QUEUE_MAX); /* all of them greedy's */
+	finish(4 * SHARE);
+	ck_assert_uint_eq(greedy->queued, QUEUE_MAX - 4 * SHARE);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(small[i]->queued, SHARE);
+	finish(QUEUE_MAX - 4 * SHARE); /* greedy's last ones */
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(small[i]->parked.n, 0);
+	ck_assert_uint_eq(roomy, 4);
+	while (inside.n > 0)
+		finish(inside.n);
+	for (unsigned i = 0; i < 4; i++)
+		client_unref(small[i]);
+	client_unref(greedy);
+}
+END_TEST
+
+START_TEST(waiting_clients_are_served_in_turn)
+{
+	struct store_client *c[3], *first = client_new(&lobby, 9, false);
+
+	submit(first, JOB_WRITE, QUEUE_MAX);
+	for (unsigned i = 0; i < 3; i++) {
+		c[i] = client_new(&lobby, i, false);
+		submit(c[i], JOB_WRITE, 4);
+	}
+	finish(6);
+	for (unsigned i = 0; i < 3; i++)
+		ck_assert_uint_eq(c[i]->queued, 2);
+	while (inside.n > 0)
+		finish(inside.n);
+	for (unsigned i = 0; i < 3; i++)
+		client_unref(c[i]);
+	client_unref(first);
+}
+END_TEST
+
+START_TEST(control_clients_have_slots_of_their_own)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+	struct store_client *control = client_new(&lobby, 2, true);
+
+	submit(c, JOB_WRITE, QUEUE_MAX + 10);
+	submit(control, JOB_WRITE, 3);
+	ck_assert_uint_eq(inside.n, QUEUE_MAX + 3);
+	ck_assert_uint_eq(control->parked.n, 0);
+	submit(NULL, JOB_REPLAY, 1); /* the daemon's own is never parked */
+	ck_assert_uint_eq(inside.n, QUEUE_MAX + 4);
+	while (inside.n > 0)
+		finish(inside.n);
+	client_unref(c);
+	client_unref(control);
+}
+END_TEST
+
+START_TEST(bytes_count_but_an_empty_queue_takes_one_of_any_size)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct job *j = job_new(JOB_WRITE, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+
+		j->item.nbytes = 2 * BYTES_MAX;
+		lobby_submit(&lobby, c, j);
+	}
+	ck_assert_uint_eq(inside.n, 1);
+	finish(1);
+	ck_assert_uint_eq(inside.n, 1);
+	ck_assert_uint_eq(roomy, 1);
+	finish(1);
+	client_unref(c);
+}
+END_TEST
+
+START_TEST(a_read_waits_for_the_writes_before_it)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+	struct store_client *other = client_new(&lobby, 2, false);
+
+	submit(c, JOB_WRITE, 2);
+	submit(c, JOB_GET, 1);
+	submit(c, JOB_WRITE, 1);
+	submit(other, JOB_GET, 1);
+	ck_assert_uint_eq(inside.n, 4); /* all but the held one */
+	finish(1);
+	ck_assert_uint_eq(inside.n, 3);
+	finish(1);
+	ck_assert_uint_eq(inside.n, 3); /* it is in */
+	ck_assert_uint_eq(c->held.n, 0);
+	finish(3);
+	ck_assert(lobby_is_idle(&lobby));
+	client_unref(c);
+	client_unref(other);
+}
+END_TEST
+
+START_TEST(of_a_client_that_is_gone_the_writes_still_run)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+
+	submit(c, JOB_WRITE, QUEUE_MAX);
+	submit(c, JOB_GET, 5);
+	submit(c, JOB_WRITE, 5);
+	lobby_leave(&lobby, c);
+	client_unref(c);
+	ck_assert_uint_eq(lobby.parked_n, 5);
+	while (inside.n > 0)
+		finish(inside.n);
+	ck_assert_uint_eq(roomy, 0);
+	ck_assert(lobby_is_idle(&lobby));
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("lobby");
+	TCase *tc = tcase_create("lobby");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_test(tc, a_lone_client_gets_the_whole_queue);
+	tcase_add_test(tc, who_has_its_share_comes_behind_who_waits);
+	tcase_add_test(tc, waiting_clients_are_served_in_turn);
+	tcase_add_test(tc, control_clients_have_slots_of_their_own);
+	tcase_add_test(tc, bytes_count_but_an_empty_queue_takes_one_of_any_size);
+	tcase_add_test(tc, a_read_waits_for_the_writes_before_it);
+	tcase_add_test(tc, of_a_client_that_is_gone_the_writes_still_run);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
