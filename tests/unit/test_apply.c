@@ -220,7 +220,7 @@ END_TEST
 START_TEST(expiry_deletes_the_oldest_first_and_in_bounds)
 {
 	struct job *j;
-	char id[8];
+	char id[16];
 
 	for (int i = 0; i < 10; i++) {
 		snprintf(id, sizeof(id), "%d", i);
@@ -267,7 +267,7 @@ prune(int64_t deleted_before, int64_t keep, unsigned limit)
 
 START_TEST(pruning_by_age_and_beyond_the_maximum)
 {
-	char id[8];
+	char id[16];
 
 	for (int i = 0; i < 10; i++) {
 		snprintf(id, sizeof(id), "%d", i);
@@ -338,7 +338,7 @@ static void
 apply_sequence(void)
 {
 	uint64_t random = 7;
-	char id[8];
+	char id[16];
 
 	for (unsigned i = 0; i < 500; i++) {
 		struct job *j;

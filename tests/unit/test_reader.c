@@ -222,7 +222,7 @@ START_TEST(a_page_ends_at_its_bytes)
 	struct job *j;
 
 	for (unsigned i = 0; i < 8; i++) {
-		char id[8];
+		char id[16];
 
 		snprintf(id, sizeof(id), "%u", i);
 		job_free(rig_ask(rig_new_big_put("c", id, i == 0 ? 3 << 20 : 400 << 10)));
