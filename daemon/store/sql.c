@@ -22,6 +22,12 @@ sql_error(sqlite3 *db, struct error *error, const char *doing)
 	return error_set(error, code, "%s: %s", doing, sqlite3_errmsg(db));
 }
 
+void
+sql_init(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static enum err
 open_handle(const char *path, enum sql_role role, sqlite3 **db, struct error *error)
 {

@@ -30,6 +30,9 @@ enum sql_role {
 	SQL_READER, /* read-only, by memory map */
 };
 
+/** Once, before the first connection: SQLite without its own counting of memory, which costs a lock
+ * per allocation. */
+void sql_init(void);
 /** Opens the file with the pragmas of the role. The writer makes the file and puts it in WAL mode;
  * open it first. */
 enum err sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 **out,

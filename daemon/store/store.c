@@ -19,6 +19,7 @@
 #include "daemon/store/file.h"
 #include "daemon/store/lobby.h"
 #include "daemon/store/reader.h"
+#include "daemon/store/sql.h"
 #include "daemon/store/writer.h"
 
 #define READERS_MAX 64
@@ -157,6 +158,7 @@ open_parts(struct store *s, struct error *error)
 {
 	enum err e = file_lock(s->path, &s->lock_fd, error);
 
+	sql_init();
 	if (e == OK)
 		e = file_prepare(s->path, s->conf, &s->epochs, error);
 	if (e == OK)
