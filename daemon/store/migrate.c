@@ -2,9 +2,11 @@
 
 #include "daemon/store/migrate.h"
 
+#include <inttypes.h>
 #include <sodium.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "daemon/store/migrate_texts.h"
 #include "daemon/store/sql.h"
 
@@ -29,7 +31,7 @@ checksum(const struct migration_text *m, char out[CHECKSUM_SIZE])
 
 /** A file with tables of somebody else's is not made into a store. */
 static enum err
-make_table(sqlite3 *db, struct error *error)
+is_store(sqlite3 *db, bool *yes, struct error *error)
 {
 	int64_t application = 0, objects = 0;
 	enum err e = sql_query_int(db, "PRAGMA application_id", 0, &application, error);
@@ -38,69 +40,87 @@ make_table(sqlite3 *db, struct error *error)
 		e = sql_query_int(db, "SELECT count(*) FROM sqlite_schema", 0, &objects, error);
 	if (e != OK)
 		return e;
-	if (application == APPLICATION_ID)
-		return OK;
-	if (application != 0 || objects > 0)
+	*yes = application == APPLICATION_ID;
+	if (!*yes && (application != 0 || objects > 0))
 		return error_set(error, ERR_DATABASE_ERROR,
 			"this is an SQLite file of another program, not a store of sysrt");
-	return sql_exec(db,
-		"BEGIN IMMEDIATE;"
-		"CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL,"
-		" checksum TEXT NOT NULL, applied_at INTEGER NOT NULL);"
-		"PRAGMA application_id = 1937339250;"
-		"COMMIT",
-		error);
+	return OK;
+}
+
+static enum err
+check_row(sqlite3_stmt *st, int64_t expected, struct error *error)
+{
+	int64_t version = sqlite3_column_int64(st, 0);
+	char sum[CHECKSUM_SIZE];
+
+	if (version > migrate_newest())
+		return error_set(error, ERR_DATABASE_ERROR,
+			"the store is from a newer sysrt (its schema is version %" PRId64
+			", this program knows %d): use the newer program, or migrate down with it",
+			version, migrate_newest());
+	if (version != expected || version < 1)
+		return error_set(error, ERR_DATABASE_ERROR,
+			"the store's list of migrations is damaged at version %" PRId64, version);
+	checksum(&migration_texts[version - 1], sum);
+	if (!span_is(sql_span(st, 1), sum))
+		return error_set(error, ERR_DATABASE_ERROR,
+			"migration %" PRId64 " of the store is not the one that this program knows",
+			version);
+	return OK;
+}
+
+/** What was applied must be what this program would have applied, without a gap. */
+static enum err
+check_applied(sqlite3 *db, int64_t newest, struct error *error)
+{
+	int64_t expected = newest;
+	int rc = SQLITE_DONE;
+	sqlite3_stmt *st;
+	enum err e = sql_prepare(
+		db, "SELECT version, checksum FROM migrations ORDER BY version DESC", &st, error);
+
+	if (e != OK)
+		return e;
+	while (e == OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		e = check_row(st, expected--, error);
+	if (e == OK && rc != SQLITE_DONE)
+		e = sql_error(db, error, "reading the migrations");
+	if (e == OK && expected != 0)
+		e = error_set(error, ERR_DATABASE_ERROR,
+			"the store's list of migrations lacks version %" PRId64, expected);
+	sqlite3_finalize(st);
+	return e;
 }
 
 enum err
 migrate_version(sqlite3 *db, int *version, struct error *error)
 {
 	int64_t newest = 0;
-	enum err e = make_table(db, error);
+	bool yes = false;
+	enum err e = is_store(db, &yes, error);
 
-	if (e == OK)
+	if (e == OK && yes)
 		e = sql_query_int(db, "SELECT max(version) FROM migrations", 0, &newest, error);
+	if (e == OK && yes)
+		e = check_applied(db, newest, error);
 	if (e == OK)
 		*version = (int)newest;
 	return e;
 }
 
 static enum err
-check_row(sqlite3_stmt *st, struct error *error)
+make_table(sqlite3 *db, struct error *error)
 {
-	int version = sqlite3_column_int(st, 0);
-	char sum[CHECKSUM_SIZE];
+	bool yes = false;
+	enum err e = is_store(db, &yes, error);
 
-	if (version > migrate_newest())
-		return error_set(error, ERR_DATABASE_ERROR,
-			"the store is from a newer sysrt (its schema is version %d, this program "
-			"knows %d): use the newer program, or migrate down with it",
-			version, migrate_newest());
-	checksum(&migration_texts[version - 1], sum);
-	if (!span_is(sql_span(st, 1), sum))
-		return error_set(error, ERR_DATABASE_ERROR,
-			"migration %d of the store is not the one that this program knows",
-			version);
-	return OK;
-}
-
-/** What was applied must be what this program would have applied. */
-static enum err
-check_applied(sqlite3 *db, struct error *error)
-{
-	sqlite3_stmt *st;
-	enum err e = sql_prepare(
-		db, "SELECT version, checksum FROM migrations ORDER BY version DESC", &st, error);
-	int rc = SQLITE_DONE;
-
-	if (e != OK)
+	if (e != OK || yes)
 		return e;
-	while (e == OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
-		e = check_row(st, error);
-	if (e == OK && rc != SQLITE_DONE)
-		e = sql_error(db, error, "reading the migrations");
-	sqlite3_finalize(st);
-	return e;
+	return sql_exec(db,
+		"CREATE TABLE migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL,"
+		" checksum TEXT NOT NULL, applied_at INTEGER NOT NULL);"
+		"PRAGMA application_id = 1937339250",
+		error);
 }
 
 static enum err
@@ -110,7 +130,7 @@ note_up(sqlite3 *db, const struct migration_text *m, struct error *error)
 	sqlite3_stmt *st;
 	enum err e = sql_prepare(db,
 		"INSERT INTO migrations (version, name, checksum, applied_at) "
-		"VALUES (?1, ?2, ?3, CAST(strftime('%s') AS INTEGER) * 1000)",
+		"VALUES (?1, ?2, ?3, ?4)",
 		&st, error);
 
 	if (e != OK)
@@ -119,6 +139,7 @@ note_up(sqlite3 *db, const struct migration_text *m, struct error *error)
 	sqlite3_bind_int(st, 1, m->version);
 	sql_bind_span(st, 2, span_of(m->name));
 	sql_bind_span(st, 3, span_of(sum));
+	sqlite3_bind_int64(st, 4, clock_wall_ms());
 	if (sql_run(st) != SQLITE_DONE)
 		e = sql_error(db, error, "noting a migration");
 	sqlite3_finalize(st);
@@ -140,40 +161,49 @@ note_down(sqlite3 *db, const struct migration_text *m, struct error *error)
 	return e;
 }
 
-/** One migration, in a transaction of its own. */
 static enum err
 step(sqlite3 *db, const struct migration_text *m, bool up, struct error *error)
 {
-	enum err e = sql_exec(db, "BEGIN IMMEDIATE", error);
+	enum err e = sql_exec(db, up ? m->up : m->down, error);
 
 	if (e == OK)
-		e = sql_exec(db, up ? m->up : m->down, error);
-	if (e == OK)
 		e = up ? note_up(db, m, error) : note_down(db, m, error);
+	if (e != OK)
+		return error_wrap(
+			error, "migration %04d_%s %s", m->version, m->name, up ? "up" : "down");
+	return OK;
+}
+
+static enum err
+move_to(sqlite3 *db, int version, struct error *error)
+{
+	int now = 0;
+	enum err e = make_table(db, error);
+
 	if (e == OK)
-		e = sql_exec(db, "COMMIT", error);
-	if (e == OK)
-		return OK;
-	if (!sqlite3_get_autocommit(db))
-		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-	return error_wrap(error, "migration %04d_%s %s", m->version, m->name, up ? "up" : "down");
+		e = migrate_version(db, &now, error);
+	for (; e == OK && now < version; now++)
+		e = step(db, &migration_texts[now], true, error);
+	for (; e == OK && now > version; now--)
+		e = step(db, &migration_texts[now - 1], false, error);
+	return e;
 }
 
 enum err
 migrate_to(sqlite3 *db, int version, struct error *error)
 {
-	int now = 0;
-	enum err e = migrate_version(db, &now, error);
+	enum err e;
 
-	if (e == OK)
-		e = check_applied(db, error);
-	if (e == OK && (version < 0 || version > migrate_newest()))
-		e = error_set(error, ERR_INVALID_ARGUMENT,
+	if (version < 0 || version > migrate_newest())
+		return error_set(error, ERR_INVALID_ARGUMENT,
 			"there is no version %d; the newest is %d", version, migrate_newest());
-	for (; e == OK && now < version; now++)
-		e = step(db, &migration_texts[now], true, error);
-	for (; e == OK && now > version; now--)
-		e = step(db, &migration_texts[now - 1], false, error);
+	e = sql_exec(db, "BEGIN IMMEDIATE", error);
+	if (e == OK)
+		e = move_to(db, version, error);
+	if (e == OK)
+		e = sql_exec(db, "COMMIT", error);
+	if (e != OK && !sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
 	return e;
 }
 
@@ -183,8 +213,6 @@ migrate_add_list(sqlite3 *db, struct json_out *o, struct error *error)
 	int now = 0;
 	enum err e = migrate_version(db, &now, error);
 
-	if (e == OK)
-		e = check_applied(db, error);
 	if (e != OK)
 		return e;
 	json_begin_array(o, NULL);

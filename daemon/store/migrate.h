@@ -1,9 +1,9 @@
 #pragma once
 /*
- * The schema's versions. Each migration is one transaction, up or down; its
- * checksum is kept, so that a text that was changed afterwards is found. The
- * texts are those of migrations/, embedded at build time. Runs on the thread
- * that owns the connection.
+ * The schema's versions, up and down. The checksum of each migration is kept, so
+ * that a text that was changed afterwards is found. The texts are those of
+ * migrations/, embedded at build time. Runs on the thread that owns the
+ * connection.
  */
 
 #include <sqlite3.h>
@@ -13,12 +13,12 @@
 
 /** The version that this program wants. */
 int migrate_newest(void);
-/** The version of the file; 0: nothing in it yet. ERR_DATABASE_ERROR for a file that is no store.
- */
+/** The version of the file; 0: nothing in it yet. ERR_DATABASE_ERROR for a file that is no store,
+ * for a store from a newer version, and for one whose migrations are not the ones that this program
+ * knows. */
 enum err migrate_version(sqlite3 *db, int *version, struct error *error);
-/** Brings the store to `version`, up or down; each step is a transaction, and one that fails leaves
- * the store as it was before that step. A store from a newer version is refused, and so is one
- * whose migrations are not the ones that this program knows. */
+/** Brings the store to `version`, up or down, in one transaction: if a step fails, or the store is
+ * refused as above, it is left as it was. */
 enum err migrate_to(sqlite3 *db, int version, struct error *error);
 /** Writes [{"version", "name", "applied"}] of all that this program knows. */
 enum err migrate_add_list(sqlite3 *db, struct json_out *o, struct error *error);
