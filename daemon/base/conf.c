@@ -102,6 +102,25 @@ apply_key(struct conf *c, const char *file, const char *name, const struct toml_
 	return OK;
 }
 
+static size_t
+section_length(const char *name)
+{
+	return strcspn(name, ".");
+}
+
+static bool
+is_section(struct span name)
+{
+	for (size_t i = 0; i < conf_options_n; i++) {
+		const char *option = conf_options[i].name;
+
+		if (span_eq(name, (struct span){option, section_length(option)}))
+			return true;
+	}
+	return false;
+}
+
+/** An unknown section is told by its first key, which may be near to a known one. */
 static enum err
 apply_section(
 	struct conf *c, const char *file, const struct toml_node *section, struct error *error)
@@ -109,7 +128,7 @@ apply_section(
 	const struct toml_node *node = section->type == TOML_TABLE ? section->first : NULL;
 	enum err e = OK;
 
-	if (section->type != TOML_TABLE) {
+	if (section->type != TOML_TABLE || (node == NULL && !is_section(section->key))) {
 		char *name = xstrndup(section->key.p, section->key.n);
 
 		e = unknown_key(file, name, section->line, error);
@@ -195,6 +214,8 @@ apply_folder(struct conf *c, const char *file, struct error *error)
 	int n = scandir(folder, &names, is_toml, alphasort);
 	enum err e = OK;
 
+	if (n < 0 && errno != ENOENT)
+		e = error_set_errno(error, ERR_CONFIG_ERROR, errno, "reading %s", folder);
 	for (int i = 0; i < n; i++) {
 		char *path = xasprintf("%s/%s", folder, names[i]->d_name);
 
@@ -301,12 +322,6 @@ conf_load(const struct conf_sources *from, struct conf **out, struct error *erro
 	return OK;
 }
 
-static size_t
-section_length(const char *name)
-{
-	return strcspn(name, ".");
-}
-
 /** "[section]" before its first option. */
 static void
 add_section(const struct conf_option *o, struct buf *out)
@@ -339,6 +354,21 @@ add_comment(const char *text, struct buf *out)
 	buf_add_char(out, '\n');
 }
 
+/** What it is for, then what values it takes. */
+static void
+add_description(const struct conf_option *o, struct buf *out)
+{
+	struct buf bounds;
+
+	add_comment(o->help, out);
+	buf_init(&bounds, SIZE_MAX / 2);
+	conf_add_bounds(o, &bounds);
+	buf_addf(&bounds, o->needs_restart ? "; a change needs a restart." : ".");
+	buf_add_char(&bounds, '\0');
+	add_comment(bounds.p, out);
+	buf_fini(&bounds);
+}
+
 void
 conf_add_defaults(struct buf *out)
 {
@@ -350,9 +380,7 @@ conf_add_defaults(struct buf *out)
 		const struct conf_option *o = &conf_options[i];
 
 		add_section(o, out);
-		add_comment(o->help, out);
-		if (o->needs_restart)
-			add_comment("A change needs a restart.", out);
+		add_description(o, out);
 		buf_addf(out, "%s = ", o->name + section_length(o->name) + 1);
 		conf_add_value(c, o, out);
 		buf_add_char(out, '\n');

@@ -80,7 +80,8 @@ struct conf {
 	struct conf_origin *origins; /* where each option's value came from, by row of the table */
 };
 
-/** "store.path=VALUE" as on the command line; the value is TOML, or bare text for strings. */
+/** One option from the command line. The value is bare text, as in the environment; items of a list
+ * are parted by commas. */
 struct conf_override {
 	const char *name;
 	const char *value;
@@ -107,7 +108,7 @@ void conf_free(struct conf *c);
 void conf_add_defaults(struct buf *out);
 /** The configuration in force as TOML, each value with where it came from as a comment. */
 void conf_add_effective(const struct conf *c, struct buf *out);
-/** The same as a JSON array of {name, value, default, origin, restart, help}. */
+/** The same as a JSON array of {name, value, default, origin, needs_restart, help}. */
 void conf_add_json(const struct conf *c, struct json_out *o);
 /** What differs: {"applied": [names], "needs_restart": [names]}. Returns a configuration to run on
  * from now: `now` with only those values of `next` that may change at run time. */

@@ -17,90 +17,114 @@
 
 #define AT(member) offsetof(struct conf, member)
 
+/* clang-format off */
 const struct conf_option conf_options[] = {
-	{"store.path",                  CONF_TEXT,     AT(store.path),                   "\"/var/lib/sysrt/sysrt.db\"", 1,        4000,       NULL,
-         true,																			     "The file that holds everything."                                            },
-	{"store.durability",            CONF_CHOICE,   AT(store.durability),             "\"full\"",                    0,        0,          "normal full",
-         true,																			     "full: a commit is on the disk before the reply. normal: survives a crash of the "
-		"daemon and a kill, may lose the last moments at power loss."																			     },
-	{"store.readers",               CONF_COUNT,    AT(store.readers),                "2",                           1,        64,         NULL,                 true,
-         "Threads that read; with more than one, the first is for replay."																					      },
-	{"store.queue",                 CONF_COUNT,    AT(store.queue),                  "256",                         8,        65536,      NULL,                 false,
-         "Operations waiting for the writer."																									   },
-	{"store.queue_bytes",           CONF_SIZE,     AT(store.queue_bytes),            "\"64MiB\"",                   MIB,      64 * GIB,   NULL,
-         false,																			    "Bytes of operations waiting for the writer."                                },
-	{"store.max_record",            CONF_SIZE,     AT(store.max_record),             "\"1MiB\"",                    KIB,      256 * MIB,  NULL,
-         false,																			    "Data of one record."							},
-	{"store.tombstone_retention",   CONF_DURATION, AT(store.tombstone_retention_ms), "\"7d\"",                      0,
-         INT64_MAX,															   NULL,                 false,
-         "How long a deletion is remembered, so that a client that was away learns of it."																			      },
-	{"store.tombstone_max",         CONF_COUNT,    AT(store.tombstone_max),          "1000000",                     0,        INT64_MAX,  NULL,
-         false,																			    "Deletions remembered at most; older ones are forgotten early."              },
-	{"store.read_timeout",          CONF_DURATION, AT(store.read_timeout_ms),        "\"10s\"",                     1,        DAY,        NULL,
-         false,																			    "A read that takes longer is answered TIMEOUT."                              },
-	{"store.cache",                 CONF_SIZE,     AT(store.cache_bytes),            "\"64MiB\"",                   MIB,      64 * GIB,   NULL,                 true,
-         "Page cache of the writer and of each reader, at most."																							},
-	{"store.wal_limit",             CONF_SIZE,     AT(store.wal_limit),              "\"256MiB\"",                  MIB,      1024 * GIB, NULL,
-         false,																			    "The write-ahead log is restarted at this size."                             },
-	{"store.wal_hard_limit",        CONF_SIZE,     AT(store.wal_hard_limit),         "\"4GiB\"",                    MIB,      INT64_MAX,
-         NULL,																		      false, "Writes are refused while the write-ahead log is larger."                    },
+	/* name, type, member, default, least, most, words allowed, needs a restart, help */
+	{"store.path", CONF_TEXT, AT(store.path),
+	 "\"/var/lib/sysrt/sysrt.db\"", 1, 4000, NULL, true,
+	 "The file that holds everything."},
+	{"store.durability", CONF_CHOICE, AT(store.durability),
+	 "\"full\"", 0, 0, "normal full", true,
+	 "full: a commit is on the disk before the reply. normal: survives a crash of the daemon "
+	 "and a kill, may lose the last moments at power loss."},
+	{"store.readers", CONF_COUNT, AT(store.readers), "2", 1, 64, NULL, true,
+	 "Threads that read; with more than one, the first is for replay."},
+	{"store.queue", CONF_COUNT, AT(store.queue), "256", 8, 65536, NULL, false,
+	 "Operations waiting for the writer."},
+	{"store.queue_bytes", CONF_SIZE, AT(store.queue_bytes),
+	 "\"64MiB\"", MIB, 64 * GIB, NULL, false,
+	 "Bytes of operations waiting for the writer."},
+	{"store.max_record", CONF_SIZE, AT(store.max_record),
+	 "\"1MiB\"", KIB, 256 * MIB, NULL, false,
+	 "Data of one record."},
+	{"store.tombstone_retention", CONF_DURATION, AT(store.tombstone_retention_ms),
+	 "\"7d\"", 0, INT64_MAX, NULL, false,
+	 "How long a deletion is remembered, so that a client that was away learns of it."},
+	{"store.tombstone_max", CONF_COUNT, AT(store.tombstone_max),
+	 "1000000", 0, INT64_MAX, NULL, false,
+	 "Deletions remembered at most; older ones are forgotten early."},
+	{"store.read_timeout", CONF_DURATION, AT(store.read_timeout_ms),
+	 "\"10s\"", 1, DAY, NULL, false,
+	 "A read that takes longer is answered TIMEOUT."},
+	{"store.cache", CONF_SIZE, AT(store.cache_bytes), "\"64MiB\"", MIB, 64 * GIB, NULL, true,
+	 "Page cache of the writer and of each reader, at most."},
+	{"store.wal_limit", CONF_SIZE, AT(store.wal_limit),
+	 "\"256MiB\"", MIB, 1024 * GIB, NULL, false,
+	 "The write-ahead log is restarted at this size."},
+	{"store.wal_hard_limit", CONF_SIZE, AT(store.wal_hard_limit),
+	 "\"4GiB\"", MIB, INT64_MAX, NULL, false,
+	 "Writes are refused while the write-ahead log is larger."},
 
-	{"websocket.listen",            CONF_TEXTS,    AT(websocket.listen),
-         "[\"127.0.0.1:7117\", \"[::1]:7117\"]",									0,        16,         NULL,                 true,
-         "Addresses to listen on: loopback only. Port 0: the kernel chooses, `status` says "
-		"which."																												},
-	{"websocket.echo",              CONF_BOOL,     AT(websocket.echo),               "false",                       0,        0,          NULL,                 false,
-         "Serve /echo, a plain WebSocket echo for testing proxies and clients."																					 },
-	{"websocket.max_sessions",      CONF_COUNT,    AT(websocket.max_sessions),       "10000",                       1,        1000000,
-         NULL,																		      false, "WebSocket sessions at a time."                                              },
-	{"websocket.max_message",       CONF_SIZE,     AT(websocket.max_message),        "\"4MiB\"",                    KIB,      256 * MIB,
-         NULL,																		      false, "A message on either door."                                                  },
-	{"websocket.send_queue",        CONF_SIZE,     AT(websocket.send_queue),         "\"256KiB\"",                  4 * KIB,  GIB,
-         NULL,																		      false,
-         "Unsent bytes of a session before its subscriptions fall back to replay."																				      },
-	{"websocket.heartbeat",         CONF_DURATION, AT(websocket.heartbeat_ms),       "\"30s\"",                     100,      DAY,
-         NULL,																		      false, "Between pings; a session that leaves three unanswered is closed."           },
-	{"websocket.origins",           CONF_TEXTS,    AT(websocket.origins),            "[]",                          0,        1000,       NULL,                 false,
-         "Web pages that may connect, such as \"https://app.example.org\"."																					     },
-	{"websocket.hosts",             CONF_TEXTS,    AT(websocket.hosts),              "[]",                          0,        1000,       NULL,                 false,
-         "Names under which clients may reach the listener, besides localhost."																					 },
-	{"websocket.max_in_flight",     CONF_COUNT,    AT(websocket.max_in_flight),      "256",                         1,        65536,      NULL,
-         false,																			    "Requests of a session that wait for their answers; then it is not read."    },
-	{"websocket.max_subscriptions", CONF_COUNT,    AT(websocket.max_subscriptions),  "100",                         1,
-         100000,															      NULL,                 false, "Subscriptions of one session."                                              },
-	{"websocket.max_header",        CONF_SIZE,     AT(websocket.max_header),         "\"16KiB\"",                   KIB,      MIB,        NULL,
-         false,																			    "The head of an HTTP request."                                               },
-	{"websocket.header_timeout",    CONF_DURATION, AT(websocket.header_timeout_ms),  "\"10s\"",                     10,
-         DAY,																 NULL,                 false, "For the head of an HTTP request to arrive."                                 },
-	{"websocket.stall_timeout",     CONF_DURATION, AT(websocket.stall_timeout_ms),   "\"60s\"",                     100,
-         DAY,																 NULL,                 false, "A session that accepts nothing for so long is closed."                      },
-	{"websocket.anonymous",         CONF_TEXTS,    AT(websocket.anonymous),
-         "[\"read\", \"write\", \"publish\"]",									  0,        3,          "read write publish", false,
-         "What a WebSocket client may do."																									      },
-	{"websocket.shutdown_delay",    CONF_DURATION, AT(websocket.shutdown_delay_ms),  "\"0s\"",                      0,
-         DAY,																 NULL,                 false, "How long /readyz says 503 before listening stops."                          },
+	{"websocket.listen", CONF_TEXTS, AT(websocket.listen),
+	 "[\"127.0.0.1:7117\", \"[::1]:7117\"]", 0, 16, NULL, true,
+	 "Addresses to listen on: loopback only. Port 0: the kernel chooses, `status` says "
+	 "which."},
+	{"websocket.echo", CONF_BOOL, AT(websocket.echo), "false", 0, 0, NULL, false,
+	 "Serve /echo, a plain WebSocket echo for testing proxies and clients."},
+	{"websocket.max_sessions", CONF_COUNT, AT(websocket.max_sessions),
+	 "10000", 1, 1000000, NULL, false,
+	 "WebSocket sessions at a time."},
+	{"websocket.max_message", CONF_SIZE, AT(websocket.max_message),
+	 "\"4MiB\"", KIB, 256 * MIB, NULL, false,
+	 "A message on either door."},
+	{"websocket.send_queue", CONF_SIZE, AT(websocket.send_queue),
+	 "\"256KiB\"", 4 * KIB, GIB, NULL, false,
+	 "Unsent bytes of a session before its subscriptions fall back to replay."},
+	{"websocket.heartbeat", CONF_DURATION, AT(websocket.heartbeat_ms),
+	 "\"30s\"", 100, DAY, NULL, false,
+	 "Between pings; a session that leaves three unanswered is closed."},
+	{"websocket.origins", CONF_TEXTS, AT(websocket.origins), "[]", 0, 1000, NULL, false,
+	 "Web pages that may connect, such as \"https://app.example.org\"."},
+	{"websocket.hosts", CONF_TEXTS, AT(websocket.hosts), "[]", 0, 1000, NULL, false,
+	 "Names under which clients may reach the listener, besides localhost."},
+	{"websocket.max_in_flight", CONF_COUNT, AT(websocket.max_in_flight),
+	 "256", 1, 65536, NULL, false,
+	 "Requests of a session that wait for their answers; then it is not read."},
+	{"websocket.max_subscriptions", CONF_COUNT, AT(websocket.max_subscriptions),
+	 "100", 1, 100000, NULL, false,
+	 "Subscriptions of one session."},
+	{"websocket.max_header", CONF_SIZE, AT(websocket.max_header),
+	 "\"16KiB\"", KIB, MIB, NULL, false,
+	 "The head of an HTTP request."},
+	{"websocket.header_timeout", CONF_DURATION, AT(websocket.header_timeout_ms),
+	 "\"10s\"", 10, DAY, NULL, false,
+	 "For the head of an HTTP request to arrive."},
+	{"websocket.stall_timeout", CONF_DURATION, AT(websocket.stall_timeout_ms),
+	 "\"60s\"", 100, DAY, NULL, false,
+	 "A session that accepts nothing for so long is closed."},
+	{"websocket.anonymous", CONF_TEXTS, AT(websocket.anonymous),
+	 "[\"read\", \"write\", \"publish\"]", 0, 3, "read write publish", false,
+	 "What a WebSocket client may do."},
+	{"websocket.shutdown_delay", CONF_DURATION, AT(websocket.shutdown_delay_ms),
+	 "\"0s\"", 0, DAY, NULL, false,
+	 "How long /readyz says 503 before listening stops."},
 
-	{"control.socket",              CONF_TEXT,     AT(control.socket),               "\"/run/sysrt/control.sock\"", 1,        100,
-         NULL,																		      true,  "The Unix socket for sysrtctl and scripts."                                  },
-	{"control.admin_group",         CONF_TEXT,     AT(control.admin_group),          "\"sysrt\"",                   0,        100,        NULL,
-         false,																			    "Members may use the control socket, besides root and the daemon's own user."},
-	{"control.max_per_uid",         CONF_COUNT,    AT(control.max_per_uid),          "256",                         1,        100000,     NULL,                 false,
-         "Connections of one user to the control socket."																							       },
+	{"control.socket", CONF_TEXT, AT(control.socket),
+	 "\"/run/sysrt/control.sock\"", 1, 100, NULL, true,
+	 "The Unix socket for sysrtctl and scripts."},
+	{"control.admin_group", CONF_TEXT, AT(control.admin_group),
+	 "\"sysrt\"", 0, 100, NULL, false,
+	 "Members may use the control socket, besides root and the daemon's own user."},
+	{"control.max_per_uid", CONF_COUNT, AT(control.max_per_uid), "256", 1, 100000, NULL, false,
+	 "Connections of one user to the control socket."},
 
-	{"hub.recent",                  CONF_COUNT,    AT(hub.recent),                   "1024",                        0,        10000000,   NULL,                 false,
-         "Newest changes kept in memory, for clients that fell a little behind."																					},
-	{"hub.recent_bytes",            CONF_SIZE,     AT(hub.recent_bytes),             "\"16MiB\"",                   64 * KIB, 64 * GIB,   NULL,
-         false,																			    "Bytes of them, at most."						    },
+	{"hub.recent", CONF_COUNT, AT(hub.recent), "1024", 0, 10000000, NULL, false,
+	 "Newest changes kept in memory, for clients that fell a little behind."},
+	{"hub.recent_bytes", CONF_SIZE, AT(hub.recent_bytes),
+	 "\"16MiB\"", 64 * KIB, 64 * GIB, NULL, false,
+	 "Bytes of them, at most."},
 
-	{"log.filter",                  CONF_TEXT,     AT(log.filter),                   "\"info\"",                    1,        1000,       NULL,                 false,
-         "Level, or levels per part: \"info,store=debug\". Levels: error warn info debug "
-		"trace."																												},
-	{"log.format",                  CONF_CHOICE,   AT(log.format),                   "\"logfmt\"",                  0,        0,          "logfmt json",        false,
-         "How log lines are written."																										   },
+	{"log.filter", CONF_TEXT, AT(log.filter), "\"info\"", 1, 1000, NULL, false,
+	 "Level, or levels per part: \"info,store=debug\". Levels: error warn info debug trace."},
+	{"log.format", CONF_CHOICE, AT(log.format), "\"logfmt\"", 0, 0, "logfmt json", false,
+	 "How log lines are written."},
 
-	{"daemon.shutdown_timeout",     CONF_DURATION, AT(daemon.shutdown_timeout_ms),   "\"30s\"",                     100,
-         DAY,																 NULL,                 false, "For a stop; then what still waits is answered UNAVAILABLE."                 },
+	{"daemon.shutdown_timeout", CONF_DURATION, AT(daemon.shutdown_timeout_ms),
+	 "\"30s\"", 100, DAY, NULL, false,
+	 "For a stop; then what still waits is answered UNAVAILABLE."},
 };
+/* clang-format on */
+
 const size_t conf_options_n = sizeof(conf_options) / sizeof(conf_options[0]);
 
 const struct conf_option *
@@ -258,6 +282,17 @@ set_number(struct conf *c, const struct conf_option *o, int64_t value, struct er
 	return OK;
 }
 
+/** Text from outside is a count if JSON would call it an integer. */
+static bool
+count_parse(struct span text, int64_t *value)
+{
+	struct json_value number;
+	struct json_fault fault;
+
+	return json_check(text, 0, &number, &fault) == OK && number.type == JSON_NUMBER &&
+	       json_number_int64(number.raw, value);
+}
+
 /** A number as a text: with a unit, plain, or "unlimited". */
 static enum err
 set_number_text(struct conf *c, const struct conf_option *o, struct span text, struct error *error)
@@ -272,7 +307,7 @@ set_number_text(struct conf *c, const struct conf_option *o, struct span text, s
 	else if (o->type == CONF_DURATION)
 		is_valid = duration_parse(text, &value);
 	else
-		is_valid = json_number_int64(text, &value);
+		is_valid = count_parse(text, &value);
 	return is_valid ? set_number(c, o, value, error) : wrong_type(o, error);
 }
 
@@ -292,8 +327,9 @@ set_word(struct conf *c, const struct conf_option *o, struct span text, struct e
 {
 	char **value = value_of(c, o);
 
-	if ((int64_t)text.n < o->min || (int64_t)text.n > o->max ||
-		memchr(text.p, '\0', text.n) != NULL)
+	if (memchr(text.p, '\0', text.n) != NULL)
+		return wrong_type(o, error);
+	if ((int64_t)text.n < o->min || (int64_t)text.n > o->max)
 		return error_set(error, ERR_CONFIG_ERROR,
 			"%s must have %" PRId64 " to %" PRId64 " bytes", o->name, o->min, o->max);
 	free(*value);
@@ -484,6 +520,39 @@ conf_add_value(const struct conf *c, const struct conf_option *o, struct buf *ou
 		else
 			json_add_string(out, span_of(text));
 		break;
+	}
+}
+
+static void
+add_words(const char *choices, struct buf *out)
+{
+	for (int i = 0; *choices != '\0'; i++) {
+		size_t n = strcspn(choices, " ");
+
+		buf_addf(out, "%s\"%.*s\"", i > 0 ? ", " : "", (int)n, choices);
+		choices += n + (choices[n] == ' ');
+	}
+}
+
+void
+conf_add_bounds(const struct conf_option *o, struct buf *out)
+{
+	char least[TIME_TEXT_SIZE], most[TIME_TEXT_SIZE];
+
+	if (o->choices != NULL) {
+		buf_addf(out, o->type == CONF_CHOICE ? "One of " : "Any of ");
+		add_words(o->choices, out);
+	} else if (o->type == CONF_TEXT) {
+		buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", o->min, o->max);
+	} else if (o->type == CONF_TEXTS) {
+		buf_addf(out, "At most %" PRId64, o->max);
+	} else if (o->type == CONF_BOOL) {
+		buf_addf(out, "true or false");
+	} else {
+		format_number(o, o->min, least);
+		format_number(o, o->max, most);
+		buf_addf(out, o->max == INT64_MAX ? "At least %s, or \"%s\"" : "%s to %s", least,
+			most);
 	}
 }
 

@@ -49,5 +49,7 @@ void conf_copy(struct conf *to, const struct conf *from, const struct conf_optio
 bool conf_is_equal(const struct conf *a, const struct conf *b, const struct conf_option *o);
 /** Frees what the option's value owns. */
 void conf_clear(struct conf *c, const struct conf_option *o);
+/** Appends what values are allowed, for people: "1 to 64". */
+void conf_add_bounds(const struct conf_option *o, struct buf *out);
 /** Appends the value as TOML (for texts and lists that is JSON too). */
 void conf_add_value(const struct conf *c, const struct conf_option *o, struct buf *out);
