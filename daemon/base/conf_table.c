@@ -145,7 +145,7 @@ distance(struct span a, struct span b)
 	size_t row[NAME_MAX_N + 1];
 
 	if (a.n > NAME_MAX_N || b.n > NAME_MAX_N)
-		return NAME_MAX_N;
+		return SIZE_MAX;
 	for (size_t j = 0; j <= b.n; j++)
 		row[j] = j;
 	for (size_t i = 1; i <= a.n; i++) {
@@ -166,7 +166,7 @@ distance(struct span a, struct span b)
 const char *
 conf_option_nearest(struct span name)
 {
-	size_t best = name.n / 3 + 2;
+	size_t best = name.n / 4 + 2;
 	const char *nearest = NULL;
 
 	for (size_t i = 0; i < conf_options_n; i++) {
