@@ -90,16 +90,22 @@ daemon_sources := \
 	daemon/main.c
 
 ctl_sources := \
+	ctl/answer.c \
 	ctl/ctl.h \
-	ctl/commands.h \
-	ctl/grammar.h \
 	ctl/out.c \
+	ctl/ctl.c \
 	ctl/text.c \
 	ctl/position.c \
+	ctl/program.c \
+	ctl/commands.h \
+	ctl/grammar.h \
 	ctl/record.c \
 	ctl/watch.c \
 	ctl/import.c \
+	ctl/session.c \
 	ctl/system.c \
+	ctl/completion.c \
+	ctl/help.c \
 	ctl/grammar.c \
 	ctl/main.c
 

@@ -1,7 +1,8 @@
 #pragma once
 /*
  * What every command of sysrtctl sees: the parsed command line, the connection,
- * the way to print. A command is a row of the table in grammar.c.
+ * the way to fail. A command is a row of the table in grammar.c; its function
+ * returns an exit status.
  */
 
 #include <stdbool.h>
@@ -11,8 +12,15 @@
 #include "common/client/sysrt.h"
 #include "common/json.h"
 
-/* Exit statuses that no error code has (see common/err.c for the others). */
-enum exit_status { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+/* Exit statuses beside those of the table in common/err.c. */
+enum exit_status {
+	EXIT_DONE = 0,
+	EXIT_REFUSED = 1,
+	EXIT_USAGE = 2,
+	EXIT_NOT_FOUND = 4,
+	EXIT_TIMEOUT = 5,
+	EXIT_SIGNALLED = 128, /* and the signal's number */
+};
 
 #define WORDS_MAX   64
 #define OPTIONS_MAX 12
@@ -21,9 +29,10 @@ enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_NDJSON };
 
 /** An option of a command, or a global one. */
 struct option_spec {
-	const char *name;  /* without "--"; NULL ends the list */
-	char letter;       /* 0: none */
-	const char *value; /* what help calls its value; NULL: it takes none */
+	const char *name;    /* without "--"; NULL ends the list */
+	char letter;         /* 0: none */
+	const char *value;   /* what help calls its value; NULL: it takes none */
+	const char *choices; /* what the value may be, parted by spaces; NULL: anything */
 	const char *help;
 };
 
@@ -38,38 +47,44 @@ struct command {
 	int (*run)(struct ctl *c); /* the exit status */
 	const struct option_spec *options;
 	const char *help;
+	bool runs_program; /* what stands behind "--" is a program and its arguments */
 };
 
 struct ctl {
 	const struct command *command;
-	const char *program; /* argv[0] */
 	const char *words[WORDS_MAX];
 	unsigned words_n;
 	const char *values[OPTIONS_MAX]; /* of command->options, NULL: not given */
-	char **rest; /* what stands behind "--", NULL-terminated; NULL: nothing */
+	char **program; /* what stands behind "--", NULL-terminated; NULL: nothing */
 	const char *socket;
-	int timeout_ms; /* -1: for ever */
+	int timeout_ms;
 	enum format format;
+	bool is_terminal; /* standard output */
 	bool is_quiet;
 	bool has_color;
+	bool has_heading;    /* a table's heading was printed */
 	struct sysrt *sysrt; /* once connected */
 };
-
-/** The value of one of the command's options ("" for one that takes none), or NULL. */
-const char *ctl_option(const struct ctl *c, const char *name);
-/** Prints "sysrtctl: ..." to standard error; returns EXIT_USAGE. */
-int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/** Prints an error in one line; returns its exit status. */
-int ctl_fail(const struct sysrt_error *error);
-/** Connects when it is not yet: 0, or an exit status after telling why not. */
-int ctl_connect(struct ctl *c);
-/** Calls with params (taken apart from `params`, which is reset): 0 and *result, which the caller
- * frees, or an exit status after telling why not. */
-int ctl_call(struct ctl *c, const char *method, struct buf *params, char **result);
-
-/** Params of a call: an open JSON object. */
-struct json_out params_start(struct buf *params);
 
 extern const struct command commands[];
 extern const size_t commands_n;
 extern const struct option_spec global_options[];
+
+/** The value of one of the command's options ("" for one that takes none), or NULL. */
+const char *ctl_option(const struct ctl *c, const char *name);
+/** Prints "sysrtctl: ..." to standard error; returns EXIT_USAGE, or EXIT_REFUSED. */
+int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+int ctl_refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** Prints an error in one line; returns its exit status. */
+int ctl_fail(const struct sysrt_error *error);
+/** Connects when it is not yet: 0, or an exit status after telling why not. */
+int ctl_connect(struct ctl *c);
+void ctl_disconnect(struct ctl *c);
+
+/** Params of a call: an open JSON object. */
+struct json_out ctl_params(struct buf *params);
+/** Calls with these params, which are freed: 0 and *result, which the caller frees, or an exit
+ * status after telling why not. */
+int ctl_call(struct ctl *c, const char *method, struct buf *params, char **result);
+/** As ctl_call(), then prints the result as an object. */
+int ctl_call_and_print(struct ctl *c, const char *method, struct buf *params);

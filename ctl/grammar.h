@@ -1,10 +1,15 @@
 #pragma once
-/* The command line of sysrtctl: the table of commands drives reading, help and completion. */
+/*
+ * The command line of sysrtctl. One table of commands with their words and
+ * options drives reading, help, completion and the check of the manual page.
+ */
 
 #include "ctl/ctl.h"
 
 /** Fills c from the command line: -1, or the exit status when there is nothing more to do (help was
  * printed, or what was wrong). */
 int grammar_read(struct ctl *c, int argc, char **argv);
-/** Prints a completion script for bash, zsh or fish. */
-int grammar_completion(struct ctl *c);
+/** The command that these words begin with, and how many of them name it; NULL: none. */
+const struct command *grammar_find(const char *const *words, unsigned n, unsigned *used);
+/** True if the word is the first of the names of commands of two words. */
+bool grammar_is_group(const char *word);

@@ -2,6 +2,7 @@
 
 #include "ctl/out.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,12 +12,13 @@
 #include "common/time.h"
 #include "common/utf8.h"
 #include "common/xalloc.h"
+#include "ctl/answer.h"
 
 #define COLUMNS_MAX 8
 #define CELL_MAX    60 /* characters, of all columns but the last */
-#define TEXT_MAX    (64u << 20)
+#define TEXT_MAX    ((size_t)1 << 30)
 #define GAP         2
-#define NO_TERMINAL 200
+#define NO_TERMINAL 200 /* columns */
 
 static unsigned
 code_point(const char *p, size_t n)
@@ -29,12 +31,17 @@ code_point(const char *p, size_t n)
 	return c;
 }
 
-/** What must not reach a terminal: controls, and what turns the direction of text. */
 static bool
-is_dangerous(unsigned c)
+is_control(unsigned c)
 {
-	return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x061c || c == 0x200e || c == 0x200f ||
-	       c == 0x2028 || c == 0x2029 || (c >= 0x202a && c <= 0x202e) ||
+	return c < 0x20 || (c >= 0x7f && c < 0xa0);
+}
+
+/** What turns the direction of text, or breaks lines. */
+static bool
+turns_text(unsigned c)
+{
+	return c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x2028 && c <= 0x202e) ||
 	       (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
@@ -47,7 +54,7 @@ out_add_safe(struct buf *out, struct span text)
 		size_t n = utf8_next(p, end);
 		unsigned c = n > 0 ? code_point(p, n) : (unsigned char)*p;
 
-		if (n == 0 || is_dangerous(c))
+		if (n == 0 || is_control(c) || turns_text(c))
 			buf_addf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
 		else
 			buf_add(out, p, n);
@@ -55,31 +62,33 @@ out_add_safe(struct buf *out, struct span text)
 	}
 }
 
-struct json_value
-out_member(struct span object, const char *name)
+void
+out_add_safe_json(struct buf *out, struct span json)
 {
-	struct json_value value, none = {.type = JSON_NULL};
-	struct json_fault fault;
-	struct json_walk w;
-	struct span key;
+	const char *p = json.p, *end = json.p + json.n;
 
-	if (json_check(object, JSON_DEPTH_MAX, &value, &fault) != OK || value.type != JSON_OBJECT)
-		return none;
-	w = json_walk_start(value);
-	while (json_object_next(&w, &key, &value))
-		if (json_string_is(key, name))
-			return value;
-	return none;
+	while (p < end) {
+		size_t n = utf8_next(p, end);
+		unsigned c = n > 0 ? code_point(p, n) : (unsigned char)*p;
+
+		if (c < 0x20) /* white space between tokens: strings cannot hold it */
+			buf_add_char(out, ' ');
+		else if (n == 0 || is_control(c) || turns_text(c))
+			buf_addf(out, "\\u%04x", c);
+		else
+			buf_add(out, p, n);
+		p += n > 0 ? n : 1;
+	}
 }
 
 /** Times are shown as people write them. */
 static bool
 is_time(struct span key)
 {
-	return key.n > 5 && memcmp(key.p + key.n - 4, "_at\"", 4) == 0;
+	return key.n > 4 && memcmp(key.p + key.n - 4, "_at\"", 4) == 0;
 }
 
-/** Appends a value as a cell of a table. */
+/** Appends a member as a cell; `key` is raw. */
 static void
 add_cell(struct buf *out, struct span key, struct json_value value)
 {
@@ -87,8 +96,6 @@ add_cell(struct buf *out, struct span key, struct json_value value)
 	int64_t ms;
 	char *text;
 
-	if (value.raw.n == 0)
-		return;
 	if (value.type == JSON_STRING) {
 		text = xcalloc(1, value.raw.n + 1);
 		json_string_text(value.raw, text, value.raw.n + 1);
@@ -98,10 +105,11 @@ add_cell(struct buf *out, struct span key, struct json_value value)
 		time_format(ms, time);
 		buf_addf(out, "%s", time);
 	} else {
-		out_add_safe(out, value.raw);
+		out_add_safe_json(out, value.raw);
 	}
 }
 
+/** The number of characters. */
 static size_t
 width_of(struct span text)
 {
@@ -133,37 +141,38 @@ struct table {
 };
 
 static void
-add_to_table(struct table *t, size_t column, struct buf *text)
+set_cell(struct table *t, size_t column, struct span text)
 {
-	size_t width = width_of(buf_span(text));
+	size_t width = width_of(text);
 
 	if (width > CELL_MAX && column + 1 < t->columns_n)
 		width = CELL_MAX;
 	if (width > t->widths[column])
 		t->widths[column] = width;
-	t->cells[t->rows_n * t->columns_n + column] = xstrndup(text->p, text->n);
-	buf_reset(text);
+	t->cells[t->rows_n * t->columns_n + column] = xstrndup(text.p, text.n);
 }
 
+/** Adds a row; NULL: the heading. */
 static void
-add_row(struct table *t, struct json_value item)
+add_row(struct table *t, const struct json_value *item)
 {
-	struct buf text;
+	struct buf cell;
 
-	buf_init(&text, TEXT_MAX);
+	buf_init(&cell, TEXT_MAX);
 	t->cells = xrealloc(t->cells, (t->rows_n + 1) * t->columns_n, sizeof(char *));
 	for (size_t i = 0; i < t->columns_n; i++) {
 		char *key = xasprintf("\"%s\"", t->columns[i]);
 
-		if (item.raw.n == 0)
-			buf_addf(&text, "%s", t->columns[i]);
+		if (item == NULL)
+			buf_addf(&cell, "%s", t->columns[i]);
 		else
-			add_cell(&text, span_of(key), out_member(item.raw, t->columns[i]));
-		add_to_table(t, i, &text);
+			add_cell(&cell, span_of(key), answer_member(*item, t->columns[i]));
+		set_cell(t, i, cell.n > 0 ? buf_span(&cell) : SPAN(""));
+		buf_reset(&cell);
 		free(key);
 	}
 	t->rows_n++;
-	buf_fini(&text);
+	buf_fini(&cell);
 }
 
 static size_t
@@ -177,116 +186,137 @@ terminal_width(void)
 }
 
 static void
-print_cell(struct table *t, size_t row, size_t column, size_t *left)
+print_row(const struct table *t, size_t row, size_t width)
 {
-	struct span cell = span_of(t->cells[row * t->columns_n + column]);
-	bool is_last = column + 1 == t->columns_n;
-	size_t width = t->widths[column], shown = width_of(cell);
+	size_t at = 0;
 
-	if (width > *left)
-		width = *left;
-	if (shown > width)
-		shown = width;
-	printf("%.*s", (int)cut(cell, shown), cell.p);
-	if (!is_last)
-		printf("%*s", (int)(width - shown + GAP), "");
-	*left -= width + GAP < *left ? width + GAP : *left;
+	for (size_t i = 0; i < t->columns_n && at < width; i++) {
+		struct span cell = span_of(t->cells[row * t->columns_n + i]);
+		bool is_last = i + 1 == t->columns_n;
+		size_t room = width - at < t->widths[i] ? width - at : t->widths[i];
+		size_t shown = width_of(cell) < room ? width_of(cell) : room;
+
+		printf("%.*s", (int)cut(cell, shown), cell.p);
+		at += t->widths[i] + GAP;
+		if (!is_last && at < width)
+			printf("%*s", (int)(t->widths[i] - shown + GAP), "");
+	}
 }
 
 static void
-print_table(const struct ctl *c, struct table *t)
+print_table(struct ctl *c, const struct table *t)
 {
 	size_t width = terminal_width();
 
-	for (size_t row = 0; row < t->rows_n; row++) {
-		size_t left = width;
-
-		if (row == 0 && c->has_color)
-			printf("\033[1m");
-		for (size_t i = 0; i < t->columns_n; i++)
-			print_cell(t, row, i, &left);
-		printf(row == 0 && c->has_color ? "\033[0m\n" : "\n");
+	if (!c->has_heading) {
+		printf("%s", c->has_color ? "\033[1m" : "");
+		print_row(t, 0, width);
+		printf("%s\n", c->has_color ? "\033[0m" : "");
+		c->has_heading = true;
 	}
-	for (size_t i = 0; i < t->rows_n * t->columns_n; i++)
-		free(t->cells[i]);
-	free(t->cells);
+	for (size_t row = 1; row < t->rows_n; row++) {
+		print_row(t, row, width);
+		putchar('\n');
+	}
+}
+
+static void
+list_as_table(struct ctl *c, struct json_value items, const char *const *columns)
+{
+	struct table t = {.columns = columns};
+	struct json_walk w = json_walk_start(items);
+	struct json_value item;
+
+	while (columns[t.columns_n] != NULL)
+		t.columns_n++;
+	must(t.columns_n <= COLUMNS_MAX);
+	add_row(&t, NULL);
+	while (json_array_next(&w, &item))
+		add_row(&t, &item);
+	print_table(c, &t);
+	for (size_t i = 0; i < t.rows_n * t.columns_n; i++)
+		free(t.cells[i]);
+	free(t.cells);
 }
 
 void
-out_list(const struct ctl *c, const char *result, const char *const *columns)
+out_list(struct ctl *c, const char *result, const char *const *columns)
 {
-	struct json_value items = out_member(span_of(result), "items"), item;
-	struct table t = {.columns = columns};
+	struct json_value items = answer_member(answer_value(span_of(result)), "items"), item;
 	struct json_walk w;
 
 	if (c->format == FORMAT_JSON || items.type != JSON_ARRAY) {
-		out_raw(span_of(result));
-		return;
-	}
-	w = json_walk_start(items);
-	if (c->format == FORMAT_NDJSON) {
+		out_json(c, span_of(result));
+	} else if (c->format == FORMAT_TABLE) {
+		list_as_table(c, items, columns);
+	} else {
+		w = json_walk_start(items);
 		while (json_array_next(&w, &item))
-			out_raw(item.raw);
-		return;
+			out_json(c, item.raw);
 	}
-	while (columns[t.columns_n] != NULL)
-		t.columns_n++;
-	add_row(&t, (struct json_value){.type = JSON_NULL});
-	while (json_array_next(&w, &item))
-		add_row(&t, item);
-	print_table(c, &t);
 }
 
-/** A line for each member; members of objects under their path. */
+/** A line for each member; members of objects under their path, but a record's data as it is. */
 static void
-print_members(struct span object, const char *path)
+print_members(struct json_value object, const char *path)
 {
+	struct json_walk w = json_walk_start(object);
 	struct json_value value;
-	struct json_fault fault;
-	struct json_walk w;
 	struct span key;
-	struct buf line;
+	struct buf name, cell;
 
-	if (json_check(object, JSON_DEPTH_MAX, &value, &fault) != OK)
-		return;
-	buf_init(&line, TEXT_MAX);
-	w = json_walk_start(value);
+	buf_init(&name, TEXT_MAX);
+	buf_init(&cell, TEXT_MAX);
 	while (json_object_next(&w, &key, &value)) {
-		char *name = xasprintf("%s%.*s", path, (int)key.n - 2, key.p + 1);
-
-		if (value.type == JSON_OBJECT && strcmp(name, "data") != 0) {
-			char *inner = xasprintf("%s.", name);
-
-			print_members(value.raw, inner);
-			free(inner);
+		buf_addf(&name, "%s", path);
+		add_cell(&name, SPAN(""), (struct json_value){JSON_STRING, key});
+		if (value.type == JSON_OBJECT && !json_string_is(key, "data")) {
+			buf_addf(&name, ".%c", '\0');
+			print_members(value, name.p);
 		} else {
-			add_cell(&line, key, value);
-			printf("%-24s %.*s\n", name, (int)line.n, line.p);
-			buf_reset(&line);
+			add_cell(&cell, key, value);
+			printf("%-*.*s ", 24, SPAN_FMT(buf_span(&name)));
+			fwrite(cell.p, 1, cell.n, stdout);
+			putchar('\n');
 		}
-		free(name);
+		buf_reset(&name);
+		buf_reset(&cell);
 	}
-	buf_fini(&line);
+	buf_fini(&name);
+	buf_fini(&cell);
 }
 
 void
-out_object(const struct ctl *c, const char *result)
+out_object(const struct ctl *c, struct span json)
 {
-	if (c->format == FORMAT_TABLE && result[0] == '{')
-		print_members(span_of(result), "");
+	struct json_value value = answer_value(json);
+
+	if (c->format == FORMAT_TABLE && value.type == JSON_OBJECT)
+		print_members(value, "");
 	else
-		out_raw(span_of(result));
+		out_json(c, json);
 }
 
 void
-out_raw(struct span json)
+out_json(const struct ctl *c, struct span json)
 {
-	fwrite(json.p, 1, json.n, stdout);
+	struct buf safe;
+
+	if (c->is_terminal) {
+		buf_init(&safe, TEXT_MAX);
+		out_add_safe_json(&safe, json);
+		fwrite(safe.p, 1, safe.n, stdout);
+		buf_fini(&safe);
+	} else {
+		fwrite(json.p, 1, json.n, stdout);
+	}
 	putchar('\n');
 }
 
 int
 out_finish(void)
 {
-	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_REFUSED;
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	return ctl_refuse("writing standard output: %s", strerror(errno));
 }

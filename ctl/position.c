@@ -3,7 +3,6 @@
 #include "ctl/position.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,15 +10,8 @@
 #include <unistd.h>
 
 #include "common/xalloc.h"
-#include "ctl/out.h"
-
-#define TEXT_SIZE 128
-
-static bool
-parse_number(const char *text, size_t n, int64_t *out)
-{
-	return n > 0 && json_number_int64((struct span){text, n}, out) && *out >= 0;
-}
+#include "ctl/answer.h"
+#include "ctl/text.h"
 
 /** "EPOCH:SEQ[:BASE]" */
 static bool
@@ -31,10 +23,10 @@ parse_full(struct position *p, const char *text)
 	if (text[epoch_n] == '\0' || epoch_n == 0 || epoch_n >= EPOCH_TEXT_SIZE)
 		return false;
 	seq_n = strcspn(seq, ":");
-	if (!parse_number(seq, seq_n, &p->seq))
+	if (!text_number((struct span){seq, seq_n}, &p->seq))
 		return false;
 	p->base = 0;
-	if (seq[seq_n] == ':' && !parse_number(seq + seq_n + 1, strlen(seq + seq_n + 1), &p->base))
+	if (seq[seq_n] == ':' && !text_number(span_of(seq + seq_n + 1), &p->base))
 		return false;
 	memcpy(p->epoch, text, epoch_n);
 	p->epoch[epoch_n] = '\0';
@@ -43,36 +35,34 @@ parse_full(struct position *p, const char *text)
 }
 
 void
-position_set_epoch(struct position *p, struct span raw)
+position_set_epoch(struct position *p, struct json_value answer)
 {
-	if (raw.n >= 2)
-		json_string_text(raw, p->epoch, sizeof(p->epoch));
+	struct json_value epoch = answer_member(answer, "epoch");
+
+	if (epoch.type == JSON_STRING)
+		json_string_text(epoch.raw, p->epoch, sizeof(p->epoch));
 }
 
 static int
 ask_epoch(struct position *p, struct ctl *c)
 {
-	struct sysrt_error error;
-	struct json_value store;
-	char *result = NULL;
-	int status = ctl_connect(c);
+	struct buf params;
+	struct json_out o = ctl_params(&params);
+	char *result;
+	int status;
 
-	if (status != 0)
-		return status;
-	if (sysrt_call(c->sysrt, "status", NULL, c->timeout_ms, &result, &error) != 0)
-		return ctl_fail(&error);
-	store = out_member(span_of(result), "store");
-	position_set_epoch(p, out_member(store.raw, "epoch").raw);
+	json_end_object(&o);
+	status = ctl_call(c, "status", &params, &result);
+	if (status == 0)
+		position_set_epoch(p, answer_member(answer_value(span_of(result)), "store"));
 	free(result);
-	sysrt_close(c->sysrt);
-	c->sysrt = NULL;
-	return 0;
+	return status;
 }
 
 int
 position_parse(struct position *p, const char *text, struct ctl *c)
 {
-	if (parse_number(text, strlen(text), &p->seq)) {
+	if (text_number(span_of(text), &p->seq)) {
 		p->is_set = true;
 		return p->seq > 0 ? ask_epoch(p, c) : 0;
 	}
@@ -84,53 +74,55 @@ position_parse(struct position *p, const char *text, struct ctl *c)
 int
 position_load(struct position *p, const char *path)
 {
-	char text[TEXT_SIZE];
+	char text[POSITION_TEXT_SIZE];
 	FILE *f = fopen(path, "re");
 	bool is_valid;
 
 	if (f == NULL && errno == ENOENT)
 		return 0;
 	if (f == NULL)
-		return ctl_usage("reading %s: %s", path, strerror(errno));
+		return ctl_refuse("reading %s: %s", path, strerror(errno));
 	is_valid = fgets(text, sizeof(text), f) != NULL;
 	fclose(f);
 	if (is_valid) {
 		text[strcspn(text, "\n")] = '\0';
 		is_valid = parse_full(p, text);
 	}
-	return is_valid ? 0 : ctl_usage("%s holds no position: remove it to begin anew", path);
+	return is_valid ? 0 : ctl_refuse("%s holds no position: remove it to begin anew", path);
 }
 
-static void
-format(const struct position *p, char out[TEXT_SIZE])
+void
+position_format(const struct position *p, char out[POSITION_TEXT_SIZE])
 {
+	int n = snprintf(out, POSITION_TEXT_SIZE, "%s:%" PRId64, p->epoch, p->seq);
+
 	if (p->base > p->seq)
-		snprintf(out, TEXT_SIZE, "%s:%" PRId64 ":%" PRId64, p->epoch, p->seq, p->base);
-	else
-		snprintf(out, TEXT_SIZE, "%s:%" PRId64, p->epoch, p->seq);
+		snprintf(out + n, POSITION_TEXT_SIZE - (size_t)n, ":%" PRId64, p->base);
+}
+
+static bool
+write_line(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+	bool is_written;
+
+	if (f == NULL)
+		return false;
+	is_written = fprintf(f, "%s\n", text) > 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+	return fclose(f) == 0 && is_written;
 }
 
 int
 position_save(const struct position *p, const char *path)
 {
-	char text[TEXT_SIZE], *temporary;
-	bool is_written;
-	FILE *f;
+	char text[POSITION_TEXT_SIZE], *fresh = xasprintf("%s.new", path);
+	int status = 0;
 
-	if (!p->is_set || p->epoch[0] == '\0')
-		return 0;
-	temporary = xasprintf("%s.new", path);
-	format(p, text);
-	f = fopen(temporary, "we");
-	is_written = f != NULL && fprintf(f, "%s\n", text) > 0;
-	if (f != NULL && fclose(f) != 0)
-		is_written = false;
-	if (is_written && rename(temporary, path) != 0)
-		is_written = false;
-	if (!is_written)
-		fprintf(stderr, "sysrtctl: writing %s: %s\n", path, strerror(errno));
-	free(temporary);
-	return is_written ? 0 : EXIT_REFUSED;
+	position_format(p, text);
+	if (!write_line(fresh, text) || rename(fresh, path) != 0)
+		status = ctl_refuse("writing %s: %s", path, strerror(errno));
+	free(fresh);
+	return status;
 }
 
 void
@@ -148,8 +140,8 @@ position_put(const struct position *p, struct json_out *o)
 void
 position_hint(const struct position *p)
 {
-	char text[TEXT_SIZE];
+	char text[POSITION_TEXT_SIZE];
 
-	format(p, text);
+	position_format(p, text);
 	fprintf(stderr, "go on with: --since %s\n", text);
 }

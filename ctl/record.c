@@ -1,41 +1,32 @@
-/* put, get, del, ls, count, categories. */
+/*
+ * put, get, del, ls, count, changes, category list: a command line becomes the
+ * params of one method, its answer is printed.
+ */
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/answer.h"
 #include "ctl/commands.h"
 #include "ctl/out.h"
+#include "ctl/position.h"
 #include "ctl/text.h"
-
-/** Calls, prints the result as an object. */
-static int
-call_and_print(struct ctl *c, const char *method, struct buf *params)
-{
-	char *result = NULL;
-	int status = ctl_call(c, method, params, &result);
-
-	if (status == 0)
-		out_object(c, result);
-	free(result);
-	return status;
-}
 
 int
 record_put(struct ctl *c)
 {
 	const char *word = c->words_n > 2 ? c->words[2] : NULL;
 	struct buf params;
-	struct json_out o = params_start(&params);
+	struct json_out o = ctl_params(&params);
 	int status;
 
 	json_put_str(&o, "category", c->words[0]);
 	json_put_str(&o, "id", c->words[1]);
 	text_put_option(c, &o, "name", "name");
 	text_put_option(c, &o, "ttl", "ttl");
-	status = text_put_time(c, &o, "expires-at", "expires_at");
-	if (status == 0)
-		status = text_put_number(c, &o, "if-seq", "if_seq");
+	text_put_time(c, &o, "expires-at", "expires_at");
+	status = text_put_number(c, &o, "if-seq", "if_seq");
 	if (ctl_option(c, "if-absent") != NULL)
 		json_put_str(&o, "mode", "if_absent");
 	json_put_raw(&o, "data", SPAN(""));
@@ -43,7 +34,7 @@ record_put(struct ctl *c)
 		status = text_add_data(&params, word, ctl_option(c, "text") != NULL);
 	json_end_object(&o);
 	if (status == 0)
-		return call_and_print(c, "record.put", &params);
+		return ctl_call_and_print(c, "record.put", &params);
 	buf_fini(&params);
 	return status;
 }
@@ -52,9 +43,9 @@ int
 record_get(struct ctl *c)
 {
 	struct buf params;
-	struct json_out o = params_start(&params);
+	struct json_out o = ctl_params(&params);
 	struct json_value record;
-	char *result = NULL, *text;
+	char *result;
 	int status;
 
 	json_put_str(&o, "category", c->words[0]);
@@ -62,24 +53,30 @@ record_get(struct ctl *c)
 	json_end_object(&o);
 	status = ctl_call(c, "record.get", &params, &result);
 	if (status == 0) {
-		record = out_member(span_of(result), "record");
-		text = strndup(record.raw.p, record.raw.n);
+		record = answer_member(answer_value(span_of(result)), "record");
 		if (ctl_option(c, "data") != NULL)
-			out_raw(out_member(record.raw, "data").raw);
+			out_json(c, answer_member(record, "data").raw);
 		else
-			out_object(c, text);
-		free(text);
+			out_object(c, record.raw);
 	}
 	free(result);
 	return status;
+}
+
+/** "Not there" is an exit status of its own, for scripts. */
+static bool
+is_nothing(struct json_value deleted)
+{
+	return deleted.type == JSON_FALSE ||
+	       (deleted.type == JSON_NUMBER && span_is(deleted.raw, "0"));
 }
 
 int
 record_del(struct ctl *c)
 {
 	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
+	struct json_out o = ctl_params(&params);
+	char *result;
 	int status;
 
 	json_put_str(&o, "category", c->words[0]);
@@ -94,11 +91,11 @@ record_del(struct ctl *c)
 		return status;
 	}
 	status = ctl_call(c, "record.delete", &params, &result);
-	if (status == 0)
-		out_object(c, result);
-	/* "Not there" is an exit status of its own for scripts. */
-	if (status == 0 && out_member(span_of(result), "deleted").type == JSON_FALSE)
-		status = 4;
+	if (status == 0) {
+		out_object(c, span_of(result));
+		if (is_nothing(answer_member(answer_value(span_of(result)), "deleted")))
+			status = EXIT_NOT_FOUND;
+	}
 	free(result);
 	return status;
 }
@@ -114,66 +111,59 @@ put_list_params(struct ctl *c, struct json_out *o, const char *cursor)
 	text_put_option(c, o, "name", "name");
 	text_put_option(c, o, "name-like", "name_like");
 	text_put_option(c, o, "order", "order");
-	status = text_put_time(c, o, "after", "updated_after");
-	if (status == 0)
-		status = text_put_time(c, o, "before", "updated_before");
-	if (status == 0)
-		status = text_put_number(c, o, "limit", "limit");
-	if (status == 0 && cursor == NULL)
-		status = text_put_number(c, o, "offset", "offset");
-	if (cursor != NULL)
+	text_put_time(c, o, "after", "updated_after");
+	text_put_time(c, o, "before", "updated_before");
+	status = text_put_number(c, o, "limit", "limit");
+	if (cursor != NULL) {
 		json_put_str(o, "cursor", cursor);
-	else
+	} else {
 		text_put_option(c, o, "cursor", "cursor");
+		if (status == 0)
+			status = text_put_number(c, o, "offset", "offset");
+	}
 	json_end_object(o);
 	return status;
 }
 
-/** The cursor of a result as a text of its own, or NULL. */
-static char *
-dup_cursor(const char *result)
+/** Prints a page; *cursor is where it begins (NULL: where the options say) and, after, where the
+ * next one does, as text of the caller's own, or NULL. */
+static int
+print_page(struct ctl *c, char **cursor)
 {
-	struct json_value v = out_member(span_of(result), "cursor");
-	char *text;
+	static const char *const columns[] = {
+		"category", "id", "name", "rev", "seq", "updated_at", "data", NULL};
+	struct buf params;
+	struct json_out o = ctl_params(&params);
+	char *result;
+	int status = put_list_params(c, &o, *cursor);
 
-	if (v.type != JSON_STRING)
-		return NULL;
-	text = malloc(v.raw.n + 1);
-	if (text != NULL)
-		json_string_text(v.raw, text, v.raw.n + 1);
-	return text;
+	free(*cursor);
+	*cursor = NULL;
+	if (status != 0) {
+		buf_fini(&params);
+		return status;
+	}
+	status = ctl_call(c, "record.list", &params, &result);
+	if (status == 0) {
+		out_list(c, result, columns);
+		*cursor = answer_dup(answer_value(span_of(result)), "cursor");
+	}
+	free(result);
+	return status;
 }
 
 int
 record_ls(struct ctl *c)
 {
-	static const char *const columns[] = {
-		"category", "id", "name", "rev", "seq", "updated_at", "data", NULL};
-	bool all = ctl_option(c, "all") != NULL;
+	bool wants_all = ctl_option(c, "all") != NULL;
 	char *cursor = NULL;
 	int status;
 
-	do {
-		struct buf params;
-		struct json_out o = params_start(&params);
-		char *result = NULL;
-
-		status = put_list_params(c, &o, cursor);
-		free(cursor);
-		cursor = NULL;
-		if (status != 0) {
-			buf_fini(&params);
-			return status;
-		}
-		status = ctl_call(c, "record.list", &params, &result);
-		if (status == 0) {
-			out_list(c, result, columns);
-			cursor = dup_cursor(result);
-		}
-		free(result);
-	} while (status == 0 && all && cursor != NULL);
-	if (cursor != NULL && c->format == FORMAT_TABLE && !c->is_quiet)
-		fprintf(stderr, "more: --cursor '%s', or --all\n", cursor);
+	do
+		status = print_page(c, &cursor);
+	while (status == 0 && wants_all && cursor != NULL);
+	if (cursor != NULL && c->format != FORMAT_JSON && !c->is_quiet)
+		fprintf(stderr, "there is more: --cursor %s, or --all\n", cursor);
 	free(cursor);
 	return status;
 }
@@ -182,8 +172,8 @@ int
 record_count(struct ctl *c)
 {
 	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
+	struct json_out o = ctl_params(&params);
+	char *result;
 	int status;
 
 	if (c->words_n > 0)
@@ -192,20 +182,20 @@ record_count(struct ctl *c)
 	json_end_object(&o);
 	status = ctl_call(c, "record.count", &params, &result);
 	if (status == 0 && c->format == FORMAT_JSON)
-		out_raw(span_of(result));
+		out_json(c, span_of(result));
 	else if (status == 0)
-		out_raw(out_member(span_of(result), "count").raw);
+		out_json(c, answer_member(answer_value(span_of(result)), "count").raw);
 	free(result);
 	return status;
 }
 
 int
-category_ls(struct ctl *c)
+record_categories(struct ctl *c)
 {
 	static const char *const columns[] = {"category", "count", NULL};
 	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
+	struct json_out o = ctl_params(&params);
+	char *result;
 	int status;
 
 	if (c->words_n > 0)
@@ -214,6 +204,51 @@ category_ls(struct ctl *c)
 	status = ctl_call(c, "category.list", &params, &result);
 	if (status == 0)
 		out_list(c, result, columns);
+	free(result);
+	return status;
+}
+
+static void
+print_changes(struct ctl *c, const char *result)
+{
+	static const char *const columns[] = {"seq", "op", "category", "id", "name", "data", NULL};
+	struct json_value answer = answer_value(span_of(result));
+	struct position position = {.is_set = true};
+
+	out_list(c, result, columns);
+	position_set_epoch(&position, answer);
+	position.seq = answer_int(answer, "seq", 0);
+	position.base = answer_int(answer, "base", 0);
+	if (c->format != FORMAT_JSON && !c->is_quiet)
+		position_hint(&position);
+}
+
+int
+record_changes(struct ctl *c)
+{
+	struct position position = {.seq = 0, .is_set = true};
+	const char *since = ctl_option(c, "since");
+	struct buf params;
+	struct json_out o;
+	char *result;
+	int status = since != NULL ? position_parse(&position, since, c) : 0;
+
+	if (status != 0)
+		return status;
+	o = ctl_params(&params);
+	if (c->words_n > 0)
+		text_put_words(&o, "categories", c->words, c->words_n);
+	text_put_option(c, &o, "id", "ids");
+	position_put(&position, &o);
+	status = text_put_number(c, &o, "limit", "limit");
+	json_end_object(&o);
+	if (status != 0) {
+		buf_fini(&params);
+		return status;
+	}
+	status = ctl_call(c, "changes", &params, &result);
+	if (status == 0)
+		print_changes(c, result);
 	free(result);
 	return status;
 }

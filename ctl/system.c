@@ -1,45 +1,52 @@
-/* The commands about the daemon itself. */
+/* status, ping, call, methods, publish, and the commands that steer the daemon. */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/xalloc.h"
+#include "ctl/answer.h"
 #include "ctl/commands.h"
 #include "ctl/out.h"
 #include "ctl/text.h"
 
-/** Calls a method without params and prints the result as an object. */
+#define PATH_BYTES 4096
+
+/** Calls a method without params: as ctl_call(). */
 static int
-simple(struct ctl *c, const char *method)
+call_plain(struct ctl *c, const char *method, char **result)
 {
 	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
-	int status;
+	struct json_out o = ctl_params(&params);
 
 	json_end_object(&o);
-	status = ctl_call(c, method, &params, &result);
+	return ctl_call(c, method, &params, result);
+}
+
+static int
+call_and_print(struct ctl *c, const char *method)
+{
+	char *result;
+	int status = call_plain(c, method, &result);
+
 	if (status == 0)
-		out_object(c, result);
+		out_object(c, span_of(result));
 	free(result);
 	return status;
 }
 
-/** Calls a method without params and prints its items. */
 static int
-simple_list(struct ctl *c, const char *method, const char *const *columns)
+call_and_list(struct ctl *c, const char *method, const char *const *columns)
 {
-	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
-	int status;
+	char *result;
+	int status = call_plain(c, method, &result);
 
-	json_end_object(&o);
-	status = ctl_call(c, method, &params, &result);
 	if (status == 0)
 		out_list(c, result, columns);
 	free(result);
@@ -49,29 +56,22 @@ simple_list(struct ctl *c, const char *method, const char *const *columns)
 int
 system_status(struct ctl *c)
 {
-	return simple(c, "status");
+	return call_and_print(c, "status");
 }
 
 int
 system_ping(struct ctl *c)
 {
-	int64_t start_us;
-	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
 	int status = ctl_connect(c);
+	int64_t start_us = clock_mono_us();
+	char *result = NULL;
 
-	if (status != 0) {
-		buf_fini(&params);
-		return status;
-	}
-	json_end_object(&o);
-	start_us = clock_mono_us();
-	status = ctl_call(c, "ping", &params, &result);
+	if (status == 0)
+		status = call_plain(c, "ping", &result);
 	if (status == 0 && c->format == FORMAT_TABLE)
 		printf("answered in %.3f ms\n", (double)(clock_mono_us() - start_us) / 1000);
 	else if (status == 0)
-		out_raw(span_of(result));
+		out_json(c, span_of(result));
 	free(result);
 	return status;
 }
@@ -83,11 +83,14 @@ system_call(struct ctl *c)
 	char *result = NULL;
 	int status;
 
-	buf_init(&params, SIZE_MAX / 4);
-	buf_addf(&params, "%s", c->words_n > 1 ? c->words[1] : "{}");
-	status = ctl_call(c, c->words[0], &params, &result);
+	buf_init(&params, (size_t)256 << 20);
+	status = text_add_data(&params, c->words_n > 1 ? c->words[1] : "{}", false);
 	if (status == 0)
-		out_raw(span_of(result));
+		status = ctl_call(c, c->words[0], &params, &result);
+	else
+		buf_fini(&params);
+	if (status == 0)
+		out_json(c, span_of(result));
 	free(result);
 	return status;
 }
@@ -97,58 +100,24 @@ system_methods(struct ctl *c)
 {
 	static const char *const columns[] = {"method", "scope", "help", NULL};
 
-	return simple_list(c, "methods", columns);
+	return call_and_list(c, "methods", columns);
 }
 
 int
 system_publish(struct ctl *c)
 {
+	const char *word = c->words_n > 1 ? c->words[1] : NULL;
 	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
+	struct json_out o = ctl_params(&params);
 	int status;
 
 	json_put_str(&o, "topic", c->words[0]);
 	json_put_raw(&o, "data", SPAN(""));
-	status = text_add_data(&params, c->words_n > 1 ? c->words[1] : NULL, false);
+	status = text_add_data(&params, word, ctl_option(c, "text") != NULL);
 	json_end_object(&o);
-	if (status != 0) {
-		buf_fini(&params);
-		return status;
-	}
-	status = ctl_call(c, "publish", &params, &result);
 	if (status == 0)
-		out_object(c, result);
-	free(result);
-	return status;
-}
-
-int
-session_ls(struct ctl *c)
-{
-	static const char *const columns[] = {
-		"session", "door", "address", "uid", "requests", "unsent", "opened_at", NULL};
-
-	return simple_list(c, "session.list", columns);
-}
-
-int
-session_close(struct ctl *c)
-{
-	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
-	int64_t id;
-	int status;
-
-	if (!json_number_int64(span_of(c->words[0]), &id)) {
-		buf_fini(&params);
-		return ctl_usage("a session is named by its number: see sysrtctl session list");
-	}
-	json_put_int(&o, "session", id);
-	json_end_object(&o);
-	status = ctl_call(c, "session.close", &params, &result);
-	free(result);
+		return ctl_call_and_print(c, "publish", &params);
+	buf_fini(&params);
 	return status;
 }
 
@@ -157,71 +126,108 @@ system_config(struct ctl *c)
 {
 	static const char *const columns[] = {"name", "value", "origin", NULL};
 
-	return simple_list(c, "system.config", columns);
+	return call_and_list(c, "system.config", columns);
 }
 
 int
 system_reload(struct ctl *c)
 {
-	return simple(c, "system.reload");
+	return call_and_print(c, "system.reload");
 }
 
 int
 system_log_level(struct ctl *c)
 {
 	struct buf params;
-	struct json_out o = params_start(&params);
-	char *result = NULL;
-	int status;
+	struct json_out o = ctl_params(&params);
 
 	if (c->words_n > 0)
 		json_put_str(&o, "filter", c->words[0]);
 	json_end_object(&o);
-	status = ctl_call(c, "system.log_level", &params, &result);
-	if (status == 0)
-		out_object(c, result);
+	return ctl_call_and_print(c, "system.log_level", &params);
+}
+
+/** A descriptor of the daemon's process, or -1: it is in a world of its own (another namespace), or
+ * somebody else made its socket. */
+static int
+open_process(struct ctl *c)
+{
+	struct ucred peer = {.pid = 0};
+	socklen_t n = sizeof(peer);
+	int64_t pid;
+	char *result;
+
+	if (call_plain(c, "status", &result) != 0)
+		return -1;
+	pid = answer_int(answer_value(span_of(result)), "pid", 0);
 	free(result);
-	return status;
+	if (getsockopt(sysrt_fd(c->sysrt), SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 ||
+		peer.pid != pid || pid <= 0)
+		return -1;
+	return pidfd_open((pid_t)pid, 0);
 }
 
 int
 system_shutdown(struct ctl *c)
 {
-	return simple(c, "system.shutdown");
+	struct pollfd daemon = {.events = POLLIN};
+	int status = ctl_connect(c);
+
+	if (status != 0)
+		return status;
+	daemon.fd = open_process(c);
+	status = call_and_print(c, "system.shutdown");
+	if (status == 0 && daemon.fd >= 0 && poll(&daemon, 1, c->timeout_ms) == 0) {
+		ctl_refuse("the daemon is still stopping (--timeout)");
+		status = EXIT_TIMEOUT;
+	}
+	if (daemon.fd >= 0)
+		close(daemon.fd);
+	return status;
 }
 
 int
 system_version(struct ctl *c)
 {
 	struct sysrt_error error;
-	char *result = NULL;
-	struct json_value v;
+	struct buf text;
+	struct json_out o;
+	char *result = NULL, *version = NULL;
 
-	printf("sysrtctl %s\n", SYSRT_VERSION);
 	/* The daemon's is told when there is one. */
 	if (sysrt_connect(c->socket, &c->sysrt, &error) == 0 &&
-		sysrt_call(c->sysrt, "status", NULL, c->timeout_ms, &result, &error) == 0) {
-		v = out_member(span_of(result), "version");
-		printf("sysrtd   %.*s\n", (int)v.raw.n - 2, v.raw.p + 1);
-	}
+		sysrt_call(c->sysrt, "status", NULL, c->timeout_ms, &result, &error) == 0)
+		version = answer_dup(answer_value(span_of(result)), "version");
+	buf_init(&text, 4096);
+	o = json_out_start(&text);
+	json_begin_object(&o, NULL);
+	json_put_str(&o, "sysrtctl", SYSRT_VERSION);
+	if (version != NULL)
+		json_put_str(&o, "sysrtd", version);
+	json_end_object(&o);
+	out_object(c, buf_span(&text));
+	buf_fini(&text);
+	free(version);
 	free(result);
 	return EXIT_DONE;
 }
 
 /** The sysrtd beside this program, else the one on the PATH. */
 static char *
-find_daemon(const struct ctl *c)
+find_daemon(void)
 {
-	const char *slash = strrchr(c->program, '/');
-	char *beside = slash != NULL
-			       ? xasprintf("%.*s/sysrtd", (int)(slash - c->program), c->program)
-			       : xstrdup("sysrtd");
+	char self[PATH_BYTES], *beside, *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
-	if (slash != NULL && access(beside, X_OK) != 0) {
-		free(beside);
+	if (n <= 0)
 		return xstrdup("sysrtd");
-	}
-	return beside;
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	beside = xasprintf("%.*s/sysrtd", slash != NULL ? (int)(slash - self) : 0, self);
+	if (access(beside, X_OK) == 0)
+		return beside;
+	free(beside);
+	return xstrdup("sysrtd");
 }
 
 int
@@ -229,23 +235,23 @@ system_migrate(struct ctl *c)
 {
 	static const char *const passed[] = {"store", "config", "to"};
 	struct sysrt_error error;
-	char *args[16], *program;
+	char *args[16];
 	unsigned n = 0;
+	int status;
 
-	if (sysrt_connect(c->socket, &c->sysrt, &error) == 0 && ctl_option(c, "store") == NULL)
-		return ctl_usage("the daemon is running, so its store is up to date: stop it first "
-				 "to go to another version");
-	program = find_daemon(c);
-	args[n++] = program;
+	if (ctl_option(c, "store") == NULL && sysrt_connect(c->socket, &c->sysrt, &error) == 0)
+		return ctl_refuse("the daemon is running, so its store is up to date: stop it "
+				  "first (sysrtctl shutdown) to go to another version");
+	args[n++] = find_daemon();
 	args[n++] = xstrdup("store");
 	args[n++] = xstrdup("migrate");
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		if (ctl_option(c, passed[i]) != NULL)
 			args[n++] = xasprintf("--%s=%s", passed[i], ctl_option(c, passed[i]));
 	args[n] = NULL;
-	execvp(program, args);
-	fprintf(stderr, "sysrtctl: running %s: %s\n", program, strerror(errno));
+	execvp(args[0], args);
+	status = ctl_refuse("running %s: %s", args[0], strerror(errno));
 	while (n > 0)
 		free(args[--n]);
-	return EXIT_REFUSED;
+	return status;
 }

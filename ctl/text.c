@@ -1,15 +1,31 @@
-/* Values of the command line: see text.h. */
+/* From words of the command line, and from files, to JSON: see text.h. */
 
 #include "ctl/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define DATA_MAX   (256u << 20)
+#define DATA_MAX   ((size_t)256 << 20)
 #define READ_BYTES 65536
+#define DIGITS_MAX 18 /* so that it fits */
+
+bool
+text_number(struct span text, int64_t *out)
+{
+	int64_t number = 0;
+
+	if (text.n == 0 || text.n > DIGITS_MAX)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+		number = number * 10 + (text.p[i] - '0');
+	}
+	*out = number;
+	return true;
+}
 
 static int
 read_all(int fd, struct buf *out)
@@ -36,11 +52,9 @@ read_source(const char *word, struct buf *text)
 	int fd = is_file ? open(word + 1, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	int status = 0;
 
-	if (fd < 0 || read_all(fd, text) != 0) {
-		fprintf(stderr, "sysrtctl: reading %s: %s\n", is_file ? word + 1 : "standard input",
-			strerror(errno));
-		status = EXIT_REFUSED;
-	}
+	if (fd < 0 || read_all(fd, text) != 0)
+		status = ctl_refuse(
+			"reading %s: %s", is_file ? word + 1 : "standard input", strerror(errno));
 	if (is_file && fd >= 0)
 		close(fd);
 	return status;
@@ -71,7 +85,7 @@ text_add_data(struct buf *out, const char *word, bool is_text)
 	buf_init(&text, DATA_MAX);
 	if (is_source) {
 		status = read_source(word, &text);
-		data = buf_span(&text);
+		data = text.n > 0 ? buf_span(&text) : SPAN("");
 	}
 	if (status == 0 && is_text)
 		json_add_string(out, data);
@@ -107,21 +121,20 @@ text_put_number(const struct ctl *c, struct json_out *o, const char *option, con
 
 	if (value == NULL)
 		return 0;
-	if (!json_number_int64(span_of(value), &number))
+	if (!text_number(span_of(value), &number))
 		return ctl_usage("--%s is a number, not \"%s\"", option, value);
 	json_put_int(o, key, number);
 	return 0;
 }
 
-int
+void
 text_put_time(const struct ctl *c, struct json_out *o, const char *option, const char *key)
 {
 	const char *value = ctl_option(c, option);
 	int64_t ms;
 
-	if (value != NULL && json_number_int64(span_of(value), &ms))
+	if (value != NULL && text_number(span_of(value), &ms))
 		json_put_int(o, key, ms);
 	else if (value != NULL)
 		json_put_str(o, key, value);
-	return 0;
 }

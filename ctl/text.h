@@ -1,15 +1,21 @@
 #pragma once
-/* Values of the command line as JSON, and texts from files. */
+/* From words of the command line, and from files, to JSON. */
 
 #include "common/buf.h"
 #include "ctl/ctl.h"
 
-/** Reads the data that a word names: JSON, "@FILE", or "-" for standard input (also NULL). With
- * is_text it is a bare string. Appends JSON: 0, or an exit status after telling what is wrong. */
+/** Reads digits, and nothing else, as a number. */
+bool text_number(struct span text, int64_t *out);
+
+/** Appends the data that a word names, as JSON: JSON itself, "@FILE", or "-" or NULL for standard
+ * input. With is_text it is a bare string. 0, or an exit status after telling what is wrong. */
 int text_add_data(struct buf *out, const char *word, bool is_text);
+
 /** Writes the words as an array. */
 void text_put_words(struct json_out *o, const char *key, const char *const *words, unsigned n);
-/** Writes an option as a string, a number or a time when it was given. -1, or an exit status. */
+/** Writes an option, when it was given, as a string; as a number; as a time (milliseconds, or a
+ * text that the daemon reads). The second one returns 0, or an exit status after telling what is
+ * wrong. */
 void text_put_option(const struct ctl *c, struct json_out *o, const char *option, const char *key);
 int text_put_number(const struct ctl *c, struct json_out *o, const char *option, const char *key);
-int text_put_time(const struct ctl *c, struct json_out *o, const char *option, const char *key);
+void text_put_time(const struct ctl *c, struct json_out *o, const char *option, const char *key);

@@ -1,0 +1,129 @@
+/* What the commands of sysrtctl share: see ctl.h. */
+
+#include "ctl/ctl.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/out.h"
+
+#define PARAMS_MAX     ((size_t)256 << 20)
+#define ERROR_LINE_MAX 8192
+
+const char *
+ctl_option(const struct ctl *c, const char *name)
+{
+	const struct option_spec *o = c->command->options;
+
+	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++)
+		if (strcmp(o[i].name, name) == 0)
+			return c->values[i];
+	return NULL;
+}
+
+/** One line on standard error, fit for a terminal: parts of it may come from anywhere. */
+static void
+complain(struct span text)
+{
+	struct buf line;
+
+	buf_init(&line, ERROR_LINE_MAX);
+	out_add_safe(&line, text);
+	fprintf(stderr, "sysrtctl: %.*s\n", SPAN_FMT(buf_span(&line)));
+	buf_fini(&line);
+}
+
+static void __attribute__((format(printf, 1, 0))) complain_with(const char *fmt, va_list args)
+{
+	char text[ERROR_LINE_MAX / 8];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	complain(span_of(text));
+}
+
+int
+ctl_usage(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	complain_with(fmt, args);
+	va_end(args);
+	return EXIT_USAGE;
+}
+
+int
+ctl_refuse(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	complain_with(fmt, args);
+	va_end(args);
+	return EXIT_REFUSED;
+}
+
+int
+ctl_fail(const struct sysrt_error *error)
+{
+	complain(span_of(error->text));
+	return error->exit_status > 0 ? error->exit_status : EXIT_REFUSED;
+}
+
+int
+ctl_connect(struct ctl *c)
+{
+	struct sysrt_error error;
+
+	if (c->sysrt != NULL || sysrt_connect(c->socket, &c->sysrt, &error) == 0)
+		return 0;
+	return ctl_fail(&error);
+}
+
+void
+ctl_disconnect(struct ctl *c)
+{
+	sysrt_close(c->sysrt);
+	c->sysrt = NULL;
+}
+
+struct json_out
+ctl_params(struct buf *params)
+{
+	struct json_out o;
+
+	buf_init(params, PARAMS_MAX);
+	o = json_out_start(params);
+	json_begin_object(&o, NULL);
+	return o;
+}
+
+int
+ctl_call(struct ctl *c, const char *method, struct buf *params, char **result)
+{
+	struct sysrt_error error;
+	int status;
+
+	*result = NULL;
+	buf_add_char(params, '\0');
+	status = params->failed ? ctl_refuse("the data is too large") : ctl_connect(c);
+	if (status == 0 &&
+		sysrt_call(c->sysrt, method, params->p, c->timeout_ms, result, &error) != 0)
+		status = ctl_fail(&error);
+	buf_fini(params);
+	return status;
+}
+
+int
+ctl_call_and_print(struct ctl *c, const char *method, struct buf *params)
+{
+	char *result;
+	int status = ctl_call(c, method, params, &result);
+
+	if (status == 0)
+		out_object(c, span_of(result));
+	free(result);
+	return status;
+}
