@@ -223,6 +223,7 @@ END_TEST
 START_TEST(pruned_positions_need_a_resync)
 {
 	struct error error = ERROR_NONE;
+	int64_t last;
 
 	rig.conf.store.tombstone_max = 0;
 	store_reload(rig.store, &rig.conf);
@@ -235,9 +236,12 @@ START_TEST(pruned_positions_need_a_resync)
 		ERR_RESYNC_REQUIRED);
 	ck_assert_int_eq(
 		store_check_position(rig.store, span_of(store_epoch(rig.store)), 2, 0, &error), OK);
+	/* The newest seq may have been that of the tombstone which is gone: it is not used again.
+	 */
+	last = store_last_seq(rig.store);
 	rig_close();
 	rig_open();
-	ck_assert_int_ge(store_last_seq(rig.store), 3);
+	ck_assert_int_eq(store_last_seq(rig.store), last);
 }
 END_TEST
 
