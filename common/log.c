@@ -316,6 +316,14 @@ log_set_filter(struct span filter, struct error *error)
 	return OK;
 }
 
+enum err
+log_check_filter(struct span filter, struct error *error)
+{
+	struct filter parsed;
+
+	return parse_filter(&parsed, filter, error);
+}
+
 void
 log_set_format(enum log_format format)
 {

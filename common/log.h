@@ -47,6 +47,8 @@ struct log_field {
 
 /** Sets the filter; on an error (unknown level, empty item) the old one stays. */
 enum err log_set_filter(struct span filter, struct error *error);
+/** Only says whether it is one: OK or ERR_CONFIG_ERROR. */
+enum err log_check_filter(struct span filter, struct error *error);
 void log_set_format(enum log_format format);
 /** The filter in force, as text. */
 const char *log_filter(void);

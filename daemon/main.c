@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -20,7 +22,7 @@
 
 #define OVERRIDES_MAX 8
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_DEFAULTS, MODE_EFFECTIVE };
+enum mode { MODE_RUN, MODE_CHECK, MODE_DEFAULTS, MODE_EFFECTIVE, MODE_MIGRATE };
 
 enum option_key {
 	OPT_CONFIG = 256,
@@ -30,6 +32,7 @@ enum option_key {
 	OPT_CHECK,
 	OPT_DEFAULTS,
 	OPT_EFFECTIVE,
+	OPT_TO,
 	OPT_VERSION,
 };
 
@@ -41,6 +44,7 @@ static const struct option options[] = {
 	{"check",           no_argument,       NULL, OPT_CHECK    },
 	{"print-defaults",  no_argument,       NULL, OPT_DEFAULTS },
 	{"print-effective", no_argument,       NULL, OPT_EFFECTIVE},
+	{"to",              required_argument, NULL, OPT_TO       },
 	{"version",         no_argument,       NULL, OPT_VERSION  },
 	{"help",            no_argument,       NULL, 'h'          },
 	{NULL,              0,                 NULL, 0            },
@@ -48,6 +52,7 @@ static const struct option options[] = {
 
 static const char help[] =
 	"usage: sysrtd [options]\n"
+	"       sysrtd [options] store migrate [--to VERSION]\n"
 	"\n"
 	"Keeps JSON records in one SQLite file and tells every connected WebSocket client\n"
 	"about each change, in order, with nothing missed.\n"
@@ -64,6 +69,9 @@ static const char help[] =
 	"  --version            print the version\n"
 	"  --help               print this\n"
 	"\n"
+	"`store migrate` brings a store that no daemon holds to a version of its schema (by\n"
+	"default the newest, to which the daemon brings it by itself).\n"
+	"\n"
 	"Every option of the configuration can also be given in the environment, as\n"
 	"SYSRT_SECTION_KEY. See sysrtd(8) and sysrt.conf(5).\n";
 
@@ -73,6 +81,7 @@ struct command_line {
 	struct conf_override overrides[OVERRIDES_MAX];
 	char *listen; /* all --listen, parted by commas */
 	unsigned verbosity;
+	int to; /* version of the schema; 0: the newest */
 };
 
 static void
@@ -96,6 +105,20 @@ add_listen(struct command_line *c, const char *address)
 	free(c->listen);
 	c->listen = list;
 	add_override(c, "websocket.listen", list);
+}
+
+static int
+take_version(struct command_line *c, const char *value)
+{
+	char *end;
+	long version = strtol(value, &end, 10);
+
+	if (*value == '\0' || *end != '\0' || version < 1 || version > INT_MAX) {
+		fprintf(stderr, "sysrtd: --to is a version from 1 on, not \"%s\"\n", value);
+		return EX_USAGE;
+	}
+	c->to = (int)version;
+	return -1;
 }
 
 /** Takes one option; the exit status when there is nothing more to do, else -1. */
@@ -128,6 +151,8 @@ take_option(struct command_line *c, int key, const char *value)
 	case 'v':
 		add_override(c, "log.filter", c->verbosity++ == 0 ? "debug" : "trace");
 		return -1;
+	case OPT_TO:
+		return take_version(c, value);
 	case OPT_VERSION:
 		printf("sysrtd %s (SQLite %s)\n", SYSRT_VERSION, store_engine_version());
 		return EX_OK;
@@ -140,6 +165,26 @@ take_option(struct command_line *c, int key, const char *value)
 	}
 }
 
+/** What stands beside the options: nothing, or a verb for a store. */
+static int
+take_words(struct command_line *c, char *const *words, int n)
+{
+	if (n == 2 && strcmp(words[0], "store") == 0 && strcmp(words[1], "migrate") == 0) {
+		c->mode = MODE_MIGRATE;
+		return -1;
+	}
+	if (n > 0) {
+		fprintf(stderr, "sysrtd: unexpected argument \"%s\": see sysrtd --help\n",
+			words[0]);
+		return EX_USAGE;
+	}
+	if (c->to != 0) {
+		fputs("sysrtd: --to goes with store migrate\n", stderr);
+		return EX_USAGE;
+	}
+	return -1;
+}
+
 static int
 read_command_line(struct command_line *c, int argc, char **argv)
 {
@@ -147,11 +192,8 @@ read_command_line(struct command_line *c, int argc, char **argv)
 
 	while (status < 0 && (key = getopt_long(argc, argv, "hv", options, NULL)) != -1)
 		status = take_option(c, key, optarg);
-	if (status < 0 && optind < argc) {
-		fprintf(stderr, "sysrtd: unexpected argument \"%s\": see sysrtd --help\n",
-			argv[optind]);
-		status = EX_USAGE;
-	}
+	if (status < 0)
+		status = take_words(c, argv + optind, argc - optind);
 	c->sources.overrides = c->overrides;
 	return status;
 }
@@ -196,6 +238,23 @@ fail(enum err e, const struct error *error)
 }
 
 static int
+migrate(const struct conf *conf, int to)
+{
+	struct error error = ERROR_NONE;
+	int from, now;
+	enum err e = store_migrate(conf, to, &from, &now, &error);
+
+	if (e != OK)
+		return fail(e, &error);
+	if (from == now)
+		printf("%s is at version %d of the schema already\n", conf->store.path, now);
+	else
+		printf("%s went from version %d of the schema to %d\n", conf->store.path, from,
+			now);
+	return EX_OK;
+}
+
+static int
 run(struct command_line *c)
 {
 	struct error error = ERROR_NONE;
@@ -214,6 +273,8 @@ run(struct command_line *c)
 	}
 	if (c->mode == MODE_EFFECTIVE)
 		status = print(conf);
+	else if (c->mode == MODE_MIGRATE)
+		status = migrate(conf, c->to);
 	else
 		printf("sysrtd: the configuration is good\n");
 	conf_free(conf);
@@ -226,6 +287,7 @@ main(int argc, char **argv)
 	struct command_line c = {.sources = {.environ_list = environ}};
 	int status = read_command_line(&c, argc, argv);
 
+	umask(umask(0077) | 0007); /* the store is nobody's business who is not of the group */
 	if (status < 0 && sodium_init() < 0) {
 		fputs("sysrtd: libsodium cannot be used\n", stderr);
 		status = EX_UNAVAILABLE;

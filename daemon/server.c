@@ -503,11 +503,8 @@ server_run(struct conf *conf, const struct conf_sources *sources, struct error *
 		log_ready(s);
 		loop_run(s->loop);
 		log_info("server", "stopped");
-	} else {
-		up--;
-		if (up == 0)
-			up = 1; /* the loop is always made */
 	}
+	/* A stage that failed may have come half-way. */
 	while (up-- > 0)
 		stages[up].fini(s);
 	conf_free(s->conf);

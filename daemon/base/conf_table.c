@@ -114,7 +114,7 @@ const struct conf_option conf_options[] = {
 	 "\"16MiB\"", 64 * KIB, 64 * GIB, NULL, false,
 	 "Bytes of them, at most."},
 
-	{"log.filter", CONF_TEXT, AT(log.filter), "\"info\"", 1, 1000, NULL, false,
+	{"log.filter", CONF_FILTER, AT(log.filter), "\"info\"", 1, 1000, NULL, false,
 	 "Level, or levels per part: \"info,store=debug\". Levels: error warn info debug trace."},
 	{"log.format", CONF_CHOICE, AT(log.format), "\"logfmt\"", 0, 0, "logfmt json", false,
 	 "How log lines are written."},
@@ -198,7 +198,7 @@ list_clear(struct conf_list *l)
 void
 conf_clear(struct conf *c, const struct conf_option *o)
 {
-	if (o->type == CONF_TEXT) {
+	if (o->type == CONF_TEXT || o->type == CONF_FILTER) {
 		char **text = value_of(c, o);
 
 		free(*text);
@@ -245,6 +245,7 @@ wrong_type(const struct conf_option *o, struct error *error)
 		[CONF_DURATION] = "a string with a unit such as \"30s\"",
 		[CONF_CHOICE] = "a string",
 		[CONF_TEXTS] = "a string or an array of strings",
+		[CONF_FILTER] = "a string",
 	};
 
 	if (o->type == CONF_CHOICE)
@@ -332,6 +333,8 @@ set_word(struct conf *c, const struct conf_option *o, struct span text, struct e
 	if ((int64_t)text.n < o->min || (int64_t)text.n > o->max)
 		return error_set(error, ERR_CONFIG_ERROR,
 			"%s must have %" PRId64 " to %" PRId64 " bytes", o->name, o->min, o->max);
+	if (o->type == CONF_FILTER && log_check_filter(text, error) != OK)
+		return error_wrap(error, "%s", o->name);
 	free(*value);
 	*value = xstrndup(text.p, text.n);
 	return OK;
@@ -417,6 +420,7 @@ conf_set_text(struct conf *c, const struct conf_option *o, struct span text, str
 {
 	switch (o->type) {
 	case CONF_TEXT:
+	case CONF_FILTER:
 		return set_word(c, o, text, error);
 	case CONF_CHOICE:
 		return set_choice(c, o, text, error);
@@ -461,6 +465,7 @@ conf_copy(struct conf *to, const struct conf *from, const struct conf_option *o)
 
 	switch (o->type) {
 	case CONF_TEXT:
+	case CONF_FILTER:
 		conf_clear(to, o);
 		*(char **)value_of(to, o) = xstrdup(*(char **)value_of(from, o));
 		break;
@@ -494,6 +499,7 @@ conf_add_value(const struct conf *c, const struct conf_option *o, struct buf *ou
 
 	switch (o->type) {
 	case CONF_TEXT:
+	case CONF_FILTER:
 		json_add_string(out, span_of(*(char **)value_of(c, o)));
 		break;
 	case CONF_CHOICE:
@@ -542,7 +548,7 @@ conf_add_bounds(const struct conf_option *o, struct buf *out)
 	if (o->choices != NULL) {
 		buf_addf(out, o->type == CONF_CHOICE ? "One of " : "Any of ");
 		add_words(o->choices, out);
-	} else if (o->type == CONF_TEXT) {
+	} else if (o->type == CONF_TEXT || o->type == CONF_FILTER) {
 		buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", o->min, o->max);
 	} else if (o->type == CONF_TEXTS) {
 		buf_addf(out, "At most %" PRId64, o->max);

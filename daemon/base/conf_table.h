@@ -15,6 +15,7 @@ enum conf_type {
 	CONF_DURATION,
 	CONF_CHOICE,
 	CONF_TEXTS,
+	CONF_FILTER, /* a text: of the log */
 };
 
 /** One option: everything that is known about it. */

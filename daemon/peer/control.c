@@ -217,10 +217,12 @@ may_enter(const struct ucred *who, const struct groups *g, const char *admin_gro
 	return false;
 }
 
-/** One line, and the connection is over: there is no peer yet. */
+/** One line, and the connection is over: there is no peer yet. What was sent already is read, else
+ * the other end could be told of a reset instead of the reason. */
 static void
 refuse(int fd, const struct error *error)
 {
+	char unread[4096];
 	struct buf line;
 
 	buf_init(&line, 4096);
@@ -230,6 +232,8 @@ refuse(int fd, const struct error *error)
 		log_debug("control", "a refusal could not be written", F_INT("errno", errno));
 	log_info("control", "connection refused", F_ERROR(error));
 	buf_fini(&line);
+	if (recv(fd, unread, sizeof(unread), MSG_DONTWAIT) < 0 && errno != EAGAIN)
+		log_debug("control", "the other end is gone", F_INT("errno", errno));
 	close(fd);
 }
 

@@ -135,6 +135,42 @@ epochs_fini(struct epochs *e)
 	*e = (struct epochs){.v = NULL};
 }
 
+static enum err
+migrate_open(sqlite3 *db, int to, int *from, struct error *error)
+{
+	enum err e = sql_exec(db, "PRAGMA synchronous = FULL", error);
+
+	if (e == OK)
+		e = migrate_version(db, from, error);
+	if (e == OK)
+		e = migrate_to(db, to > 0 ? to : migrate_newest(), error);
+	return e;
+}
+
+enum err
+file_migrate(const char *path, const struct conf *conf, int to, int *from, struct error *error)
+{
+	int lock_fd = -1;
+	sqlite3 *db;
+	enum err e;
+
+	if (access(path, F_OK) != 0)
+		return error_set_errno(error, ERR_NOT_FOUND, errno, "opening the file");
+	e = file_lock(path, &lock_fd, error);
+	if (e != OK)
+		return e;
+	e = sql_open(path, SQL_WRITER, conf, &db, error);
+	if (e == OK) {
+		e = migrate_open(db, to, from, error);
+		if (e == OK && sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+				       NULL) != SQLITE_OK)
+			e = sql_error(db, error, "copying the log");
+		sql_close(db);
+	}
+	close(lock_fd);
+	return e;
+}
+
 /** Where the newest max_n changes begin: the last seq that is not among them. */
 static enum err
 find_floor(sqlite3 *db, size_t max_n, int64_t *floor, struct error *error)

@@ -32,6 +32,10 @@ enum err file_lock(const char *path, int *out, struct error *error);
 enum err file_prepare(
 	const char *path, const struct conf *conf, struct epochs *epochs, struct error *error);
 void epochs_fini(struct epochs *e);
+/** Brings a file that is there and that no daemon holds to version `to` of the schema (0: the
+ * newest); *from: what it was at. */
+enum err file_migrate(
+	const char *path, const struct conf *conf, int to, int *from, struct error *error);
 
 /** The newest changes, oldest first, at most max_n and max_bytes; *floor: every change above it is
  * among them. The caller owns array and changes. */

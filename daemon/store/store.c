@@ -18,6 +18,7 @@
 #include "daemon/store/client.h"
 #include "daemon/store/file.h"
 #include "daemon/store/lobby.h"
+#include "daemon/store/migrate.h"
 #include "daemon/store/reader.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/writer.h"
@@ -201,6 +202,19 @@ store_open(struct loop *loop, const struct conf *conf, const struct store_sink *
 		return e;
 	}
 	*out = s;
+	return OK;
+}
+
+enum err
+store_migrate(const struct conf *conf, int to, int *from, int *now, struct error *error)
+{
+	enum err e;
+
+	sql_init();
+	e = file_migrate(conf->store.path, conf, to, from, error);
+	if (e != OK)
+		return error_wrap(error, "migrating store %s", conf->store.path);
+	*now = to > 0 ? to : migrate_newest();
 	return OK;
 }
 

@@ -37,6 +37,9 @@ struct store_sink {
  * threads. conf is borrowed and may be swapped with store_reload(). */
 enum err store_open(struct loop *loop, const struct conf *conf, const struct store_sink *sink,
 	struct store **out, struct error *error);
+/** Brings the configured store, which no daemon may hold, to version `to` of the schema (0: the
+ * newest). *from and *now: what it was at, what it is at. ERR_NOT_FOUND when there is none. */
+enum err store_migrate(const struct conf *conf, int to, int *from, int *now, struct error *error);
 /** Takes over what may change at run time. */
 void store_reload(struct store *s, const struct conf *conf);
 
