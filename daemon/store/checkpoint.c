@@ -10,26 +10,39 @@
 #include "daemon/base/queue.h"
 #include "daemon/store/sql.h"
 
+static bool
+is_near_limit(const struct checkpoint_law *law)
+{
+	return law->log_n >= law->limit_n - law->limit_n / 4;
+}
+
 void
 checkpoint_on_commit(struct checkpoint_law *law, int64_t log_n)
 {
 	if (log_n < law->log_n)
-		law->copied_n = 0; /* the commit started the log anew */
+		law->copied_n = law->posted_n = 0; /* the commit started the log anew */
 	law->log_n = log_n;
 	law->has_commit = true;
 }
 
+/** A pass that a reader kept from the log's end is not repeated for every commit. */
 bool
 checkpoint_may_post(const struct checkpoint_law *law)
 {
-	return !law->is_out && law->has_commit && law->log_n - law->copied_n >= CHECKPOINT_PAGES;
+	int64_t from_n = law->copied_n > law->posted_n ? law->copied_n : law->posted_n;
+	int64_t least_n = is_near_limit(law) ? CHECKPOINT_LAST_PAGES : CHECKPOINT_PAGES;
+
+	return !law->is_out && law->has_commit && law->log_n - from_n >= least_n;
 }
 
-void
+bool
 checkpoint_on_post(struct checkpoint_law *law)
 {
 	must(checkpoint_may_post(law));
 	law->is_out = true;
+	law->posted_n = law->log_n;
+	law->does_sync = is_near_limit(law);
+	return law->does_sync;
 }
 
 static void
@@ -45,22 +58,25 @@ checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n)
 {
 	must(law->is_out);
 	law->is_out = false;
+	law->is_synced = law->does_sync && copied_n >= 0;
 	note_copied(law, copied_n);
 }
 
 bool
-checkpoint_may_restart(const struct checkpoint_law *law)
+checkpoint_may_restart(const struct checkpoint_law *law, bool is_idle)
 {
-	return !law->is_out && law->log_n > 0;
+	if (law->is_out || law->log_n == 0 || law->log_n < law->limit_n)
+		return false;
+	return is_idle || law->log_n / 2 >= law->limit_n ||
+	       (law->is_synced && law->log_n - law->copied_n <= RESTART_PAGES);
 }
 
 void
 checkpoint_on_restarted(struct checkpoint_law *law)
 {
 	must(!law->is_out);
-	law->log_n = 0;
-	law->copied_n = 0;
-	law->has_commit = false;
+	law->log_n = law->copied_n = law->posted_n = 0;
+	law->has_commit = law->is_synced = false;
 }
 
 void
@@ -73,6 +89,7 @@ checkpoint_on_restart_failed(struct checkpoint_law *law, int64_t copied_n)
 /* The one request there is; it goes to the thread and comes back. */
 struct request {
 	struct qitem item;
+	bool does_sync;
 	int64_t copied_n;
 };
 
@@ -84,8 +101,7 @@ struct checkpointer {
 	pthread_t thread;
 };
 
-/** SQLite syncs the database file only when a pass reached the log's end; without this the whole
- * debt would fall on the restart. */
+/** SQLite syncs the database file only when a pass reached the log's end. */
 static int
 sync_file(sqlite3 *db)
 {
@@ -98,12 +114,12 @@ sync_file(sqlite3 *db)
 }
 
 static int64_t
-run_pass(sqlite3 *db)
+run_pass(sqlite3 *db, bool does_sync)
 {
 	int copied = 0;
 	int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, &copied);
 
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK && does_sync)
 		rc = sync_file(db);
 	if (rc == SQLITE_OK)
 		return copied;
@@ -121,7 +137,7 @@ run(void *arg)
 	qlist_init(&items);
 	while (queue_wait(c->asked, INT64_MAX)) {
 		queue_take(c->asked, &items);
-		c->request.copied_n = run_pass(c->db);
+		c->request.copied_n = run_pass(c->db, c->request.does_sync);
 		queue_push(c->done, &items);
 	}
 	return NULL;
@@ -166,10 +182,11 @@ checkpointer_stop(struct checkpointer *c)
 }
 
 void
-checkpointer_post(struct checkpointer *c)
+checkpointer_post(struct checkpointer *c, bool does_sync)
 {
 	struct qlist items;
 
+	c->request.does_sync = does_sync;
 	qlist_init(&items);
 	qlist_append(&items, &c->request.item);
 	queue_push(c->asked, &items);

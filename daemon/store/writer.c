@@ -494,21 +494,19 @@ restart_log(struct writer *w)
 }
 
 static void
-look_after_log(struct writer *w)
+look_after_log(struct writer *w, bool is_idle)
 {
 	int64_t copied_n;
 
+	w->law.limit_n = w->wal_limit / w->page_bytes;
 	if (w->law.is_out && checkpointer_take(w->checkpointer, &copied_n)) {
 		checkpoint_on_taken(&w->law, copied_n);
 		w->figures.checkpoints++;
 	}
-	if (w->figures.log_bytes >= w->wal_limit && checkpoint_may_restart(&w->law) &&
-		clock_mono_us() >= w->restart_from_us)
+	if (checkpoint_may_restart(&w->law, is_idle) && clock_mono_us() >= w->restart_from_us)
 		restart_log(w);
-	if (checkpoint_may_post(&w->law)) {
-		checkpoint_on_post(&w->law);
-		checkpointer_post(w->checkpointer);
-	}
+	if (checkpoint_may_post(&w->law))
+		checkpointer_post(w->checkpointer, checkpoint_on_post(&w->law));
 }
 
 /** Runs one piece of maintenance as a job of the daemon's own; true if there is more to do. */
@@ -570,7 +568,7 @@ run(void *arg)
 			break;
 		if (waiting.n > 0)
 			run_some(w, &waiting);
-		look_after_log(w);
+		look_after_log(w, waiting.n == 0 && queue_length(w->in) == 0);
 		if (!is_last && !run_maintenance(w) && waiting.n == 0)
 			queue_wait(w->in, wake_us(w));
 	}

@@ -124,6 +124,7 @@ class Stores:
     def copy(self, source, name):
         path = self.empty(name)
         shutil.copyfile(source, path)
+        os.sync()  # what is written now is not to be paid by the run
         return path
 
     def need_large(self):
@@ -159,13 +160,13 @@ def counters(daemon):
     return daemon.control().call("status")["store"]
 
 
-def puts_on(stores, title, make_ours, make_bare, existing):
+def puts_on(title, make_store, existing):
+    """Every run on a store of its own: a log that has its room on the disk already is faster."""
     for name, door, shape in SHAPES:
-        ours_path, bare_path = make_ours(), make_bare()
         state = {"batch": 100}
 
         def ours():
-            with Daemon(store=ours_path, config=CONFIG) as daemon:
+            with Daemon(store=make_store("ours"), config=CONFIG) as daemon:
                 before = counters(daemon)
                 result = load("puts", doors(daemon)[door], existing=existing,
                               first=new_ids(5_000_000), **shape)
@@ -176,7 +177,7 @@ def puts_on(stores, title, make_ours, make_bare, existing):
             return result["answers_per_s"]
 
         def ceiling():
-            return bare("store", bare_path, batch=state["batch"], existing=existing,
+            return bare("store", make_store("bare"), batch=state["batch"], existing=existing,
                         first=new_ids(5_000_000))["rows_per_s"]
 
         ours()
@@ -193,14 +194,12 @@ def made_empty(stores, name):
 
 
 def figure_puts_empty(stores):
-    puts_on(stores, "empty store", lambda: made_empty(stores, "ours"),
-            lambda: made_empty(stores, "bare"), 0)
+    puts_on("empty store", lambda name: made_empty(stores, name), 0)
 
 
 def figure_puts_large(stores):
     large = stores.need_large()
-    puts_on(stores, f"store of {RECORDS:,}", lambda: stores.copy(large, "ours"),
-            lambda: stores.copy(large, "bare"), RECORDS)
+    puts_on(f"store of {RECORDS:,}", lambda name: stores.copy(large, name), RECORDS)
 
 
 def figure_one_put(stores):

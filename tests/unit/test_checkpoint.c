@@ -23,6 +23,7 @@
 #include "tests/unit/fault_vfs.h"
 #include "tests/unit/store_rig.h"
 
+#define LIMIT (3 * CHECKPOINT_PAGES)
 #define WALKS 300
 #define STEPS 2000
 
@@ -106,7 +107,7 @@ step_take(struct model *m)
 static void
 step_restart(struct model *m)
 {
-	if (!checkpoint_may_restart(&m->law))
+	if (!checkpoint_may_restart(&m->law, roll(m, 2) == 0))
 		return;
 	ck_assert_int_eq(m->request, NOTHING);
 	if (roll(m, 2) == 0) {
@@ -124,11 +125,11 @@ START_TEST(no_pass_begins_on_a_wholly_copied_log)
 		step_commit, step_commit, step_post, step_pass, step_take, step_restart};
 
 	for (unsigned walk = 0; walk < WALKS; walk++) {
-		struct model m = {.random = walk};
+		struct model m = {.random = walk, .law.limit_n = LIMIT};
 
 		for (unsigned i = 0; i < STEPS; i++)
 			steps[roll(&m, i % 200 < 100 ? 5 : 6)](&m);
-		ck_assert_msg(m.passes > 10 && m.restarts > 10, "walk %u: %u passes, %u restarts",
+		ck_assert_msg(m.passes > 10 && m.restarts > 3, "walk %u: %u passes, %u restarts",
 			walk, m.passes, m.restarts);
 	}
 }
@@ -136,29 +137,82 @@ END_TEST
 
 START_TEST(one_request_at_most)
 {
-	struct checkpoint_law law = {.is_out = false};
+	struct checkpoint_law law = {.limit_n = 100 * CHECKPOINT_PAGES};
 
 	ck_assert(!checkpoint_may_post(&law));
-	ck_assert(!checkpoint_may_restart(&law));
 	checkpoint_on_commit(&law, CHECKPOINT_PAGES - 1);
 	ck_assert(!checkpoint_may_post(&law)); /* not worth it */
 	checkpoint_on_commit(&law, CHECKPOINT_PAGES);
 	ck_assert(checkpoint_may_post(&law));
-	checkpoint_on_post(&law);
+	ck_assert(!checkpoint_on_post(&law)); /* far from the limit: no sync */
 	checkpoint_on_commit(&law, 3 * CHECKPOINT_PAGES);
 	ck_assert(!checkpoint_may_post(&law));
-	ck_assert(!checkpoint_may_restart(&law));
 	checkpoint_on_taken(&law, CHECKPOINT_PAGES);
-	ck_assert(checkpoint_may_restart(&law));
 	ck_assert(!checkpoint_may_post(&law)); /* no commit since */
 	checkpoint_on_commit(&law, 3 * CHECKPOINT_PAGES + 1);
-	ck_assert(checkpoint_may_post(&law)); /* it copied less than the log */
+	ck_assert(checkpoint_may_post(&law));
+}
+END_TEST
+
+START_TEST(a_pass_that_a_reader_cut_short_is_not_repeated_at_once)
+{
+	struct checkpoint_law law = {.limit_n = 100 * CHECKPOINT_PAGES};
+
+	checkpoint_on_commit(&law, 4 * CHECKPOINT_PAGES);
+	checkpoint_on_post(&law);
+	checkpoint_on_taken(&law, 10);
+	checkpoint_on_commit(&law, 4 * CHECKPOINT_PAGES + 1);
+	ck_assert(!checkpoint_may_post(&law));
+	checkpoint_on_commit(&law, 5 * CHECKPOINT_PAGES);
+	ck_assert(checkpoint_may_post(&law));
+}
+END_TEST
+
+START_TEST(near_the_limit_passes_are_short_and_synced)
+{
+	struct checkpoint_law law = {.limit_n = LIMIT};
+
+	checkpoint_on_commit(&law, LIMIT - LIMIT / 4);
+	ck_assert(checkpoint_on_post(&law));
+	checkpoint_on_taken(&law, law.log_n);
+	checkpoint_on_commit(&law, law.log_n + CHECKPOINT_LAST_PAGES - 1);
+	ck_assert(!checkpoint_may_post(&law));
+	checkpoint_on_commit(&law, law.log_n + 1);
+	ck_assert(checkpoint_may_post(&law));
+}
+END_TEST
+
+START_TEST(a_restart_waits_until_little_is_left)
+{
+	struct checkpoint_law law = {.limit_n = LIMIT};
+
+	ck_assert(!checkpoint_may_restart(&law, true)); /* there is nothing */
+	checkpoint_on_commit(&law, LIMIT - 1);
+	ck_assert(!checkpoint_may_restart(&law, true));
+	checkpoint_on_commit(&law, LIMIT);
+	ck_assert(!checkpoint_may_restart(&law, false));
+	ck_assert(checkpoint_may_restart(&law, true)); /* nobody waits */
+	checkpoint_on_post(&law);
+	ck_assert(!checkpoint_may_restart(&law, true)); /* a pass is out */
+	checkpoint_on_commit(&law, LIMIT + RESTART_PAGES + 1);
+	checkpoint_on_taken(&law, LIMIT);
+	ck_assert(!checkpoint_may_restart(&law, false));
+	checkpoint_on_commit(&law, LIMIT + 2 * RESTART_PAGES);
+	checkpoint_on_post(&law);
+	checkpoint_on_taken(&law, LIMIT + RESTART_PAGES);
+	ck_assert(checkpoint_may_restart(&law, false));
+	checkpoint_on_commit(&law, LIMIT + 3 * RESTART_PAGES);
+	checkpoint_on_post(&law);
+	checkpoint_on_taken(&law, -1); /* not copied, or not synced */
+	ck_assert(!checkpoint_may_restart(&law, false));
+	checkpoint_on_commit(&law, 2 * LIMIT);
+	ck_assert(checkpoint_may_restart(&law, false)); /* it must be */
 }
 END_TEST
 
 START_TEST(a_restart_that_failed_counts_as_a_pass)
 {
-	struct checkpoint_law law = {.is_out = false};
+	struct checkpoint_law law = {.limit_n = 2 * CHECKPOINT_PAGES};
 
 	checkpoint_on_commit(&law, 2 * CHECKPOINT_PAGES);
 	checkpoint_on_restart_failed(&law, -1);
@@ -169,7 +223,7 @@ START_TEST(a_restart_that_failed_counts_as_a_pass)
 	checkpoint_on_commit(&law, 2 * CHECKPOINT_PAGES + 2);
 	ck_assert(!checkpoint_may_post(&law)); /* one page to copy */
 	checkpoint_on_restarted(&law);
-	ck_assert(!checkpoint_may_restart(&law));
+	ck_assert(!checkpoint_may_restart(&law, true));
 	checkpoint_on_commit(&law, CHECKPOINT_PAGES);
 	ck_assert(checkpoint_may_post(&law));
 }
@@ -235,6 +289,9 @@ main(void)
 	fault_install();
 	tcase_add_test(law, no_pass_begins_on_a_wholly_copied_log);
 	tcase_add_test(law, one_request_at_most);
+	tcase_add_test(law, a_pass_that_a_reader_cut_short_is_not_repeated_at_once);
+	tcase_add_test(law, near_the_limit_passes_are_short_and_synced);
+	tcase_add_test(law, a_restart_waits_until_little_is_left);
 	tcase_add_test(law, a_restart_that_failed_counts_as_a_pass);
 	tcase_add_checked_fixture(threads, rig_setup, rig_teardown);
 	tcase_set_timeout(threads, 60);

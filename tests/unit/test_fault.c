@@ -225,12 +225,13 @@ END_TEST
 
 START_TEST(a_checkpoint_that_cannot_sync_is_made_up_for)
 {
+	rig.conf.store.wal_limit = 24 << 20;
+	store_reload(rig.store, &rig.conf);
 	fault_arm(FAULT_SYNC, FAULT_DB, 0, 2, SQLITE_IOERR_FSYNC);
-	while (rig_status("checkpoints") < 4) {
+	while (fault_hits() < 2 || rig_status("log_restarts") == 0) {
 		put_all(0, 40, BIG_BYTES);
 		ck_assert_uint_eq(take_answers(40, OK, ""), 40);
 	}
-	ck_assert_uint_eq(fault_hits(), 2);
 	check_file(0);
 }
 END_TEST
