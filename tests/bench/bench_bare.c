@@ -3,12 +3,15 @@
  * be run beside sysrtd on the same machine in the same minute. Prints one line
  * of JSON (servers: the port or path when ready).
  *
- *	bench_bare store FILE batch= seconds= existing= first=	upserts in transactions of `batch`,
- *synced, a checkpoint thread beside
- *	bench_bare get FILE seconds= existing=		point reads by one prepared statement
- *	bench_bare echo PATH				lines back over a Unix socket
- *	bench_bare fanout				WebSocket: what is put goes to all who
- *subscribed
+ * store FILE batch= seconds= existing= first= count=
+ *	upserts in transactions of `batch`, synced, a checkpoint thread beside; with count= that
+ *	many instead of so many seconds
+ * get FILE seconds= existing=
+ *	point reads by one prepared statement
+ * echo PATH
+ *	lines back over a Unix socket
+ * fanout
+ *	WebSocket: what is put goes to all who subscribed
  *
  * FILE is a copy of a store that sysrtd made.
  *
@@ -37,7 +40,7 @@
 
 static struct {
 	unsigned batch, seconds;
-	uint64_t existing, first;
+	uint64_t existing, first, count;
 } opt = {.batch = 1, .seconds = 3};
 
 static uint64_t rng = 42;
@@ -60,6 +63,8 @@ read_options(int argc, char **argv, int from)
 			opt.existing = value;
 		else if (strcmp(key, "first") == 0)
 			opt.first = value;
+		else if (strcmp(key, "count") == 0)
+			opt.count = value;
 		else
 			die(argv[i]);
 	}
@@ -190,7 +195,7 @@ run_store(const char *path)
 	pthread_create(&checkpointer, NULL, checkpoint_thread, NULL);
 	start = now_ns();
 	end = start + (int64_t)opt.seconds * 1000000000;
-	while (now_ns() < end) {
+	while (opt.count > 0 ? rows < opt.count : now_ns() < end) {
 		int64_t from = now_ns();
 
 		sqlite3_step(begin);
