@@ -16,6 +16,9 @@
 #define PATTERN_COST_MAX 4096
 /* A ring is an array of pointers: more than this helps nobody. */
 #define RECENT_MAX (1 << 20)
+/* Peers written to before the loop looks at its sockets again: else the requests that a commit's
+ * answers bring wait for the last of its subscribers, and the writer for them. */
+#define FLUSHES_PER_TURN 16
 
 static uint64_t
 random_seed(void)
@@ -107,12 +110,13 @@ hub_warm(struct hub *h, struct error *error)
 	return OK;
 }
 
-void
-hub_flush_touched(struct hub *h)
+/** Writes what was queued, one flush a peer, to some of them. */
+static void
+flush_touched(struct hub *h)
 {
 	struct list *at;
 
-	while ((at = list_shift(&h->touched)) != NULL) {
+	for (unsigned n = 0; n < FLUSHES_PER_TURN && (at = list_shift(&h->touched)) != NULL; n++) {
 		struct subscriber *s = list_item(at, struct subscriber, touched);
 
 		s->ops->flush(s);
@@ -125,9 +129,14 @@ turn(void *arg)
 	struct hub *h = arg;
 
 	h->is_turn_due = false;
-	replay_turn(h);
-	publish_turn(h);
-	hub_flush_touched(h);
+	flush_touched(h);
+	if (list_is_empty(&h->touched)) {
+		replay_turn(h);
+		publish_turn(h);
+		flush_touched(h);
+	}
+	if (!list_is_empty(&h->touched))
+		hub_schedule(h);
 }
 
 void

@@ -102,7 +102,7 @@ void subscriber_beat(struct subscriber *s);
 
 /** The last seq that was published to everybody. */
 int64_t hub_published(const struct hub *h);
-/** True when all that was handed to hub_publish() has been told. */
+/** True when all that was handed to hub_publish() has been told and written once. */
 bool hub_is_idle(const struct hub *h);
 /** Writes the member "hub" of status. */
 void hub_add_status(struct hub *h, struct json_out *o);

@@ -2,7 +2,8 @@
 /*
  * The hub's inside: what its files share. A turn of the hub is a deferred call:
  * replays first (replay.c), then slices of what was committed (publish.c), then
- * one flush of every peer that was touched. Loop thread.
+ * one flush of every peer that was touched, over several turns of the loop when
+ * they are many. Loop thread.
  */
 
 #include <stdbool.h>
@@ -75,8 +76,6 @@ struct hub {
 
 /** Has the hub's turn run at the end of this turn of the loop (of the next, from inside it). */
 void hub_schedule(struct hub *h);
-/** Writes what was queued: one flush a peer. */
-void hub_flush_touched(struct hub *h);
 
 /** Whether the peer may have one more subscription, and of this size. ERR_LIMIT_EXCEEDED,
  * ERR_INVALID_ARGUMENT. */

@@ -66,7 +66,7 @@ hub_publish(struct hub *h, struct change *const *changes, size_t n)
 bool
 hub_is_idle(const struct hub *h)
 {
-	return h->backlog.n == 0;
+	return h->backlog.n == 0 && list_is_empty(&h->touched);
 }
 
 void
@@ -178,7 +178,6 @@ publish_slice(struct hub *h)
 	for (uint32_t i = 0; i < s->n; i++)
 		frame_unref(s->v[i].frame);
 	s->n = 0;
-	hub_flush_touched(h);
 }
 
 void

@@ -372,7 +372,7 @@ grow_ring(struct conn *c)
 }
 
 void
-conn_send(struct conn *c, struct frame *f)
+conn_queue(struct conn *c, struct frame *f)
 {
 	if (c->fd < 0 || c->failed || c->is_finishing)
 		return;
@@ -383,7 +383,13 @@ conn_send(struct conn *c, struct frame *f)
 	c->ring[(c->ring_first + c->ring_n) & (c->ring_cap - 1)] = frame_ref(f);
 	c->ring_n++;
 	c->unsent += frame_size(f);
-	if (!c->wants_write)
+}
+
+void
+conn_send(struct conn *c, struct frame *f)
+{
+	conn_queue(c, f);
+	if (c->ring_n > 0 && !c->wants_write)
 		mark_dirty(c);
 }
 

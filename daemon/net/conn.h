@@ -7,8 +7,8 @@
  *
  * Writing: conn_send() only queues; what was queued in a turn is written at its
  * end with as few calls as possible (up to 64 frames a call), or at once
- * by conn_flush(). The queue is allocated with its first frame and freed when
- * drained.
+ * by conn_flush(), for which conn_queue() leaves it altogether. The queue is allocated with its
+ * first frame and freed when drained.
  */
 
 #include <event2/event_struct.h>
@@ -71,6 +71,8 @@ void conn_fini(struct conn *c);
 /** Queues a frame (takes a reference of its own). Nothing is written before the turn ends or
  * conn_flush(). */
 void conn_send(struct conn *c, struct frame *f);
+/** The same, but it is the caller's to conn_flush(), in this turn or a later one. */
+void conn_queue(struct conn *c, struct frame *f);
 /** Writes as much as the socket takes now. A failure is told by CONN_FAILED at the end of the turn,
  * never from inside this call. Returns the bytes that are still unsent. */
 size_t conn_flush(struct conn *c);

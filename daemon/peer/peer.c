@@ -169,7 +169,7 @@ peer_of(const struct subscriber *s)
 static void
 on_send(struct subscriber *s, struct frame *f)
 {
-	conn_send(&peer_of(s)->conn, f);
+	conn_queue(&peer_of(s)->conn, f);
 }
 
 static size_t
