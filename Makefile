@@ -10,6 +10,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 PROFILE ?= release
 CROSS   ?=
+SCDOC   ?= scdoc
 SQLITE_DIR ?=
 
 common_sources := \
@@ -175,7 +176,7 @@ say    = $(if $(V),,@echo '$(1)' $(patsubst $(O)/%,%,$@))
 # --- programs -------------------------------------------------------------------------------------
 
 .PHONY: all help deps demo check check-long bench bench-peers fuzz lint format order sizes \
-	install clean tests unit benches fuzzers print-sources FORCE
+	man install install-man clean tests unit benches fuzzers print-sources FORCE
 .DELETE_ON_ERROR:
 
 all: $(programs)
@@ -188,6 +189,7 @@ help:
 	@echo 'bench           the figures, each beside its ceiling; bench-peers: beside other servers'
 	@echo 'fuzz            each fuzzer for FUZZ_SECONDS=600'
 	@echo 'lint format order sizes   the checks of the source'
+	@echo 'man             the manual pages, in build/man'
 	@echo 'install         to $$DESTDIR$$PREFIX; clean: remove $$BUILD'
 	@echo 'Settings: PROFILE=release|debug|asan|tsan SQLITE_DIR=FOLDER CROSS=TRIPLET- BUILD=FOLDER'
 
@@ -231,6 +233,17 @@ $(O)/gen/flags: FORCE
 	@printf '%s\n' '$(flags_text)' | cmp -s - $@ || printf '%s\n' '$(flags_text)' >$@
 
 -include $(shell find $(O)/obj -name '*.d' 2>/dev/null)
+
+# --- manual pages ---------------------------------------------------------------------------------
+
+pages := $(patsubst packaging/man/%.scd,$(BUILD)/man/%,$(wildcard packaging/man/*.scd))
+
+man: $(pages)
+
+$(BUILD)/man/%: packaging/man/%.scd
+	@mkdir -p $(@D)
+	$(call say,man)
+	$(quiet)$(SCDOC) <$< >$@
 
 # --- tests: each program names the sources that it links with on a line `links:` ------------------
 
@@ -307,6 +320,16 @@ install: all
 	install -m 755 $(O)/sysrtd $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(O)/sysrtctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 config.example.toml README.md $(DESTDIR)$(PREFIX)/share/doc/sysrt/
+	@if command -v $(SCDOC) >/dev/null; then \
+		$(MAKE) --no-print-directory install-man; \
+	else \
+		echo 'install: the manual pages are left out: there is no $(SCDOC)'; \
+	fi
+
+install-man: man
+	for page in $(pages); do \
+		install -D -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/} || exit; \
+	done
 
 clean:
 	rm -rf $(BUILD)
