@@ -415,7 +415,7 @@ control_init(struct server *s, struct error *error)
 	const char *name = s->conf->control.admin_group;
 	const struct group *group = name[0] != '\0' ? getgrnam(name) : NULL;
 
-	if (group == NULL)
+	if (group == NULL && name[0] != '\0')
 		log_warn("server",
 			"there is no such group: only root and the daemon's user may use the "
 			"control socket",

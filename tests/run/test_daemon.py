@@ -435,6 +435,12 @@ class Files(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(daemon.socket.stat().st_mode), 0o660)
         self.assertEqual(stat.S_IMODE(daemon.store.stat().st_mode) & 0o007, 0)
 
+    def test_a_group_that_is_not_there(self):
+        """It is told; that there is to be none is no mistake."""
+        for name, is_told in (("no-such-group", True), ("", False)):
+            daemon = daemon_for(self, config=f'[control]\nadmin_group = "{name}"\n')
+            self.assertEqual("there is no such group" in daemon.log(), is_told)
+
     def test_out_of_descriptors(self):
         """Accepting pauses, nobody who is there is hurt, and it comes back."""
         daemon = daemon_for(self, wrap=[*WRAP, "prlimit", "--nofile=64:64"])
