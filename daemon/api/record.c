@@ -30,22 +30,22 @@ enum put_arg {
 	PUT_MODE
 };
 
-#define PUT_PARAMETERS                                                                             \
-	[PUT_CATEGORY] = {"category", ARG_NAME, .help = "Category; default \"general\""},          \
-	[PUT_ID] = {"id", ARG_ID, .help = "Id; default: a new time-ordered one"},                  \
-	[PUT_NAME] = {"name", ARG_STRING, .max = NAME_MAX_BYTES, .help = "Name; default: the id"}, \
-	[PUT_DATA] = {"data", ARG_JSON, .required = true, .help = "Any JSON value"},               \
-	[PUT_IF_SEQ] = {"if_seq", ARG_INT, SEQ_RANGE,                                              \
-		.help = "Write only if the record is at this seq; 0: only if there is none"},      \
-	[PUT_TTL] = {"ttl", ARG_DURATION, .help = "Delete it after so long"},                      \
-	[PUT_EXPIRES_AT] = {"expires_at", ARG_TIME, .help = "Delete it at this time"}
+/* clang-format off */
+#define PUT_PARAMETERS                                                                                                                                       \
+	[PUT_CATEGORY]   = {"category",   ARG_NAME,                            .help = "Category; default \"general\""},                                     \
+	[PUT_ID]         = {"id",         ARG_ID,                              .help = "Id; default: a new time-ordered one"},                               \
+	[PUT_NAME]       = {"name",       ARG_STRING,   .max = NAME_MAX_BYTES, .help = "Name; default: the id"},                                             \
+	[PUT_DATA]       = {"data",       ARG_JSON,     .required = true,      .help = "Any JSON value"},                                                    \
+	[PUT_IF_SEQ]     = {"if_seq",     ARG_INT,      SEQ_RANGE,             .help = "Write only if the record is at this seq; 0: only if there is none"}, \
+	[PUT_TTL]        = {"ttl",        ARG_DURATION,                        .help = "Delete it after so long"},                                           \
+	[PUT_EXPIRES_AT] = {"expires_at", ARG_TIME,                            .help = "Delete it at this time"}
 
 const struct arg_spec record_put_args[] = {
 	PUT_PARAMETERS,
-	[PUT_MODE] = {"mode",                ARG_CHOICE, .choices = PUT_MODES,
-		      .help = "What to do about a record that is there; default \"replace\""},
+	[PUT_MODE] = {"mode", ARG_CHOICE, .choices = PUT_MODES, .help = "What to do about a record that is there; default \"replace\""},
 	{.name = NULL},
 };
+/* clang-format on */
 
 static const struct arg_spec item_args[] = {
 	PUT_PARAMETERS,
@@ -141,16 +141,15 @@ record_put(struct call *c)
 
 enum put_many_arg { MANY_RECORDS, MANY_CATEGORY, MANY_MODE, MANY_RESULTS };
 
+/* clang-format off */
 const struct arg_spec record_put_many_args[] = {
-	[MANY_RECORDS] = {"records",							 ARG_ARRAY, .required = true, .max = PUT_MANY_MAX,
-			  .help = "Objects with the parameters of record.put"},
-	[MANY_CATEGORY] = {"category",						 ARG_NAME,
-			  .help = "Category of records that name none; default \"general\""},
-	[MANY_MODE] = {"mode",               ARG_CHOICE, .choices = PUT_MODES,
-			  .help = "What to do about records that are there; default \"replace\""},
-	[MANY_RESULTS] = {"results",							ARG_BOOL, .help = "Answer one result a record"},
+	[MANY_RECORDS]  = {"records",  ARG_ARRAY,  .required = true, .max = PUT_MANY_MAX, .help = "Objects with the parameters of record.put"},
+	[MANY_CATEGORY] = {"category", ARG_NAME,                                          .help = "Category of records that name none; default \"general\""},
+	[MANY_MODE]     = {"mode",     ARG_CHOICE, .choices = PUT_MODES,                  .help = "What to do about records that are there; default \"replace\""},
+	[MANY_RESULTS]  = {"results",  ARG_BOOL,                                          .help = "Answer one result a record"},
 	{.name = NULL},
 };
+/* clang-format on */
 
 static enum err
 set_item(struct call *c, struct job *j, struct op *op, struct json_value item, struct span category)
@@ -205,11 +204,13 @@ record_put_many(struct call *c)
 
 enum get_arg { GET_CATEGORY, GET_ID };
 
+/* clang-format off */
 const struct arg_spec record_get_args[] = {
-	[GET_CATEGORY] = {"category",                               ARG_NAME, .help = "Category; default \"general\""},
-	[GET_ID] = {"id", ARG_ID, .required = true, .help = "Id"},
-	{.name = NULL				    },
+	[GET_CATEGORY] = {"category", ARG_NAME,                   .help = "Category; default \"general\""},
+	[GET_ID]       = {"id",       ARG_ID,   .required = true, .help = "Id"},
+	{.name = NULL},
 };
+/* clang-format on */
 
 enum err
 record_get(struct call *c)
@@ -226,15 +227,15 @@ record_get(struct call *c)
 
 enum delete_arg { DELETE_CATEGORY, DELETE_ID, DELETE_IDS, DELETE_IF_SEQ };
 
+/* clang-format off */
 const struct arg_spec record_delete_args[] = {
-	[DELETE_CATEGORY] = {"category",                               ARG_NAME, .help = "Category; default \"general\""},
-	[DELETE_ID] = {"id", ARG_ID, .help = "Id"},
-	[DELETE_IDS] = {"ids",				     ARG_ARRAY, .max = DELETE_MANY_MAX,
-			     .help = "Ids of several, all or none"},
-	[DELETE_IF_SEQ] = {"if_seq",                            ARG_INT, SEQ_RANGE,
-			     .help = "Delete only if the record is at this seq"},
-	{.name = NULL				   },
+	[DELETE_CATEGORY] = {"category", ARG_NAME,                          .help = "Category; default \"general\""},
+	[DELETE_ID]       = {"id",       ARG_ID,                            .help = "Id"},
+	[DELETE_IDS]      = {"ids",      ARG_ARRAY, .max = DELETE_MANY_MAX, .help = "Ids of several, all or none"},
+	[DELETE_IF_SEQ]   = {"if_seq",   ARG_INT,   SEQ_RANGE,              .help = "Delete only if the record is at this seq"},
+	{.name = NULL},
 };
+/* clang-format on */
 
 /** One id out of an array, checked like any other. */
 static enum err
@@ -316,27 +317,21 @@ enum list_arg {
 	LIST_CURSOR
 };
 
+/* clang-format off */
 const struct arg_spec record_list_args[] = {
-	[LIST_CATEGORY] = {"category",								   ARG_PATTERN,
-			   .help = "Categories: a name, a prefix ending in *, or several; default: all"},
-	[LIST_IDS] = {"id", ARG_ID_PATTERN, .help = "Ids, in the same way"},
-	[LIST_NAME] = {"name",									 ARG_STRING, .max = NAME_MAX_BYTES,
-			   .help = "Only names that hold this text, letter case of ASCII ignored"},
-	[LIST_NAME_LIKE] = {"name_like",					      ARG_STRING, .max = NAME_MAX_BYTES,
-			   .help = "Only names that match this LIKE pattern (% and _; \\ escapes)"},
-	[LIST_AFTER] = {"updated_after",								       ARG_TIME, .help = "Only records written after this time"},
-	[LIST_BEFORE] = {"updated_before",						       ARG_TIME,
-			   .help = "Only records written before this time"},
-	[LIST_ORDER] = {"order",									    ARG_CHOICE, .choices = "newest oldest id",
-			   .help = "Default \"newest\""},
-	[LIST_LIMIT_ARG] = {"limit",                     ARG_INT, .min = 1, .max = LIST_LIMIT_MAX,
-			   .help = "Records of a page; default 100"},
-	[LIST_OFFSET] = {"offset",      ARG_INT, .min = 0, .max = OFFSET_MAX,
-			   .help = "Records to pass over; a cursor is better"},
-	[LIST_CURSOR] = {"cursor",							      ARG_STRING, .max = CURSOR_MAX_BYTES,
-			   .help = "Go on where the page that gave it ended"},
-	{.name = NULL			     },
+	[LIST_CATEGORY]  = {"category",       ARG_PATTERN,                                     .help = "Categories: a name, a prefix ending in *, or several; default: all"},
+	[LIST_IDS]       = {"id",             ARG_ID_PATTERN,                                  .help = "Ids, in the same way"},
+	[LIST_NAME]      = {"name",           ARG_STRING,     .max = NAME_MAX_BYTES,           .help = "Only names that hold this text, letter case of ASCII ignored"},
+	[LIST_NAME_LIKE] = {"name_like",      ARG_STRING,     .max = NAME_MAX_BYTES,           .help = "Only names that match this LIKE pattern (% and _; \\ escapes)"},
+	[LIST_AFTER]     = {"updated_after",  ARG_TIME,                                        .help = "Only records written after this time"},
+	[LIST_BEFORE]    = {"updated_before", ARG_TIME,                                        .help = "Only records written before this time"},
+	[LIST_ORDER]     = {"order",          ARG_CHOICE,     .choices = "newest oldest id",   .help = "Default \"newest\""},
+	[LIST_LIMIT_ARG] = {"limit",          ARG_INT,        .min = 1, .max = LIST_LIMIT_MAX, .help = "Records of a page; default 100"},
+	[LIST_OFFSET]    = {"offset",         ARG_INT,        .min = 0, .max = OFFSET_MAX,     .help = "Records to pass over; a cursor is better"},
+	[LIST_CURSOR]    = {"cursor",         ARG_STRING,     .max = CURSOR_MAX_BYTES,         .help = "Go on where the page that gave it ended"},
+	{.name = NULL},
 };
+/* clang-format on */
 
 static enum err
 set_name_filter(struct call *c, struct job *j)
@@ -394,12 +389,13 @@ record_list(struct call *c)
 
 enum count_arg { COUNT_CATEGORY, COUNT_IDS };
 
+/* clang-format off */
 const struct arg_spec record_count_args[] = {
-	[COUNT_CATEGORY] = {"category",								   ARG_PATTERN,
-			    .help = "Categories: a name, a prefix ending in *, or several; default: all"},
-	[COUNT_IDS] = {"id", ARG_ID_PATTERN, .help = "Ids, in the same way"},
-	{.name = NULL									},
+	[COUNT_CATEGORY] = {"category", ARG_PATTERN,    .help = "Categories: a name, a prefix ending in *, or several; default: all"},
+	[COUNT_IDS]      = {"id",       ARG_ID_PATTERN, .help = "Ids, in the same way"},
+	{.name = NULL},
 };
+/* clang-format on */
 
 static enum err
 submit_counting(struct call *c, enum job_kind kind, const struct arg *ids)
@@ -422,11 +418,12 @@ record_count(struct call *c)
 	return submit_counting(c, JOB_COUNT, &c->args[COUNT_IDS]);
 }
 
+/* clang-format off */
 const struct arg_spec category_list_args[] = {
-	[COUNT_CATEGORY] = {"category",						       ARG_PATTERN,
-			    .help = "A name, a prefix ending in *, or several; default: all"},
+	[COUNT_CATEGORY] = {"category", ARG_PATTERN, .help = "A name, a prefix ending in *, or several; default: all"},
 	{.name = NULL},
 };
+/* clang-format on */
 
 enum err
 category_list(struct call *c)

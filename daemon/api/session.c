@@ -15,11 +15,12 @@ session_list(struct call *c)
 	return OK;
 }
 
+/* clang-format off */
 const struct arg_spec session_close_args[] = {
-	{"session",         ARG_INT, .required = true, .min = 1, .max = (INT64_C(1) << 53) - 1,
-         .help = "Its number"},
+	{"session", ARG_INT, .required = true, .min = 1, .max = (INT64_C(1) << 53) - 1, .help = "Its number"},
 	{.name = NULL},
 };
+/* clang-format on */
 
 enum err
 session_close(struct call *c)

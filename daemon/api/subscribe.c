@@ -11,19 +11,17 @@
 
 enum subscribe_arg { SUB_CATEGORIES, SUB_TOPICS, SUB_IDS, SUB_SINCE, SUB_EPOCH, SUB_BASE };
 
+/* clang-format off */
 const struct arg_spec subscribe_args[] = {
-	[SUB_CATEGORIES] = {"categories",						   ARG_PATTERN,
-			    .help = "Names, or prefixes ending in *; \"*\" is all of them"},
-	[SUB_TOPICS] = {"topics", ARG_PATTERN, .help = "Topics, in the same way"},
-	[SUB_IDS] = {"ids",						       ARG_ID_PATTERN, .help = "Ids, or prefixes ending in *; default: all"},
-	[SUB_SINCE] = {"since",                             ARG_INT, SEQ_RANGE,
-			    .help = "Position to go on from; 0: everything first; default: from now on"},
-	[SUB_EPOCH] = {"epoch",							  ARG_STRING, .max = EPOCH_MAX_BYTES,
-			    .help = "The epoch that the position belongs to"},
-	[SUB_BASE] = {"base",          ARG_INT, SEQ_RANGE,
-			    .help = "What the answer to a subscribe from 0 gave, when that broke off"},
-	{.name = NULL						       },
+	[SUB_CATEGORIES] = {"categories", ARG_PATTERN,                            .help = "Names, or prefixes ending in *; \"*\" is all of them"},
+	[SUB_TOPICS]     = {"topics",     ARG_PATTERN,                            .help = "Topics, in the same way"},
+	[SUB_IDS]        = {"ids",        ARG_ID_PATTERN,                         .help = "Ids, or prefixes ending in *; default: all"},
+	[SUB_SINCE]      = {"since",      ARG_INT,        SEQ_RANGE,              .help = "Position to go on from; 0: everything first; default: from now on"},
+	[SUB_EPOCH]      = {"epoch",      ARG_STRING,     .max = EPOCH_MAX_BYTES, .help = "The epoch that the position belongs to"},
+	[SUB_BASE]       = {"base",       ARG_INT,        SEQ_RANGE,              .help = "What the answer to a subscribe from 0 gave, when that broke off"},
+	{.name = NULL},
 };
+/* clang-format on */
 
 static struct position
 position_of(const struct arg *since, const struct arg *epoch, const struct arg *base)
@@ -91,11 +89,12 @@ subscribe_start(struct call *c)
 	return e;
 }
 
+/* clang-format off */
 const struct arg_spec unsubscribe_args[] = {
-	{"subscription",    ARG_INT, .required = true, .min = 1, .max = UINT32_MAX,
-         .help = "Its number"},
+	{"subscription", ARG_INT, .required = true, .min = 1, .max = UINT32_MAX, .help = "Its number"},
 	{.name = NULL},
 };
+/* clang-format on */
 
 enum err
 subscribe_end(struct call *c)
@@ -109,20 +108,17 @@ subscribe_end(struct call *c)
 
 enum changes_arg { CH_CATEGORIES, CH_IDS, CH_SINCE, CH_EPOCH, CH_BASE, CH_LIMIT };
 
+/* clang-format off */
 const struct arg_spec changes_args[] = {
-	[CH_CATEGORIES] = {"categories",					    ARG_PATTERN,
-			   .help = "Names, or prefixes ending in *; default: all"},
-	[CH_IDS] = {"ids",  ARG_ID_PATTERN, .help = "Ids, in the same way"},
-	[CH_SINCE] = {"since",						   ARG_INT, .required = true, SEQ_RANGE,
-			   .help = "Position to go on from; 0: from the beginning"},
-	[CH_EPOCH] = {"epoch",                         ARG_STRING, .max = EPOCH_MAX_BYTES,
-			   .help = "The epoch that the position belongs to"},
-	[CH_BASE] = {"base",						 ARG_INT, SEQ_RANGE,
-			   .help = "What the page before gave, as long as it gives one"},
-	[CH_LIMIT] = {"limit",				       ARG_INT, .min = 1, .max = CHANGES_LIMIT_MAX,
-			   .help = "Changes of a page; default 100"},
+	[CH_CATEGORIES] = {"categories", ARG_PATTERN,                                        .help = "Names, or prefixes ending in *; default: all"},
+	[CH_IDS]        = {"ids",        ARG_ID_PATTERN,                                     .help = "Ids, in the same way"},
+	[CH_SINCE]      = {"since",      ARG_INT,        .required = true, SEQ_RANGE,        .help = "Position to go on from; 0: from the beginning"},
+	[CH_EPOCH]      = {"epoch",      ARG_STRING,     .max = EPOCH_MAX_BYTES,             .help = "The epoch that the position belongs to"},
+	[CH_BASE]       = {"base",       ARG_INT,        SEQ_RANGE,                          .help = "What the page before gave, as long as it gives one"},
+	[CH_LIMIT]      = {"limit",      ARG_INT,        .min = 1, .max = CHANGES_LIMIT_MAX, .help = "Changes of a page; default 100"},
 	{.name = NULL},
 };
+/* clang-format on */
 
 enum err
 changes_read(struct call *c)

@@ -122,11 +122,12 @@ system_reload(struct call *c)
 	return c->api->ops.reload(c->api->ops.daemon, c->result, c->error);
 }
 
+/* clang-format off */
 const struct arg_spec log_level_args[] = {
-	{"filter",     ARG_STRING, .max = 1000,
-         .help = "Such as \"info,store=debug\"; default: leave it"},
+	{"filter", ARG_STRING, .max = 1000, .help = "Such as \"info,store=debug\"; default: leave it"},
 	{.name = NULL},
 };
+/* clang-format on */
 
 enum err
 system_log_level(struct call *c)
