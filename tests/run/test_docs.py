@@ -17,7 +17,8 @@ from harness import BUILD, TIMEOUT_S, TOP, daemon_for
 MAN = TOP / "packaging" / "man"
 GOLDEN = TOP / "tests" / "golden"
 OTHER_PAGES = {"free(3)"}
-HELP_ROW = re.compile(r" +((?:-\w, )?--?[\w-]+(?:, -\w+)?(?: [A-Z][A-Z:]*)?) +(\S.*)")
+OPTION_ROW = re.compile(r" +((?:-\w, )?--?[\w-]+(?:, -\w+)?(?: [A-Z][A-Z:]*)?) +(\S.*)")
+COMMAND_ROW = re.compile(r"  ([a-z-]+(?: [a-z]+)?) +([A-Z].*)")
 
 
 def run(*argv, **options):
@@ -95,17 +96,22 @@ class Page:
         return [[plain(cell) for cell in row] for row in rows[1:]]
 
 
-def help_rows(text):
-    """[(option with its value, help)] of what --help prints."""
+def help_rows(text, pattern=OPTION_ROW):
+    """[(option with its value, help)] of the first such list that --help prints, or [(command,
+    help)]; a line may be continued, further to the right."""
     rows = []
     for line in text.splitlines():
-        if row := HELP_ROW.fullmatch(line):
+        if row := pattern.fullmatch(line):
             rows.append([row[1], row[2]])
-        elif rows and line.startswith(" " * 20):
+        elif rows and line.startswith(" " * 10):
             rows[-1][1] += " " + line.strip()
         elif rows:
             break
     return [tuple(row) for row in rows]
+
+
+def one_line(text):
+    return " ".join(text.split())
 
 
 def options_printed(text):
@@ -215,6 +221,9 @@ class DaemonPage(DocsTest):
         self.assertGreater(len(rows), 8)
         described = {option.removesuffix(", -h"): lines
                      for option, lines in self.page.entries("OPTIONS").items()}
+        in_usage = set(re.findall(r"\[(--[\w-]+ [A-Z]+)\]", self.help.partition("\n\n")[0]))
+        for option in in_usage - {option for option, _ in rows}:
+            self.assertTrue(described.pop(option))
         self.check_options(described, rows)
 
     def test_defaults(self):
@@ -259,19 +268,18 @@ class CommandPage(DocsTest):
         self.page = Page("sysrtctl.1")
 
     def test_commands(self):
-        commands = dict(re.findall(r"^  ([a-z-]+(?: [a-z]+)?) {2,}([A-Z].*)$", self.help,
-                                   re.MULTILINE))
+        commands = dict(help_rows(self.help, COMMAND_ROW))
         self.assertGreater(len(commands), 20)
         described = self.page.entries("COMMANDS...")
         usages = {}
         for name, text in commands.items():
             usage, _, rest = run(BUILD / "sysrtctl", *name.split(), "--help").partition("\n\n")
-            usages[usage.removeprefix("usage: sysrtctl ")] = (name, text, rest)
+            usages[one_line(usage).removeprefix("usage: sysrtctl ")] = (name, text, rest)
         self.assertEqual(set(described), set(usages))
         for usage, (name, text, rest) in usages.items():
             with self.subTest(command=name):
                 self.check_begins(first_paragraph(described[usage]), text)
-                self.assertTrue(rest.startswith(text))
+                self.assertTrue(one_line(rest).startswith(text))
                 own = rest.partition("Options of every command:")[0]
                 options = entries(described[usage])
                 self.check_options({plain(head): lines for head, lines in options},
@@ -286,7 +294,7 @@ class CommandPage(DocsTest):
         printed = dict((name, value) for name, value, _ in options_printed(
             run(BUILD / "sysrtd", "--print-defaults")))
         path = json.loads(printed["control.socket"])
-        self.assertIn(f"(default $SYSRT_SOCKET, else {path})", self.help)
+        self.assertIn(f"(default $SYSRT_SOCKET, else {path})", one_line(self.help))
         self.assertIn(path, [plain(line) for line in self.page.sections["FILES"]])
 
     def test_exit_statuses(self):
@@ -427,7 +435,7 @@ class ProtocolPage(DocsTest):
         self.assertEqual(member_names(about_hello.partition("limits is ")[2])[0], limits)
 
     def test_fixed_limits(self):
-        text = plain(" ".join(self.page.text.split()))
+        text = plain(self.page.text)
         for path, name, phrase in (
                 ("common/rpc.h", "RPC_BATCH_MAX", "{} requests in a batch"),
                 ("common/rpc.h", "RPC_ID_MAX", "a string of at most {} bytes"),
