@@ -676,9 +676,9 @@ class AboutOnControl(OnControl, About, unittest.TestCase):
             for request in message:
                 if request["method"] == "session.close":
                     request["params"] = {"session": mine}
-            other.send_text(json.dumps(message if step else message[0]))
-            other.send_text(json.dumps(ping))
             with self.assertRaises(Closed):
+                other.send_text(json.dumps(message if step else message[0]))
+                other.send_text(json.dumps(ping))
                 while True:
                     other.recv(timeout=10)
             self.still_works()
