@@ -407,6 +407,7 @@ take_line(struct rpc_lines *l, size_t n, size_t newline, struct span *line)
 	l->start += n + newline;
 	l->seen = 0;
 	l->skipping = false;
+	l->ended++;
 	if (is_rest || s.n == 0)
 		return RPC_LINE_NONE;
 	if (s.n > l->max)
@@ -448,6 +449,12 @@ rpc_lines_next(struct rpc_lines *l, bool at_end, struct span *line)
 		if (found != RPC_LINE_NONE)
 			return found;
 	}
+}
+
+uint64_t
+rpc_lines_number(const struct rpc_lines *l)
+{
+	return l->ended + l->skipping; /* one that is skipped has not ended yet */
 }
 
 bool

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/buf.h"
 #include "common/err.h"
@@ -67,6 +68,7 @@ struct rpc_lines {
 	size_t start; /* of the current line in buf */
 	size_t seen;  /* bytes from start that are known to hold no newline */
 	bool skipping;
+	uint64_t ended; /* lines that were seen to their end, empty ones too */
 };
 
 /* The most that is read ahead of the lines that were taken. */
@@ -85,5 +87,7 @@ void rpc_lines_filled(struct rpc_lines *l, size_t n);
  * Empty lines are passed over. At the end of input `at_end` makes an unfinished line count as one.
  */
 enum rpc_line rpc_lines_next(struct rpc_lines *l, bool at_end, struct span *line);
+/** The number, from 1, of the line that rpc_lines_next() gave last: empty ones count. */
+uint64_t rpc_lines_number(const struct rpc_lines *l);
 /** True if nothing is buffered. */
 bool rpc_lines_is_empty(const struct rpc_lines *l);

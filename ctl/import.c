@@ -198,7 +198,8 @@ send_batch(struct import *im)
 	if (status != 0 || b->n == 0)
 		return status;
 	params = make_params(im, buf_span(&b->records));
-	got = sysrt_send(im->c->sysrt, "record.put_many", params, &b->call, &error);
+	got = sysrt_send(
+		im->c->sysrt, "record.put_many", params, im->c->timeout_ms, &b->call, &error);
 	free(params);
 	if (got != 0)
 		return ctl_fail(&error);

@@ -24,6 +24,7 @@
 #define MESSAGE_MAX      ((size_t)256 << 20)
 #define KEPT_MAX         ((size_t)256 << 20)
 #define READ_BYTES       65536
+#define REQUEST_KEPT     ((size_t)1 << 20) /* memory of requests that is not given back */
 #define EXIT_NOT_RUNNING 3
 #define EXIT_INTERRUPTED 130
 
@@ -42,6 +43,7 @@ struct sysrt {
 	int fd;
 	bool is_torn; /* half a request was written */
 	int64_t last_id;
+	struct buf request; /* empty between calls */
 	struct rpc_lines lines;
 	struct kept *first;
 	struct kept **last;
@@ -152,6 +154,7 @@ sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 	new->fd = fd;
 	new->last = &new->first;
 	rpc_lines_init(&new->lines, MESSAGE_MAX);
+	buf_init(&new->request, MESSAGE_MAX);
 	*s = new;
 	return 0;
 }
@@ -168,6 +171,7 @@ sysrt_close(struct sysrt *s)
 		free(k);
 	}
 	free(s->shown);
+	buf_fini(&s->request);
 	rpc_lines_fini(&s->lines);
 	close(s->fd);
 	free(s);
@@ -347,6 +351,7 @@ static void
 add_request(struct buf *line, int64_t id, const char *method, const char *params)
 {
 	struct json_out o = json_out_start(line);
+	char *p;
 
 	json_begin_object(&o, NULL);
 	json_put_str(&o, "jsonrpc", "2.0");
@@ -355,37 +360,44 @@ add_request(struct buf *line, int64_t id, const char *method, const char *params
 	if (params != NULL)
 		json_put_raw(&o, "params", span_of(params));
 	json_end_object(&o);
-	for (size_t i = 0; i < line->n; i++)
-		if (line->p[i] == '\n')
-			line->p[i] = ' ';
+	for (p = line->p; (p = memchr(p, '\n', line->n - (size_t)(p - line->p))) != NULL;)
+		*p = ' ';
 	buf_add_char(line, '\n');
+}
+
+static void
+empty_request(struct sysrt *s)
+{
+	if (s->request.cap > REQUEST_KEPT) {
+		buf_fini(&s->request);
+		buf_init(&s->request, MESSAGE_MAX);
+	}
+	buf_reset(&s->request);
 }
 
 static int
 send_request(struct sysrt *s, const char *method, const char *params, int64_t until_us, int64_t *id,
 	struct sysrt_error *error)
 {
-	struct buf line;
 	int result;
 
 	if (s->is_torn)
 		return fail_closed(error);
-	buf_init(&line, MESSAGE_MAX);
-	add_request(&line, s->last_id + 1, method, params);
-	if (line.failed)
+	add_request(&s->request, s->last_id + 1, method, params);
+	if (s->request.failed)
 		result = fail_code(error, ERR_LIMIT_EXCEEDED, "the request is too large");
 	else
-		result = write_all(s, buf_span(&line), until_us, error);
-	buf_fini(&line);
+		result = write_all(s, buf_span(&s->request), until_us, error);
+	empty_request(s);
 	*id = ++s->last_id;
 	return result;
 }
 
 int
-sysrt_send(struct sysrt *s, const char *method, const char *params, int64_t *id,
+sysrt_send(struct sysrt *s, const char *method, const char *params, int timeout_ms, int64_t *id,
 	struct sysrt_error *error)
 {
-	return send_request(s, method, params, INT64_MAX, id, error);
+	return send_request(s, method, params, deadline(timeout_ms), id, error);
 }
 
 static int

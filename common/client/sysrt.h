@@ -46,9 +46,10 @@ int sysrt_call(struct sysrt *s, const char *method, const char *params, int time
 	char **result, struct sysrt_error *error);
 
 /** Sends a request without waiting for its answer; *id names it. Any number may be under way: when
- * the daemon wants its answers read first, they are. That the connection has ended is told by
- * sysrt_receive(). */
-int sysrt_send(struct sysrt *s, const char *method, const char *params, int64_t *id,
+ * the daemon wants its answers read first, they are. TIMEOUT when it has not taken the whole
+ * request within timeout_ms (-1: for ever); half of one makes the connection useless. That the
+ * connection has ended is told by sysrt_receive(). */
+int sysrt_send(struct sysrt *s, const char *method, const char *params, int timeout_ms, int64_t *id,
 	struct sysrt_error *error);
 /** Waits for the answer to a request that was sent; as sysrt_call(). Every answer is to be
  * received, in any order: it is kept until then. */

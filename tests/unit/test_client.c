@@ -123,9 +123,9 @@ START_TEST(test_answers_overtake)
 {
 	int64_t a, b, c;
 
-	ck_assert_int_eq(sysrt_send(s, "a", NULL, &a, &error), 0);
-	ck_assert_int_eq(sysrt_send(s, "b", NULL, &b, &error), 0);
-	ck_assert_int_eq(sysrt_send(s, "c", NULL, &c, &error), 0);
+	ck_assert_int_eq(sysrt_send(s, "a", NULL, 1000, &a, &error), 0);
+	ck_assert_int_eq(sysrt_send(s, "b", NULL, 1000, &b, &error), 0);
+	ck_assert_int_eq(sysrt_send(s, "c", NULL, 1000, &c, &error), 0);
 	say("{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":\"c\"}\n"
 	    "{\"jsonrpc\":\"2.0\",\"method\":\"change\",\"params\":{\"seq\":1}}\n"
 	    "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":\"a\"}\n"
@@ -143,7 +143,7 @@ START_TEST(test_notices_keep_answers)
 {
 	int64_t a;
 
-	ck_assert_int_eq(sysrt_send(s, "a", NULL, &a, &error), 0);
+	ck_assert_int_eq(sysrt_send(s, "a", NULL, 1000, &a, &error), 0);
 	say("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n"
 	    "{\"jsonrpc\":\"2.0\",\"params\":{\"seq\":1},\"method\":\"change\"}\n");
 	assert_notice("change", "{\"seq\":1}");
@@ -300,7 +300,7 @@ START_TEST(test_pipeline_longer_than_all_buffers)
 	if (child == 0)
 		answer_with_bulk(REQUESTS);
 	for (unsigned i = 1; i <= REQUESTS; i++) {
-		ck_assert_int_eq(sysrt_send(s, "some.method", NULL, &id, &error), 0);
+		ck_assert_int_eq(sysrt_send(s, "some.method", NULL, 1000, &id, &error), 0);
 		ck_assert_int_eq(id, i);
 	}
 	for (unsigned i = REQUESTS; i >= 1; i--) {
@@ -315,18 +315,38 @@ START_TEST(test_pipeline_longer_than_all_buffers)
 }
 END_TEST
 
-START_TEST(test_peer_that_does_not_read)
+/** More than any socket takes; the caller frees it. */
+static char *
+make_large_params(void)
 {
 	size_t n = 8 << 20;
-	char *params = malloc(n), *result;
+	char *params = malloc(n);
 
 	memset(params, ' ', n - 1);
 	params[0] = '{';
 	params[n - 2] = '}';
 	params[n - 1] = '\0';
+	return params;
+}
+
+START_TEST(test_peer_that_does_not_read)
+{
+	char *params = make_large_params(), *result;
+
 	assert_failed(sysrt_call(s, "x", params, 20, &result, &error), "TIMEOUT", 5);
 	/* Half a request is on its way: nothing sensible can follow it. */
 	assert_failed(sysrt_call(s, "x", NULL, 20, &result, &error), "CLOSED", 3);
+	free(params);
+}
+END_TEST
+
+START_TEST(test_sending_has_a_timeout_too)
+{
+	char *params = make_large_params();
+	int64_t id;
+
+	assert_failed(sysrt_send(s, "x", params, 20, &id, &error), "TIMEOUT", 5);
+	assert_failed(sysrt_send(s, "x", NULL, 20, &id, &error), "CLOSED", 3);
 	free(params);
 }
 END_TEST
@@ -338,7 +358,7 @@ main(void)
 		test_notices_keep_answers, test_in_pieces, test_timeout, test_hang_up,
 		test_refused_at_the_door, test_nonsense, test_nobody_there,
 		test_path_of_the_environment, test_signals, test_pipeline_longer_than_all_buffers,
-		test_peer_that_does_not_read};
+		test_peer_that_does_not_read, test_sending_has_a_timeout_too};
 	Suite *suite = suite_create("client");
 	TCase *tcase = tcase_create("client");
 	SRunner *runner = srunner_create(suite);

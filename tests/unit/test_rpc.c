@@ -335,7 +335,8 @@ START_TEST(test_written_answers)
 }
 END_TEST
 
-/** Feeds text in pieces; every line comes out as "LINE|", one that is too long as "!|". */
+/** Feeds text in pieces; every line comes out as "NUMBER LINE|", one that is too long as
+ * "NUMBER !|". */
 static void
 assert_lines(const char *text, size_t piece, const char *want)
 {
@@ -355,6 +356,8 @@ assert_lines(const char *text, size_t piece, const char *want)
 		memcpy(room, text + i, take);
 		rpc_lines_filled(&l, take);
 		while ((kind = rpc_lines_next(&l, at_end, &line)) != RPC_LINE_NONE) {
+			buf_add_int(&got, (int64_t)rpc_lines_number(&l));
+			buf_add_char(&got, ' ');
 			buf_add_span(&got, kind == RPC_LINE ? line : SPAN("!"));
 			buf_add_char(&got, '|');
 		}
@@ -368,17 +371,17 @@ assert_lines(const char *text, size_t piece, const char *want)
 START_TEST(test_lines)
 {
 	static const char *const rows[][2] = {
-		{"",					     ""                  },
-		{"\n\r\n\n",				     ""                  },
-		{"a\nbc\r\n\nd",				 "a|bc|d|"           },
-		{"12345678\n12345678\r\n",                       "12345678|12345678|"},
-		{"12345678",				     "12345678|"         },
-		{"12345678\r",				   "12345678|"         },
-		{"123456789\na\n",                               "!|a|"              },
-		{"a\n123456789\r\nb\n",                          "a|!|b|"            },
-		{"123456789012345678901234567890\n123456789\nb", "!|!|b|"            },
-		{"a\r\r\nb\rc\n",                                "a\r|b\rc|"         },
-		{"123456789012345",                              "!|"                },
+		{"",					       ""                      },
+		{"\n\r\n\n",				       ""                      },
+		{"a\nbc\r\n\nd",				   "1 a|2 bc|4 d|"         },
+		{"12345678\n12345678\r\n",                         "1 12345678|2 12345678|"},
+		{"12345678",				       "1 12345678|"           },
+		{"12345678\r",				     "1 12345678|"           },
+		{"\n123456789\na\n",                               "2 !|3 a|"              },
+		{"a\n123456789\r\nb\n",                            "1 a|2 !|3 b|"          },
+		{"123456789012345678901234567890\n123456789\n\nb", "1 !|2 !|4 b|"          },
+		{"a\r\r\nb\rc\n",				  "1 a\r|2 b\rc|"         },
+		{"\n\n123456789012345",                            "3 !|"                  },
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
