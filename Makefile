@@ -97,7 +97,9 @@ ctl_sources := \
 	ctl/ctl.c \
 	ctl/text.c \
 	ctl/position.c \
+	ctl/interrupt.c \
 	ctl/program.c \
+	ctl/progress.c \
 	ctl/commands.h \
 	ctl/grammar.h \
 	ctl/record.c \

@@ -11,6 +11,7 @@
 
 #define PARAMS_MAX     ((size_t)256 << 20)
 #define ERROR_LINE_MAX 8192
+#define WHO            "sysrtctl: "
 
 const char *
 ctl_option(const struct ctl *c, const char *name)
@@ -25,22 +26,25 @@ ctl_option(const struct ctl *c, const char *name)
 
 /** One line on standard error, fit for a terminal: parts of it may come from anywhere. */
 static void
-complain(struct span text)
+complain(const char *who, const char *text)
 {
 	struct buf line;
 
 	buf_init(&line, ERROR_LINE_MAX);
-	out_add_safe(&line, text);
-	fprintf(stderr, "sysrtctl: %.*s\n", SPAN_FMT(buf_span(&line)));
+	buf_addf(&line, "%s", who);
+	out_add_safe(&line, span_of(text));
+	buf_add_char(&line, '\n');
+	fwrite(line.p, 1, line.n, stderr);
 	buf_fini(&line);
 }
 
-static void __attribute__((format(printf, 1, 0))) complain_with(const char *fmt, va_list args)
+static void __attribute__((format(printf, 2, 0)))
+complain_with(const char *who, const char *fmt, va_list args)
 {
 	char text[ERROR_LINE_MAX / 8];
 
 	vsnprintf(text, sizeof(text), fmt, args);
-	complain(span_of(text));
+	complain(who, text);
 }
 
 int
@@ -49,7 +53,7 @@ ctl_usage(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	complain_with(fmt, args);
+	complain_with(WHO, fmt, args);
 	va_end(args);
 	return EXIT_USAGE;
 }
@@ -60,15 +64,37 @@ ctl_refuse(const char *fmt, ...)
 	va_list args;
 
 	va_start(args, fmt);
-	complain_with(fmt, args);
+	complain_with(WHO, fmt, args);
 	va_end(args);
 	return EXIT_REFUSED;
+}
+
+void
+ctl_warn(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	complain_with(WHO, fmt, args);
+	va_end(args);
+}
+
+void
+ctl_hint(const struct ctl *c, const char *fmt, ...)
+{
+	va_list args;
+
+	if (c->is_quiet)
+		return;
+	va_start(args, fmt);
+	complain_with("", fmt, args);
+	va_end(args);
 }
 
 int
 ctl_fail(const struct sysrt_error *error)
 {
-	complain(span_of(error->text));
+	complain(WHO, error->text);
 	return error->exit_status > 0 ? error->exit_status : EXIT_REFUSED;
 }
 

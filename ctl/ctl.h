@@ -5,6 +5,7 @@
  * returns an exit status.
  */
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,11 +20,13 @@ enum exit_status {
 	EXIT_USAGE = 2,
 	EXIT_NOT_FOUND = 4,
 	EXIT_TIMEOUT = 5,
+	EXIT_DENIED = 6,
 	EXIT_SIGNALLED = 128, /* and the signal's number */
 };
 
-#define WORDS_MAX   64
+#define WORDS_ANY   UINT_MAX
 #define OPTIONS_MAX 12
+#define COLUMNS_MAX 8
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_NDJSON };
 
@@ -52,7 +55,7 @@ struct command {
 
 struct ctl {
 	const struct command *command;
-	const char *words[WORDS_MAX];
+	const char **words; /* owned; the texts are those of the command line */
 	unsigned words_n;
 	const char *values[OPTIONS_MAX]; /* of command->options, NULL: not given */
 	char **program; /* what stands behind "--", NULL-terminated; NULL: nothing */
@@ -62,8 +65,9 @@ struct ctl {
 	bool is_terminal; /* standard output */
 	bool is_quiet;
 	bool has_color;
-	bool has_heading;    /* a table's heading was printed */
-	struct sysrt *sysrt; /* once connected */
+	bool has_heading;           /* a table was begun */
+	size_t widths[COLUMNS_MAX]; /* of its columns, as far as is known */
+	struct sysrt *sysrt;        /* once connected */
 };
 
 extern const struct command commands[];
@@ -75,6 +79,10 @@ const char *ctl_option(const struct ctl *c, const char *name);
 /** Prints "sysrtctl: ..." to standard error; returns EXIT_USAGE, or EXIT_REFUSED. */
 int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int ctl_refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** Prints "sysrtctl: ..." to standard error: nothing failed, but somebody has to know. */
+void ctl_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** Prints a line to standard error, unless --quiet. */
+void ctl_hint(const struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /** Prints an error in one line; returns its exit status. */
 int ctl_fail(const struct sysrt_error *error);
 /** Connects when it is not yet: 0, or an exit status after telling why not. */

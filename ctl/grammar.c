@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "common/time.h"
+#include "common/utf8.h"
+#include "common/xalloc.h"
 #include "ctl/commands.h"
 #include "ctl/help.h"
 
@@ -106,12 +108,12 @@ const struct command commands[] = {
 	{"ping",          "",                                  0, 0,         system_ping,        NULL,            "Ask for a sign of life", false},
 	{"put",           "CATEGORY ID [JSON | @FILE | -]",    2, 3,         record_put,         put_options,     "Write a record, its data from the argument, a file or standard input", false},
 	{"get",           "CATEGORY ID",                       2, 2,         record_get,         get_options,     "Print a record", false},
-	{"del",           "CATEGORY ID...",                    2, WORDS_MAX, record_del,         del_options,     "Delete records", false},
-	{"ls",            "[CATEGORY...]",                     0, WORDS_MAX, record_ls,          ls_options,      "List records", false},
-	{"count",         "[CATEGORY...]",                     0, WORDS_MAX, record_count,       count_options,   "Count records", false},
-	{"category list", "[CATEGORY...]",                     0, WORDS_MAX, record_categories,  NULL,            "List categories and how many records each has", false},
-	{"watch",         "[CATEGORY...] [-- PROGRAM ARG...]", 0, WORDS_MAX, watch_run,          watch_options,   "Follow changes as JSON lines, or run a program on each", true},
-	{"changes",       "[CATEGORY...]",                     0, WORDS_MAX, record_changes,     changes_options, "Print a page of changes after a position", false},
+	{"del",           "CATEGORY ID...",                    2, WORDS_ANY, record_del,         del_options,     "Delete records", false},
+	{"ls",            "[CATEGORY...]",                     0, WORDS_ANY, record_ls,          ls_options,      "List records", false},
+	{"count",         "[CATEGORY...]",                     0, WORDS_ANY, record_count,       count_options,   "Count records", false},
+	{"category list", "[CATEGORY...]",                     0, WORDS_ANY, record_categories,  NULL,            "List categories and how many records each has", false},
+	{"watch",         "[CATEGORY...] [-- PROGRAM ARG...]", 0, WORDS_ANY, watch_run,          watch_options,   "Follow changes as JSON lines, or run a program on each", true},
+	{"changes",       "[CATEGORY...]",                     0, WORDS_ANY, record_changes,     changes_options, "Print a page of changes after a position", false},
 	{"import",        "FILE | -",                          1, 1,         import_run,         import_options,  "Write records from JSON lines", false},
 	{"publish",       "TOPIC [JSON | @FILE | -]",          1, 2,         system_publish,     publish_options, "Send a message to all who listen to a topic", false},
 	{"call",          "METHOD [JSON | @FILE | -]",         1, 2,         system_call,        NULL,            "Call any method of the daemon with these params", false},
@@ -294,8 +296,6 @@ take_word(struct reading *r, const char *word)
 	struct ctl *c = r->c;
 	unsigned used;
 
-	if (c->words_n == WORDS_MAX)
-		return ctl_usage("more than %d words", WORDS_MAX);
 	c->words[c->words_n++] = word;
 	if (c->command != NULL)
 		return -1;
@@ -305,6 +305,13 @@ take_word(struct reading *r, const char *word)
 	else if (c->words_n > 1 || !grammar_is_group(word))
 		return unknown_command(c);
 	return -1;
+}
+
+/** "-" alone is standard input, "-5" is a number. */
+static bool
+is_option(const char *word)
+{
+	return word[0] == '-' && word[1] != '\0' && !(word[1] >= '0' && word[1] <= '9');
 }
 
 static int
@@ -326,11 +333,38 @@ take_all(struct reading *r)
 			while (status < 0 && r->at < r->argc)
 				status = take_word(r, r->argv[r->at++]);
 		} else {
-			status = word[0] == '-' && word[1] != '\0' ? take_option(r, word)
-								   : take_word(r, word);
+			status = is_option(word) ? take_option(r, word) : take_word(r, word);
 		}
 	}
 	return status;
+}
+
+static bool
+is_utf8(const char *text)
+{
+	const char *end = text + strlen(text);
+	size_t n = 1;
+
+	for (; text < end && n > 0; text += n)
+		n = utf8_next(text, end);
+	return n > 0;
+}
+
+/** What the command line says becomes JSON, but for the names of files. */
+static int
+check_texts(const struct ctl *c)
+{
+	const struct option_spec *o = c->command->options;
+
+	for (unsigned i = 0; i < c->words_n && c->command->run != import_run; i++)
+		if (c->words[i][0] != '@' && !is_utf8(c->words[i]))
+			return ctl_usage("\"%s\" is not UTF-8", c->words[i]);
+	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++)
+		if (c->values[i] != NULL &&
+			strcmp(o[i].value != NULL ? o[i].value : "", "FILE") != 0 &&
+			!is_utf8(c->values[i]))
+			return ctl_usage("--%s: \"%s\" is not UTF-8", o[i].name, c->values[i]);
+	return -1;
 }
 
 static void
@@ -363,6 +397,7 @@ grammar_read(struct ctl *c, int argc, char **argv)
 	int status;
 
 	set_defaults(c);
+	c->words = xnew_n((size_t)argc + 1, const char *);
 	status = take_all(&r);
 	if (status >= 0)
 		return status;
@@ -379,5 +414,5 @@ grammar_read(struct ctl *c, int argc, char **argv)
 	if (c->words_n < c->command->words_min || c->words_n > c->command->words_max)
 		return ctl_usage(
 			"usage: sysrtctl %s [options] %s", c->command->name, c->command->usage);
-	return -1;
+	return check_texts(c);
 }

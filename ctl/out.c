@@ -8,17 +8,19 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "common/time.h"
 #include "common/utf8.h"
 #include "common/xalloc.h"
 #include "ctl/answer.h"
 
-#define COLUMNS_MAX 8
-#define CELL_MAX    60 /* characters, of all columns but the last */
-#define TEXT_MAX    ((size_t)1 << 30)
-#define GAP         2
-#define NO_TERMINAL 200 /* columns */
+#define TEXT_MAX     ((size_t)1 << 30)
+#define GAP          2
+#define COLUMN_MIN   6   /* a column is not cut to less */
+#define ANY_TERMINAL 80  /* columns, where one does not tell how many it has */
+#define NO_TERMINAL  200 /* columns */
+#define ELLIPSIS     "\xe2\x80\xa6"
 
 static unsigned
 code_point(const char *p, size_t n)
@@ -85,7 +87,8 @@ out_add_safe_json(struct buf *out, struct span json)
 static bool
 is_time(struct span key)
 {
-	return key.n > 4 && memcmp(key.p + key.n - 4, "_at\"", 4) == 0;
+	return span_is(key, "\"time\"") ||
+	       (key.n > 4 && memcmp(key.p + key.n - 4, "_at\"", 4) == 0);
 }
 
 /** Appends a member as a cell; `key` is raw. */
@@ -109,27 +112,41 @@ add_cell(struct buf *out, struct span key, struct json_value value)
 	}
 }
 
-/** The number of characters. */
+/** How many columns of a terminal the character of n bytes at p takes. */
+static size_t
+columns_of(const char *p, size_t n)
+{
+	int columns = wcwidth((wchar_t)code_point(p, n));
+
+	return columns >= 0 ? (size_t)columns : 1;
+}
+
 static size_t
 width_of(struct span text)
 {
-	size_t n = 0;
+	const char *p = text.p, *end = text.p + text.n;
+	size_t width = 0;
 
-	for (size_t i = 0; i < text.n; i++)
-		n += ((unsigned char)text.p[i] & 0xc0) != 0x80;
-	return n;
+	for (size_t n; p < end; p += n) {
+		n = utf8_next(p, end);
+		width += columns_of(p, n);
+	}
+	return width;
 }
 
-/** The bytes of the first `width` characters. */
+/** The bytes of what fits into `width` columns. */
 static size_t
 cut(struct span text, size_t width)
 {
-	size_t i = 0;
+	const char *p = text.p, *end = text.p + text.n;
 
-	for (; i < text.n; i++)
-		if (((unsigned char)text.p[i] & 0xc0) != 0x80 && width-- == 0)
+	for (size_t n; p < end; p += n) {
+		n = utf8_next(p, end);
+		if (columns_of(p, n) > width)
 			break;
-	return i;
+		width -= columns_of(p, n);
+	}
+	return (size_t)(p - text.p);
 }
 
 struct table {
@@ -145,8 +162,6 @@ set_cell(struct table *t, size_t column, struct span text)
 {
 	size_t width = width_of(text);
 
-	if (width > CELL_MAX && column + 1 < t->columns_n)
-		width = CELL_MAX;
 	if (width > t->widths[column])
 		t->widths[column] = width;
 	t->cells[t->rows_n * t->columns_n + column] = xstrndup(text.p, text.n);
@@ -180,9 +195,47 @@ terminal_width(void)
 {
 	struct winsize size;
 
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
 		return NO_TERMINAL;
-	return size.ws_col;
+	return size.ws_col > 0 ? size.ws_col : ANY_TERMINAL;
+}
+
+/** Takes from the widest columns until all of them fit. */
+static void
+fit(struct table *t, size_t width)
+{
+	size_t total = GAP * (t->columns_n - 1);
+
+	for (size_t i = 0; i < t->columns_n; i++) {
+		t->widths[i] = t->widths[i] < width ? t->widths[i] : width;
+		total += t->widths[i];
+	}
+	for (; total > width; total--) {
+		size_t widest = 0;
+
+		for (size_t i = 1; i < t->columns_n; i++)
+			if (t->widths[i] > t->widths[widest])
+				widest = i;
+		if (t->widths[widest] <= COLUMN_MIN)
+			return;
+		t->widths[widest]--;
+	}
+}
+
+/** Prints a cell, cut to `room` columns; returns how many it took. */
+static size_t
+print_cell(struct span cell, size_t room)
+{
+	size_t width = width_of(cell);
+
+	if (width <= room) {
+		fwrite(cell.p, 1, cell.n, stdout);
+		return width;
+	}
+	cell.n = cut(cell, room - 1);
+	fwrite(cell.p, 1, cell.n, stdout);
+	fputs(ELLIPSIS, stdout);
+	return width_of(cell) + 1;
 }
 
 static void
@@ -194,9 +247,8 @@ print_row(const struct table *t, size_t row, size_t width)
 		struct span cell = span_of(t->cells[row * t->columns_n + i]);
 		bool is_last = i + 1 == t->columns_n;
 		size_t room = width - at < t->widths[i] ? width - at : t->widths[i];
-		size_t shown = width_of(cell) < room ? width_of(cell) : room;
+		size_t shown = print_cell(cell, room);
 
-		printf("%.*s", (int)cut(cell, shown), cell.p);
 		at += t->widths[i] + GAP;
 		if (!is_last && at < width)
 			printf("%*s", (int)(t->widths[i] - shown + GAP), "");
@@ -204,10 +256,12 @@ print_row(const struct table *t, size_t row, size_t width)
 }
 
 static void
-print_table(struct ctl *c, const struct table *t)
+print_table(struct ctl *c, struct table *t)
 {
 	size_t width = terminal_width();
 
+	memcpy(c->widths, t->widths, sizeof(c->widths));
+	fit(t, width);
 	if (!c->has_heading) {
 		printf("%s", c->has_color ? "\033[1m" : "");
 		print_row(t, 0, width);
@@ -230,6 +284,7 @@ list_as_table(struct ctl *c, struct json_value items, const char *const *columns
 	while (columns[t.columns_n] != NULL)
 		t.columns_n++;
 	must(t.columns_n <= COLUMNS_MAX);
+	memcpy(t.widths, c->widths, sizeof(t.widths)); /* what earlier pages were given */
 	add_row(&t, NULL);
 	while (json_array_next(&w, &item))
 		add_row(&t, &item);
@@ -298,25 +353,32 @@ out_object(const struct ctl *c, struct span json)
 }
 
 void
+out_add_json(const struct ctl *c, struct buf *out, struct span json)
+{
+	if (c->is_terminal)
+		out_add_safe_json(out, json);
+	else
+		buf_add_span(out, json);
+	buf_add_char(out, '\n');
+}
+
+void
 out_json(const struct ctl *c, struct span json)
 {
-	struct buf safe;
+	struct buf line;
 
-	if (c->is_terminal) {
-		buf_init(&safe, TEXT_MAX);
-		out_add_safe_json(&safe, json);
-		fwrite(safe.p, 1, safe.n, stdout);
-		buf_fini(&safe);
-	} else {
-		fwrite(json.p, 1, json.n, stdout);
-	}
-	putchar('\n');
+	buf_init(&line, TEXT_MAX);
+	out_add_json(c, &line, json);
+	fwrite(line.p, 1, line.n, stdout);
+	buf_fini(&line);
 }
 
 int
 out_finish(void)
 {
+	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
-	return ctl_refuse("writing standard output: %s", strerror(errno));
+	return ctl_refuse("writing standard output: %s",
+		errno != 0 ? strerror(errno) : "not all of it could be written");
 }

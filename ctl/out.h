@@ -12,8 +12,9 @@
 void out_list(struct ctl *c, const char *result, const char *const *columns);
 /** Prints a value: a line for each member of an object, or JSON. */
 void out_object(const struct ctl *c, struct span json);
-/** Prints JSON as it is, and a line feed. */
+/** Prints JSON as it is, and a line feed; or appends what it would print. */
 void out_json(const struct ctl *c, struct span json);
+void out_add_json(const struct ctl *c, struct buf *out, struct span json);
 /** Flushes standard output: EXIT_DONE, or EXIT_REFUSED after telling why not. */
 int out_finish(void);
 

@@ -30,7 +30,17 @@ parse_full(struct position *p, const char *text)
 		return false;
 	memcpy(p->epoch, text, epoch_n);
 	p->epoch[epoch_n] = '\0';
-	p->is_set = true;
+	return true;
+}
+
+static bool
+parse(struct position *p, const char *text)
+{
+	struct position parsed = {.is_set = true};
+
+	if (!text_number(span_of(text), &parsed.seq) && !parse_full(&parsed, text))
+		return false;
+	*p = parsed;
 	return true;
 }
 
@@ -62,13 +72,9 @@ ask_epoch(struct position *p, struct ctl *c)
 int
 position_parse(struct position *p, const char *text, struct ctl *c)
 {
-	if (text_number(span_of(text), &p->seq)) {
-		p->is_set = true;
-		return p->seq > 0 ? ask_epoch(p, c) : 0;
-	}
-	if (parse_full(p, text))
-		return 0;
-	return ctl_usage("a position is 0, a number, or EPOCH:SEQ, not \"%s\"", text);
+	if (!parse(p, text))
+		return ctl_usage("a position is 0, a number, or EPOCH:SEQ, not \"%s\"", text);
+	return p->epoch[0] == '\0' && p->seq > 0 ? ask_epoch(p, c) : 0;
 }
 
 int
@@ -86,7 +92,7 @@ position_load(struct position *p, const char *path)
 	fclose(f);
 	if (is_valid) {
 		text[strcspn(text, "\n")] = '\0';
-		is_valid = parse_full(p, text);
+		is_valid = parse(p, text) && (p->epoch[0] != '\0' || p->seq == 0);
 	}
 	return is_valid ? 0 : ctl_refuse("%s holds no position: remove it to begin anew", path);
 }
@@ -94,7 +100,8 @@ position_load(struct position *p, const char *path)
 void
 position_format(const struct position *p, char out[POSITION_TEXT_SIZE])
 {
-	int n = snprintf(out, POSITION_TEXT_SIZE, "%s:%" PRId64, p->epoch, p->seq);
+	int n = snprintf(out, POSITION_TEXT_SIZE, "%s%s%" PRId64, p->epoch,
+		p->epoch[0] != '\0' ? ":" : "", p->seq); /* 0 is valid in any epoch */
 
 	if (p->base > p->seq)
 		snprintf(out + n, POSITION_TEXT_SIZE - (size_t)n, ":%" PRId64, p->base);
@@ -138,10 +145,10 @@ position_put(const struct position *p, struct json_out *o)
 }
 
 void
-position_hint(const struct position *p)
+position_hint(const struct position *p, const struct ctl *c)
 {
 	char text[POSITION_TEXT_SIZE];
 
 	position_format(p, text);
-	fprintf(stderr, "go on with: --since %s\n", text);
+	ctl_hint(c, "go on with: --since %s", text);
 }

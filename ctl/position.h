@@ -22,11 +22,12 @@ int position_parse(struct position *p, const char *text, struct ctl *c);
 void position_format(const struct position *p, char out[POSITION_TEXT_SIZE]);
 /** Reads it from a file; a missing file leaves it unset. 0 or an exit status. */
 int position_load(struct position *p, const char *path);
-/** Writes it to a file, which is replaced at once and is on the disk after. 0 or an exit status. */
+/** Writes it to a file, which is replaced as a whole: it is never half written. 0 or an exit
+ * status. */
 int position_save(const struct position *p, const char *path);
 /** Takes the member `epoch` of an answer. */
 void position_set_epoch(struct position *p, struct json_value answer);
 /** Writes since, epoch and base as params, when it is set. */
 void position_put(const struct position *p, struct json_out *o);
 /** Tells on standard error how to go on. */
-void position_hint(const struct position *p);
+void position_hint(const struct position *p, const struct ctl *c);

@@ -1,18 +1,16 @@
-/* Running a program on a change: see program.h. */
+/* Running another program: see program.h. */
 
 #include "ctl/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "ctl/ctl.h"
-
-#define EXIT_NOT_RUN 127
 
 /** Writes all of it, or as much as the program wants: it may well not read it. */
 static void
@@ -30,34 +28,60 @@ feed(int fd, struct span bytes)
 	}
 }
 
-static _Noreturn void
-become(char **argv, int in)
+/** Starts it with `in` as its standard input: 0 or an errno. */
+static int
+start(char **argv, int in, pid_t *child)
 {
-	signal(SIGPIPE, SIG_DFL);
-	dup2(in, STDIN_FILENO);
-	execvp(argv[0], argv);
-	ctl_refuse("running %s: %s", argv[0], strerror(errno));
-	_exit(EXIT_NOT_RUN);
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t how;
+	sigset_t usual;
+	int failed;
+
+	sigemptyset(&usual);
+	sigaddset(&usual, SIGPIPE);
+	posix_spawnattr_init(&how);
+	posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigdefault(&how, &usual);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+	failed = posix_spawnp(child, argv[0], &actions, &how, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&how);
+	return failed;
 }
 
-int
-program_run(char **argv, struct span line)
+static int
+wait_for_end(pid_t child)
 {
-	int ends[2], status = 0;
+	int status = 0;
+
+	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+		continue;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNALLED + WTERMSIG(status);
+}
+
+bool
+program_run(char **argv, const struct span *line, int *status)
+{
+	int ends[2] = {-1, -1}, failed;
 	pid_t child;
 
-	if (pipe2(ends, O_CLOEXEC) != 0 || (child = fork()) < 0) {
-		ctl_refuse("running %s: %s", argv[0], strerror(errno));
-		return EXIT_NOT_RUN;
+	if (line != NULL && pipe2(ends, O_CLOEXEC) != 0) {
+		ctl_refuse("making a pipe: %s", strerror(errno));
+		return false;
 	}
-	if (child == 0)
-		become(argv, ends[0]);
-	close(ends[0]);
-	feed(ends[1], line);
-	feed(ends[1], SPAN("\n"));
-	close(ends[1]);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return EXIT_NOT_RUN;
-	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNALLED + WTERMSIG(status);
+	failed = start(argv, line != NULL ? ends[0] : STDIN_FILENO, &child);
+	if (line != NULL) {
+		close(ends[0]);
+		if (failed == 0) {
+			feed(ends[1], *line);
+			feed(ends[1], SPAN("\n"));
+		}
+		close(ends[1]);
+	}
+	if (failed == 0)
+		*status = wait_for_end(child);
+	else
+		ctl_refuse("running %s: %s", argv[0], strerror(failed));
+	return failed == 0;
 }

@@ -1,9 +1,12 @@
 #pragma once
-/* Running somebody's program on a change, without a shell. */
+/* Running another program, without a shell. */
+
+#include <stdbool.h>
 
 #include "common/span.h"
 
-/** Runs argv with the line (and a line feed) on its standard input, and waits for its end: its exit
- * status, 128 and the signal's number when a signal ended it, 127 when it could not be run. SIGPIPE
- * must be ignored. */
-int program_run(char **argv, struct span line);
+/** Runs argv and waits for its end. With a line, that (and a line feed) is its standard input; with
+ * NULL it has ours. *status is its exit status, or 128 and the signal's number when a signal ended
+ * it. False after telling why it could not be run. SIGPIPE must be ignored where there is a line;
+ * the program has it as usual. */
+bool program_run(char **argv, const struct span *line, int *status);

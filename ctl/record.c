@@ -3,7 +3,6 @@
  * params of one method, its answer is printed.
  */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,7 +23,7 @@ record_put(struct ctl *c)
 	json_put_str(&o, "category", c->words[0]);
 	json_put_str(&o, "id", c->words[1]);
 	text_put_option(c, &o, "name", "name");
-	text_put_option(c, &o, "ttl", "ttl");
+	text_put_time(c, &o, "ttl", "ttl");
 	text_put_time(c, &o, "expires-at", "expires_at");
 	status = text_put_number(c, &o, "if-seq", "if_seq");
 	if (ctl_option(c, "if-absent") != NULL)
@@ -162,8 +161,8 @@ record_ls(struct ctl *c)
 	do
 		status = print_page(c, &cursor);
 	while (status == 0 && wants_all && cursor != NULL);
-	if (cursor != NULL && c->format != FORMAT_JSON && !c->is_quiet)
-		fprintf(stderr, "there is more: --cursor %s, or --all\n", cursor);
+	if (cursor != NULL && c->format != FORMAT_JSON)
+		ctl_hint(c, "there is more: --cursor %s, or --all", cursor);
 	free(cursor);
 	return status;
 }
@@ -219,8 +218,8 @@ print_changes(struct ctl *c, const char *result)
 	position_set_epoch(&position, answer);
 	position.seq = answer_int(answer, "seq", 0);
 	position.base = answer_int(answer, "base", 0);
-	if (c->format != FORMAT_JSON && !c->is_quiet)
-		position_hint(&position);
+	if (c->format != FORMAT_JSON)
+		position_hint(&position, c);
 }
 
 int

@@ -1,12 +1,13 @@
 /* status, ping, call, methods, publish, and the commands that steer the daemon. */
 
-#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -14,6 +15,7 @@
 #include "ctl/answer.h"
 #include "ctl/commands.h"
 #include "ctl/out.h"
+#include "ctl/program.h"
 #include "ctl/text.h"
 
 #define PATH_BYTES 4096
@@ -230,6 +232,22 @@ find_daemon(void)
 	return xstrdup("sysrtd");
 }
 
+/** What the daemon's exit status (of sysexits) is as one of ours. */
+static int
+status_of_daemon(int status)
+{
+	switch (status) {
+	case EX_OK:
+		return EXIT_DONE;
+	case EX_USAGE:
+		return EXIT_USAGE;
+	case EX_NOPERM:
+		return EXIT_DENIED;
+	default:
+		return EXIT_REFUSED;
+	}
+}
+
 int
 system_migrate(struct ctl *c)
 {
@@ -249,8 +267,8 @@ system_migrate(struct ctl *c)
 		if (ctl_option(c, passed[i]) != NULL)
 			args[n++] = xasprintf("--%s=%s", passed[i], ctl_option(c, passed[i]));
 	args[n] = NULL;
-	execvp(args[0], args);
-	status = ctl_refuse("running %s: %s", args[0], strerror(errno));
+	signal(SIGCHLD, SIG_DFL);
+	status = program_run(args, NULL, &status) ? status_of_daemon(status) : EXIT_REFUSED;
 	while (n > 0)
 		free(args[--n]);
 	return status;

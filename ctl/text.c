@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/utf8.h"
+
 #define DATA_MAX   ((size_t)256 << 20)
 #define READ_BYTES 65536
 #define DIGITS_MAX 18 /* so that it fits */
@@ -74,6 +76,21 @@ add_checked(struct buf *out, struct span text)
 		fault.what, fault.offset + 1);
 }
 
+/** A bare string: what is not text must not become another text. */
+static int
+add_text(struct buf *out, struct span text)
+{
+	const char *p = text.p, *end = text.p + text.n;
+
+	for (size_t n; p < end; p += n) {
+		n = utf8_next(p, end);
+		if (n == 0)
+			return ctl_usage("the text is not UTF-8 at byte %td", p - text.p + 1);
+	}
+	json_add_string(out, text);
+	return 0;
+}
+
 int
 text_add_data(struct buf *out, const char *word, bool is_text)
 {
@@ -88,7 +105,7 @@ text_add_data(struct buf *out, const char *word, bool is_text)
 		data = text.n > 0 ? buf_span(&text) : SPAN("");
 	}
 	if (status == 0 && is_text)
-		json_add_string(out, data);
+		status = add_text(out, data);
 	else if (status == 0)
 		status = add_checked(out, data);
 	buf_fini(&text);

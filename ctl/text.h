@@ -13,9 +13,9 @@ int text_add_data(struct buf *out, const char *word, bool is_text);
 
 /** Writes the words as an array. */
 void text_put_words(struct json_out *o, const char *key, const char *const *words, unsigned n);
-/** Writes an option, when it was given, as a string; as a number; as a time (milliseconds, or a
- * text that the daemon reads). The second one returns 0, or an exit status after telling what is
- * wrong. */
+/** Writes an option, when it was given, as a string; as a number; as a time or duration
+ * (milliseconds, or a text that the daemon reads). The second one returns 0, or an exit status
+ * after telling what is wrong. */
 void text_put_option(const struct ctl *c, struct json_out *o, const char *option, const char *key);
 int text_put_number(const struct ctl *c, struct json_out *o, const char *option, const char *key);
 void text_put_time(const struct ctl *c, struct json_out *o, const char *option, const char *key);

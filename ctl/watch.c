@@ -3,21 +3,21 @@
  * by running a program for each. The position goes forward, and is kept in the
  * file of --state, only after the change before it has left this process: was
  * written, or the program ended with 0. Signals are let in only where nothing
- * can be torn.
+ * can be torn, which includes waiting for somebody who does not read.
  */
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
 #include "ctl/answer.h"
 #include "ctl/commands.h"
+#include "ctl/interrupt.h"
 #include "ctl/out.h"
 #include "ctl/position.h"
 #include "ctl/program.h"
@@ -26,6 +26,8 @@
 #define BACK_OFF_MIN_MS 50
 #define BACK_OFF_MAX_MS 5000
 #define KEEP_EVERY      1000 /* changes between two writes of the state, while they keep coming */
+#define LINES_BYTES     ((size_t)64 << 10) /* that are gathered before they are printed */
+#define LINES_MAX       ((size_t)1 << 30)
 
 /* What a step of watching results in, beside an exit status above 0. */
 enum { GO_ON = 0, AGAIN = -1 /* connect and subscribe anew */ };
@@ -35,93 +37,105 @@ struct watch {
 	bool is_topic;
 	bool is_replaying; /* everything comes anew since the position was not valid */
 	bool was_connected;
-	int wait_ms; /* before the next attempt to connect */
-	struct position position;
+	bool cannot_print;
+	int wait_ms;                   /* before the next attempt to connect */
+	const char *state;             /* the file; NULL: none */
+	struct position position;      /* behind what was handed on */
+	struct position safe;          /* behind what has left this process */
 	char kept[POSITION_TEXT_SIZE]; /* what is in the file */
 	unsigned unkept;               /* changes since then */
-	const char *state;             /* the file; NULL: none */
-	sigset_t open;                 /* signals as they were */
+	struct buf lines;              /* handed on, not printed yet */
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void
-on_interrupt(int signo)
-{
-	interrupted = signo;
-}
-
-static void
-catch_interrupts(struct watch *w)
-{
-	struct sigaction action = {.sa_handler = on_interrupt};
-
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigprocmask(SIG_SETMASK, NULL, &w->open);
-	if (w->c->program != NULL)
-		signal(SIGPIPE, SIG_IGN);
-}
-
-static void
-hold_signals(void)
-{
-	sigset_t held;
-
-	sigemptyset(&held);
-	sigaddset(&held, SIGINT);
-	sigaddset(&held, SIGTERM);
-	sigprocmask(SIG_BLOCK, &held, NULL);
-}
-
-static void
-release_signals(const struct watch *w)
-{
-	sigprocmask(SIG_SETMASK, &w->open, NULL);
-}
-
-static void
-tell(const struct watch *w, const char *text)
-{
-	if (!w->c->is_quiet)
-		fprintf(stderr, "sysrtctl: %s\n", text);
-}
-
-/** Prints a line, or runs the program on it. */
+/** Writes the lines. Where nobody takes them it waits, but not past an interruption. */
 static int
-hand_on(struct watch *w, struct span line)
+write_lines(struct watch *w, size_t *at)
 {
-	char **program = w->c->program;
-	int status;
+	while (*at < w->lines.n) {
+		struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+		size_t n = w->lines.n - *at;
+		ssize_t written;
 
-	if (program == NULL) {
-		out_json(w->c, line);
-		return GO_ON;
+		if (interrupt_poll(&out, 1, interrupt_status() != 0 ? 0 : -1) <= 0) {
+			if (interrupt_status() != 0)
+				return interrupt_status();
+			continue;
+		}
+		/* So much can be written to a pipe that is ready. */
+		written = write(STDOUT_FILENO, w->lines.p + *at, n < PIPE_BUF ? n : PIPE_BUF);
+		if (written >= 0) {
+			*at += (size_t)written;
+		} else if (errno != EAGAIN && errno != EINTR) {
+			w->cannot_print = true;
+			return ctl_refuse("writing standard output: %s", strerror(errno));
+		}
 	}
-	release_signals(w);
-	status = program_run(program, line);
-	hold_signals();
-	if (status != 0 && !interrupted)
-		ctl_refuse("%s ended with %d: stopping before this change", program[0], status);
+	return GO_ON;
+}
+
+static int
+print(struct watch *w)
+{
+	size_t at = 0;
+	int status = w->cannot_print ? EXIT_REFUSED : write_lines(w, &at);
+
+	buf_consume(&w->lines, at);
+	if (status == GO_ON)
+		w->safe = w->position;
 	return status;
 }
 
-/** Keeps the position, after what stands before it has left this process. */
+static int
+run_program(struct watch *w, struct span line)
+{
+	const char *name = w->c->program[0];
+	int status;
+	bool has_run;
+
+	interrupt_release();
+	has_run = program_run(w->c->program, &line, &status);
+	interrupt_hold();
+	if (!has_run)
+		return EXIT_REFUSED;
+	if (status != 0 && interrupt_status() == 0)
+		ctl_refuse("%s ended with %d: stopping before this change", name, status);
+	return status != 0 ? EXIT_REFUSED : GO_ON;
+}
+
+/** Gathers a line to be printed, or runs the program on it. */
+static int
+hand_on(struct watch *w, struct span line)
+{
+	int status = GO_ON;
+
+	if (w->c->program != NULL)
+		return run_program(w, line);
+	if (w->lines.n >= LINES_BYTES)
+		status = print(w);
+	out_add_json(w->c, &w->lines, line);
+	if (w->lines.failed)
+		return ctl_refuse("out of memory");
+	return status;
+}
+
+/** Prints what is gathered, then keeps the position behind it. */
 static int
 keep(struct watch *w)
 {
 	char text[POSITION_TEXT_SIZE];
-	int status = out_finish();
+	int status = print(w);
 
 	w->unkept = 0;
-	if (status != 0 || w->state == NULL || !w->position.is_set)
+	if (status != 0 || w->state == NULL || !w->safe.is_set)
 		return status;
-	position_format(&w->position, text);
+	position_format(&w->safe, text);
 	if (strcmp(text, w->kept) == 0)
 		return 0;
-	status = position_save(&w->position, w->state);
+	status = position_save(&w->safe, w->state);
 	if (status == 0)
 		memcpy(w->kept, text, sizeof(text));
+	else
+		w->state = NULL; /* told once */
 	return status;
 }
 
@@ -149,28 +163,34 @@ on_change(struct watch *w, struct json_value params)
 static int
 start_anew(struct watch *w, const char *why)
 {
-	fprintf(stderr, "sysrtctl: %s; starting anew: what is not told until \"synced\" is gone\n",
-		why);
+	int status;
+
+	ctl_warn("%s; starting anew: what is not told until \"synced\" is gone", why);
+	status = hand_on(w, SPAN("{\"op\":\"resync\"}"));
+	if (status != GO_ON)
+		return status;
 	w->position = (struct position){.seq = 0, .is_set = true};
 	w->is_replaying = true;
-	return hand_on(w, SPAN("{\"op\":\"resync\"}"));
+	return keep(w);
 }
 
 static int
 on_synced(struct watch *w, struct json_value params)
 {
+	int64_t seq = answer_int(params, "seq", w->position.seq);
 	char line[64];
-	int status;
+	int status = GO_ON;
 
-	w->position.seq = answer_int(params, "seq", w->position.seq);
+	if (w->is_replaying) {
+		snprintf(line, sizeof(line), "{\"op\":\"synced\",\"seq\":%" PRId64 "}", seq);
+		status = hand_on(w, span_of(line));
+	}
+	if (status != GO_ON)
+		return status;
+	w->is_replaying = false;
+	w->position.seq = seq;
 	w->position.base = 0;
-	if (!w->is_replaying)
-		return GO_ON;
-	snprintf(line, sizeof(line), "{\"op\":\"synced\",\"seq\":%" PRId64 "}", w->position.seq);
-	status = hand_on(w, span_of(line));
-	if (status == 0)
-		w->is_replaying = false;
-	return status;
+	return GO_ON;
 }
 
 static int
@@ -192,7 +212,7 @@ on_notice(struct watch *w, const struct sysrt_notice *n)
 		if (status == GO_ON)
 			status = AGAIN;
 	} else if (strcmp(n->method, "lagged") == 0) {
-		tell(w, "fell behind, catching up");
+		ctl_hint(w->c, "sysrtctl: fell behind, catching up");
 	}
 	return status;
 }
@@ -229,13 +249,13 @@ take_subscribed(struct watch *w, const char *result)
 static int
 on_failure(struct watch *w, const struct sysrt_error *error)
 {
-	static const char *const passing[] = {
-		"CLOSED", "NOT_RUNNING", "UNAVAILABLE", "TIMEOUT", "INTERRUPTED"};
+	static const char *const passing[] = {"CLOSED", "NOT_RUNNING", "UNAVAILABLE", "TIMEOUT",
+		"INTERRUPTED", "RATE_LIMITED", "LIMIT_EXCEEDED"};
 
 	for (size_t i = 0; w->was_connected && i < sizeof(passing) / sizeof(passing[0]); i++)
 		if (strcmp(error->name, passing[i]) == 0)
 			return AGAIN;
-	return interrupted ? AGAIN : ctl_fail(error);
+	return interrupt_status() != 0 ? AGAIN : ctl_fail(error);
 }
 
 static int
@@ -256,13 +276,13 @@ subscribe(struct watch *w)
 	}
 	if (strcmp(error.name, "RESYNC_REQUIRED") != 0)
 		return on_failure(w, &error);
-	hold_signals();
+	interrupt_hold();
 	status = start_anew(w, error.text);
-	release_signals(w);
+	interrupt_release();
 	return status == GO_ON ? subscribe(w) : status;
 }
 
-/** Nothing more came: a good moment to write what is there. Then waits for more. */
+/** Nothing more came: a good moment to print what is there. Then waits for more. */
 static int
 wait_for_more(struct watch *w)
 {
@@ -274,8 +294,8 @@ wait_for_more(struct watch *w)
 
 	if (status != 0)
 		return status;
-	if (ppoll(fds, 2, NULL, &w->open) > 0 && (fds[1].revents & POLLERR) != 0)
-		return EXIT_SIGNALLED + SIGPIPE; /* nobody reads what we would print */
+	if (interrupt_poll(fds, 2, -1) > 0 && (fds[1].revents & POLLERR) != 0)
+		raise(SIGPIPE); /* nobody reads what we would print */
 	return GO_ON;
 }
 
@@ -286,8 +306,8 @@ stream(struct watch *w)
 	struct sysrt_error error;
 	int status = GO_ON;
 
-	hold_signals();
-	while (!interrupted && status == GO_ON) {
+	interrupt_hold();
+	while (interrupt_status() == 0 && status == GO_ON) {
 		int got = sysrt_next(w->c->sysrt, 0, &notice, &error);
 
 		if (got < 0)
@@ -295,7 +315,7 @@ stream(struct watch *w)
 		else
 			status = got > 0 ? on_notice(w, &notice) : wait_for_more(w);
 	}
-	release_signals(w);
+	interrupt_release();
 	return status;
 }
 
@@ -311,15 +331,25 @@ follow(struct watch *w)
 	status = subscribe(w);
 	if (status == GO_ON) {
 		if (w->was_connected)
-			tell(w, "connected again");
+			ctl_hint(w->c, "sysrtctl: connected again");
 		w->was_connected = true;
 		w->wait_ms = BACK_OFF_MIN_MS;
 		status = stream(w);
-		if (status == AGAIN && !interrupted)
-			tell(w, "the connection ended, connecting again");
+		if (status == AGAIN && interrupt_status() == 0)
+			ctl_hint(w->c, "sysrtctl: the connection ended, connecting again");
 	}
 	ctl_disconnect(w->c);
 	return status;
+}
+
+static void
+back_off(struct watch *w)
+{
+	interrupt_hold();
+	if (interrupt_status() == 0)
+		interrupt_poll(NULL, 0, w->wait_ms);
+	interrupt_release();
+	w->wait_ms = w->wait_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : w->wait_ms * 2;
 }
 
 static int
@@ -333,24 +363,30 @@ start_position(struct watch *w)
 		return ctl_usage("topics are not stored: --since and --state do not go with them");
 	if (w->state != NULL)
 		status = position_load(&w->position, w->state);
+	/* Somebody may wait for the end of a replay that broke off. */
+	w->is_replaying = w->position.is_set &&
+			  (w->position.base > w->position.seq || w->position.epoch[0] == '\0');
 	if (status == 0 && since != NULL && !w->position.is_set)
 		status = position_parse(&w->position, since, w->c);
-	/* Somebody may wait for the end of a replay that broke off. */
-	w->is_replaying = w->position.base > w->position.seq;
 	ctl_disconnect(w->c);
+	w->safe = w->position;
 	return status;
 }
 
+/** Prints what is left, and tells how to go on. */
 static int
 end(struct watch *w, int status)
 {
 	int kept = keep(w);
 
-	if (!interrupted)
-		return status != 0 ? status : kept;
-	if (!w->is_topic && w->position.is_set && !w->c->is_quiet)
-		position_hint(&w->position);
-	return EXIT_SIGNALLED + interrupted;
+	buf_fini(&w->lines);
+	if (interrupt_status() != 0)
+		status = interrupt_status();
+	else if (status == GO_ON)
+		status = kept;
+	if (status != 0 && w->was_connected && !w->is_topic)
+		position_hint(&w->safe, w->c);
+	return status;
 }
 
 int
@@ -362,10 +398,13 @@ watch_run(struct ctl *c)
 
 	if (status != 0)
 		return status;
-	catch_interrupts(&w);
-	while ((status = follow(&w)) == AGAIN && !interrupted) {
-		poll(NULL, 0, w.wait_ms);
-		w.wait_ms = w.wait_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : w.wait_ms * 2;
+	buf_init(&w.lines, LINES_MAX);
+	interrupt_catch();
+	if (c->program != NULL) {
+		signal(SIGPIPE, SIG_IGN);
+		signal(SIGCHLD, SIG_DFL); /* so that how a program ended is known */
 	}
+	while ((status = follow(&w)) == AGAIN && interrupt_status() == 0)
+		back_off(&w);
 	return end(&w, status);
 }
