@@ -322,6 +322,12 @@ install: all
 	install -m 755 $(O)/sysrtd $(DESTDIR)$(PREFIX)/sbin/
 	install -m 755 $(O)/sysrtctl $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 config.example.toml README.md $(DESTDIR)$(PREFIX)/share/doc/sysrt/
+	install -D -m 644 packaging/completions/sysrtctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sysrtctl
+	install -D -m 644 packaging/completions/_sysrtctl \
+		$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_sysrtctl
+	install -D -m 644 packaging/completions/sysrtctl.fish \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sysrtctl.fish
 	@if command -v $(SCDOC) >/dev/null; then \
 		$(MAKE) --no-print-directory install-man; \
 	else \

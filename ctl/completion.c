@@ -25,13 +25,22 @@ is_first_of_group(size_t i)
 	       strncmp(commands[i].name, commands[i - 1].name, (size_t)n) != 0;
 }
 
-/** True if what follows the first word is one of a few fixed words: the second word of the name, or
- * those of a usage such as "bash | zsh". */
+/** True if what follows the first word is one of a few words that are known: the second word of the
+ * name, those of a usage such as "bash | zsh", or the name of a command. */
 static bool
 has_fixed_words(const struct command *command)
 {
-	return strchr(command->name, ' ') != NULL ||
+	return strchr(command->name, ' ') != NULL || strcmp(command->usage, "[COMMAND]") == 0 ||
 	       (command->usage[0] >= 'a' && command->usage[0] <= 'z');
+}
+
+static void
+print_command_words(void)
+{
+	for (size_t i = 0; i < commands_n; i++)
+		if (is_first_of_group(i))
+			printf("%s%.*s", i > 0 ? " " : "", first_word(&commands[i]),
+				commands[i].name);
 }
 
 static void
@@ -39,21 +48,31 @@ print_fixed_words(const struct command *command)
 {
 	const char *second = strchr(command->name, ' ');
 
-	if (second != NULL)
+	if (second != NULL) {
 		fputs(second + 1, stdout);
-	for (const char *p = command->usage; second == NULL && *p != '\0'; p++)
+		return;
+	}
+	if (strcmp(command->usage, "[COMMAND]") == 0) {
+		print_command_words();
+		return;
+	}
+	for (const char *p = command->usage; *p != '\0'; p++)
 		if (*p != '|' && !(p[0] == ' ' && p[1] == '|'))
 			putchar(*p);
 }
 
-/** Prints text for the inside of single quotes, with a backslash before each of `special`. */
+/** Prints text for the inside of single quotes, with a backslash before each of `special`; where a
+ * quote is none of them, it ends the quotes and begins them anew. */
 static void
 print_quoted(const char *text, const char *special)
 {
 	for (; *text != '\0'; text++) {
 		if (strchr(special, *text) != NULL)
-			putchar('\\');
-		putchar(*text);
+			printf("\\%c", *text);
+		else if (*text == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*text);
 	}
 }
 
@@ -67,41 +86,83 @@ print_option_words(const struct option_spec *options)
 	}
 }
 
-/** Prints "--a|--b|-b" of the options that take a value. */
 static void
-print_bash_values(const struct option_spec *options, bool *is_first)
+print_names(const struct option_spec *o, bool *is_first)
+{
+	printf("%s--%s", *is_first ? "" : " | ", o->name);
+	if (o->letter != 0)
+		printf(" | -%c", o->letter);
+	*is_first = false;
+}
+
+static bool
+has_option(const struct option_spec *options, const char *name)
+{
+	for (; options != NULL && options->name != NULL; options++)
+		if (strcmp(options->name, name) == 0)
+			return true;
+	return false;
+}
+
+/** True if an option of this name is the global one, or an earlier command's. */
+static bool
+is_known_before(const struct option_spec *o, const struct command *command)
+{
+	if (command != NULL && has_option(global_options, o->name))
+		return true;
+	for (const struct command *c = commands; command != NULL && c < command; c++)
+		if (has_option(c->options, o->name))
+			return true;
+	return false;
+}
+
+/** The patterns, and what follows them, of options whose value is one of a few. */
+static void
+print_bash_choices(const struct option_spec *options, const struct command *command)
 {
 	for (const struct option_spec *o = options; o != NULL && o->name != NULL; o++) {
-		if (o->value == NULL)
+		bool is_first = true;
+
+		if (o->choices == NULL || is_known_before(o, command))
 			continue;
-		printf("%s--%s", *is_first ? "" : "|", o->name);
-		if (o->letter != 0)
-			printf("|-%c", o->letter);
-		*is_first = false;
+		printf("\t");
+		print_names(o, &is_first);
+		printf(") words='%s' ;;\n", o->choices);
 	}
 }
 
+/** The patterns of options whose value is anything. */
 static void
-print_bash_choices(const struct option_spec *options)
+print_bash_values(const struct option_spec *options, const struct command *command, bool *is_first)
 {
-	for (const struct option_spec *o = options; o != NULL && o->name != NULL; o++) {
-		if (o->choices == NULL)
-			continue;
-		printf("\t--%s", o->name);
-		if (o->letter != 0)
-			printf(" | -%c", o->letter);
-		printf(") words='%s' ;;\n", o->choices);
-	}
+	for (const struct option_spec *o = options; o != NULL && o->name != NULL; o++)
+		if (o->value != NULL && o->choices == NULL && !is_known_before(o, command))
+			print_names(o, is_first);
+}
+
+/** What an option whose value is to be completed next offers. */
+static void
+print_bash_options(void)
+{
+	bool is_first = true;
+
+	printf("\tcase $before in\n");
+	print_bash_choices(global_options, NULL);
+	for (size_t i = 0; i < commands_n; i++)
+		print_bash_choices(commands[i].options, &commands[i]);
+	printf("\t");
+	print_bash_values(global_options, NULL, &is_first);
+	for (size_t i = 0; i < commands_n; i++)
+		print_bash_values(commands[i].options, &commands[i], &is_first);
+	printf(") words='' ;;\n\tesac\n");
 }
 
 static void
 print_bash_commands(void)
 {
-	printf("\t'') words='");
-	for (size_t i = 0; i < commands_n; i++)
-		if (is_first_of_group(i))
-			printf("%.*s ", first_word(&commands[i]), commands[i].name);
-	printf("' options='' ;;\n");
+	printf("\tcase $command in\n\t'') words='");
+	print_command_words();
+	printf("' ;;\n");
 	for (size_t i = 0; i < commands_n; i++) {
 		if (is_first_of_group(i))
 			printf("\t%.*s) words='", first_word(&commands[i]), commands[i].name);
@@ -115,10 +176,11 @@ print_bash_commands(void)
 		print_option_words(commands[i].options);
 		printf("' ;;\n");
 	}
+	printf("\tesac\n");
 }
 
 static void
-print_bash(void)
+print_bash_head(void)
 {
 	bool is_first = true;
 
@@ -127,20 +189,41 @@ print_bash(void)
 	       "\tlocal word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}\n"
 	       "\tlocal command='' words='' options='' i\n"
 	       "\tCOMPREPLY=()\n"
+	       "\t# bash takes --name=value apart\n"
+	       "\tif [[ $word == '=' ]]; then\n\t\tword=''\n"
+	       "\telif [[ $before == '=' ]]; then\n"
+	       "\t\tbefore=${COMP_WORDS[COMP_CWORD - 2]}\n\tfi\n"
 	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	       "\t\tcase ${COMP_WORDS[i]} in\n\t\t");
-	print_bash_values(global_options, &is_first);
-	printf(") ((i++)) ;;\n\t\t-*) ;;\n\t\t*)\n\t\t\tcommand=${COMP_WORDS[i]}\n\t\t\tbreak\n"
-	       "\t\t\t;;\n\t\tesac\n\tdone\n\tcase $command in\n");
+	for (const struct option_spec *o = global_options; o->name != NULL; o++)
+		if (o->value != NULL)
+			print_names(o, &is_first);
+	printf(")\n\t\t\t((i++))\n"
+	       "\t\t\t[[ ${COMP_WORDS[i]} == '=' ]] && ((i++))\n\t\t\t;;\n"
+	       "\t\t-*) ;;\n"
+	       "\t\t*)\n\t\t\tcommand=${COMP_WORDS[i]}\n\t\t\tbreak\n\t\t\t;;\n"
+	       "\t\tesac\n\tdone\n");
+}
+
+static void
+print_bash(void)
+{
+	print_bash_head();
 	print_bash_commands();
-	printf("\tesac\n\t[[ $word == -* ]] && words=\"$options");
+	printf("\t# only the first word behind the command is one of a few\n"
+	       "\t((COMP_CWORD > i + 1)) && [[ ${COMP_WORDS[i + 1]} != -* ]] && words=''\n"
+	       "\t[[ $word == -* ]] && words=\"$options");
 	print_option_words(global_options);
-	printf("\"\n\tcase $before in\n");
-	print_bash_choices(global_options);
-	for (size_t i = 0; i < commands_n; i++)
-		print_bash_choices(commands[i].options);
-	printf("\tesac\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}\n"
+	printf("\"\n");
+	print_bash_options();
+	printf("\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}\n"
 	       "complete -o default -F _sysrtctl sysrtctl\n");
+}
+
+static bool
+is_file(const struct option_spec *o)
+{
+	return strcmp(o->value, "FILE") == 0 || strcmp(o->value, "PATH") == 0;
 }
 
 static void
@@ -159,9 +242,17 @@ print_zsh_options(const struct option_spec *options, const char *indent)
 		if (o->choices != NULL)
 			printf(":%s:(%s)", o->value, o->choices);
 		else if (o->value != NULL)
-			printf(":%s:_files", o->value);
+			printf(":%s:%s", o->value, is_file(o) ? "_files" : "");
 		putchar('\'');
 	}
+}
+
+static void
+print_zsh_description(const struct command *command)
+{
+	printf("\t\t\t'%.*s:", first_word(command), command->name);
+	print_quoted(command->help, "");
+	printf("'\n");
 }
 
 static void
@@ -174,8 +265,7 @@ print_zsh(void)
 	       "\tcase $state in\n\tcommand)\n\t\tcommands=(\n");
 	for (size_t i = 0; i < commands_n; i++)
 		if (is_first_of_group(i))
-			printf("\t\t\t'%.*s:%s'\n", first_word(&commands[i]), commands[i].name,
-				commands[i].help);
+			print_zsh_description(&commands[i]);
 	printf("\t\t)\n\t\t_describe command commands\n\t\t;;\n\targument)\n\t\tcase $line[1] in\n");
 	for (size_t i = 0; i < commands_n; i++) {
 		if (is_first_of_group(i))
@@ -194,6 +284,14 @@ print_zsh(void)
 }
 
 static void
+print_fish_description(const char *help)
+{
+	printf(" -d '");
+	print_quoted(help, "'\\");
+	printf("'\n");
+}
+
+static void
 print_fish_options(const struct option_spec *options, const char *condition)
 {
 	for (const struct option_spec *o = options; o != NULL && o->name != NULL; o++) {
@@ -203,10 +301,8 @@ print_fish_options(const struct option_spec *options, const char *condition)
 		if (o->choices != NULL)
 			printf(" -x -a '%s'", o->choices);
 		else if (o->value != NULL)
-			printf(" -r");
-		printf(" -d '");
-		print_quoted(o->help, "'\\");
-		printf("'\n");
+			printf(is_file(o) ? " -r" : " -x");
+		print_fish_description(o->help);
 	}
 }
 
@@ -222,13 +318,16 @@ print_fish(void)
 
 		snprintf(condition, sizeof(condition), " -n '__fish_seen_subcommand_from %.*s'", n,
 			command->name);
-		if (is_first_of_group(i))
-			printf("complete -c sysrtctl -n __fish_use_subcommand -a %.*s -d '%s'\n", n,
-				command->name, command->help);
+		if (is_first_of_group(i)) {
+			printf("complete -c sysrtctl -n __fish_use_subcommand -f -a %.*s", n,
+				command->name);
+			print_fish_description(command->help);
+		}
 		if (has_fixed_words(command)) {
 			printf("complete -c sysrtctl%s -f -a '", condition);
 			print_fixed_words(command);
-			printf("' -d '%s'\n", command->help);
+			putchar('\'');
+			print_fish_description(command->help);
 		}
 		print_fish_options(command->options, condition);
 	}
