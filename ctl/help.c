@@ -8,6 +8,29 @@
 #include "ctl/commands.h"
 #include "ctl/grammar.h"
 
+#define LINE_WIDTH    79
+#define OPTION_WIDTH  23
+#define COMMAND_WIDTH 14
+
+/** Prints text from column `indent` on, in lines of at most LINE_WIDTH columns. */
+static void
+print_wrapped(const char *text, int indent)
+{
+	int at = indent;
+
+	while (*text != '\0') {
+		int n = (int)strcspn(text, " ");
+
+		if (at > indent && at + 1 + n > LINE_WIDTH) {
+			printf("\n%*s", indent, "");
+			at = indent;
+		}
+		at += printf("%s%.*s", at > indent ? " " : "", n, text);
+		text += n + (text[n] == ' ');
+	}
+	putchar('\n');
+}
+
 static void
 print_options(const struct option_spec *options)
 {
@@ -17,7 +40,8 @@ print_options(const struct option_spec *options)
 		snprintf(left, sizeof(left), "%s%c%s--%s%s%s", o->letter != 0 ? "-" : "",
 			o->letter != 0 ? o->letter : ' ', o->letter != 0 ? ", " : "   ", o->name,
 			o->value != NULL ? " " : "", o->value != NULL ? o->value : "");
-		printf("  %-24s %s\n", left, o->help);
+		printf("  %-*s ", OPTION_WIDTH, left);
+		print_wrapped(o->help, OPTION_WIDTH + 3);
 	}
 }
 
@@ -28,8 +52,10 @@ print_commands(const char *group)
 
 	for (size_t i = 0; i < commands_n; i++)
 		if (n == 0 ||
-			(strncmp(commands[i].name, group, n) == 0 && commands[i].name[n] == ' '))
-			printf("  %-16s %s\n", commands[i].name, commands[i].help);
+			(strncmp(commands[i].name, group, n) == 0 && commands[i].name[n] == ' ')) {
+			printf("  %-*s ", COMMAND_WIDTH, commands[i].name);
+			print_wrapped(commands[i].help, COMMAND_WIDTH + 3);
+		}
 }
 
 void

@@ -45,6 +45,7 @@ struct import {
 	bool skips_bad;
 	bool has_stopped; /* at a bad line */
 	struct rpc_lines lines;
+	size_t batch_bytes; /* the most that goes in one call, but for a single line */
 	int64_t read_bytes;
 	uint64_t written, skipped, bad;
 	struct progress progress;
@@ -272,7 +273,7 @@ add_record(struct import *im, struct json_value record, uint64_t line)
 	struct batch *b = im->filling;
 	int status = 0;
 
-	if (b->n > 0 && b->records.n + record.raw.n > BATCH_BYTES)
+	if (b->n > 0 && b->records.n + record.raw.n > im->batch_bytes)
 		status = send_batch(im);
 	if (status != 0)
 		return status;
@@ -455,6 +456,7 @@ import_lines(struct import *im, size_t line_max)
 {
 	int status;
 
+	im->batch_bytes = line_max / 2 < BATCH_BYTES ? line_max / 2 : BATCH_BYTES;
 	rpc_lines_init(&im->lines, line_max);
 	buf_init(&im->params, BATCH_BYTES + line_max + 1024);
 	for (unsigned i = 0; i < 2; i++) {

@@ -13,32 +13,39 @@
 #include "ctl/answer.h"
 #include "ctl/text.h"
 
+#define RESYNC ":resync"
+
 /** "EPOCH:SEQ[:BASE]" */
 static bool
-parse_full(struct position *p, const char *text)
+parse_full(struct position *p, struct span text)
 {
-	size_t epoch_n = strcspn(text, ":"), seq_n;
-	const char *seq = text + epoch_n + 1;
+	const char *end = text.p + text.n, *seq = memchr(text.p, ':', text.n), *base;
+	size_t epoch_n = seq != NULL ? (size_t)(seq - text.p) : 0;
 
-	if (text[epoch_n] == '\0' || epoch_n == 0 || epoch_n >= EPOCH_TEXT_SIZE)
+	if (epoch_n == 0 || epoch_n >= EPOCH_TEXT_SIZE)
 		return false;
-	seq_n = strcspn(seq, ":");
-	if (!text_number((struct span){seq, seq_n}, &p->seq))
+	seq++;
+	base = memchr(seq, ':', (size_t)(end - seq));
+	if (!text_number((struct span){seq, (size_t)((base != NULL ? base : end) - seq)}, &p->seq))
 		return false;
-	p->base = 0;
-	if (seq[seq_n] == ':' && !text_number(span_of(seq + seq_n + 1), &p->base))
+	if (base != NULL &&
+		!text_number((struct span){base + 1, (size_t)(end - base - 1)}, &p->base))
 		return false;
-	memcpy(p->epoch, text, epoch_n);
-	p->epoch[epoch_n] = '\0';
+	memcpy(p->epoch, text.p, epoch_n);
 	return true;
 }
 
 static bool
-parse(struct position *p, const char *text)
+parse(struct position *p, struct span text)
 {
 	struct position parsed = {.is_set = true};
+	struct span resync = SPAN(RESYNC);
 
-	if (!text_number(span_of(text), &parsed.seq) && !parse_full(&parsed, text))
+	if (text.n > resync.n && memcmp(text.p + text.n - resync.n, resync.p, resync.n) == 0) {
+		parsed.is_resync = true;
+		text.n -= resync.n;
+	}
+	if (!text_number(text, &parsed.seq) && !parse_full(&parsed, text))
 		return false;
 	*p = parsed;
 	return true;
@@ -72,7 +79,7 @@ ask_epoch(struct position *p, struct ctl *c)
 int
 position_parse(struct position *p, const char *text, struct ctl *c)
 {
-	if (!parse(p, text))
+	if (!parse(p, span_of(text)))
 		return ctl_usage("a position is 0, a number, or EPOCH:SEQ, not \"%s\"", text);
 	return p->epoch[0] == '\0' && p->seq > 0 ? ask_epoch(p, c) : 0;
 }
@@ -92,7 +99,7 @@ position_load(struct position *p, const char *path)
 	fclose(f);
 	if (is_valid) {
 		text[strcspn(text, "\n")] = '\0';
-		is_valid = parse(p, text) && (p->epoch[0] != '\0' || p->seq == 0);
+		is_valid = parse(p, span_of(text)) && (p->epoch[0] != '\0' || p->seq == 0);
 	}
 	return is_valid ? 0 : ctl_refuse("%s holds no position: remove it to begin anew", path);
 }
@@ -100,11 +107,13 @@ position_load(struct position *p, const char *path)
 void
 position_format(const struct position *p, char out[POSITION_TEXT_SIZE])
 {
-	int n = snprintf(out, POSITION_TEXT_SIZE, "%s%s%" PRId64, p->epoch,
-		p->epoch[0] != '\0' ? ":" : "", p->seq); /* 0 is valid in any epoch */
+	char base[32] = "";
 
 	if (p->base > p->seq)
-		snprintf(out + n, POSITION_TEXT_SIZE - (size_t)n, ":%" PRId64, p->base);
+		snprintf(base, sizeof(base), ":%" PRId64, p->base);
+	/* 0 is valid in any epoch */
+	snprintf(out, POSITION_TEXT_SIZE, "%s%s%" PRId64 "%s%s", p->epoch,
+		p->epoch[0] != '\0' ? ":" : "", p->seq, base, p->is_resync ? RESYNC : "");
 }
 
 static bool

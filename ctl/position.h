@@ -1,7 +1,8 @@
 #pragma once
 /*
  * Where a client stands, as text: "0", "N", "EPOCH:SEQ", "EPOCH:SEQ:BASE" (a
- * replay from 0 that broke off). In a file it is one line.
+ * replay from 0 that broke off), with ":resync" behind it when that replay
+ * takes the place of what was told before. In a file it is one line.
  */
 
 #include "ctl/ctl.h"
@@ -14,6 +15,7 @@ struct position {
 	int64_t seq;
 	int64_t base; /* above seq as long as a replay from 0 is under way, else of no meaning */
 	bool is_set;
+	bool is_resync; /* somebody waits for its end, to drop what was not told again */
 };
 
 /** Parses a position; for a bare number the epoch is asked of the daemon. 0 or an exit status. */

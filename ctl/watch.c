@@ -35,7 +35,6 @@ enum { GO_ON = 0, AGAIN = -1 /* connect and subscribe anew */ };
 struct watch {
 	struct ctl *c;
 	bool is_topic;
-	bool is_replaying; /* everything comes anew since the position was not valid */
 	bool was_connected;
 	bool cannot_print;
 	int wait_ms;                   /* before the next attempt to connect */
@@ -169,8 +168,7 @@ start_anew(struct watch *w, const char *why)
 	status = hand_on(w, SPAN("{\"op\":\"resync\"}"));
 	if (status != GO_ON)
 		return status;
-	w->position = (struct position){.seq = 0, .is_set = true};
-	w->is_replaying = true;
+	w->position = (struct position){.seq = 0, .is_set = true, .is_resync = true};
 	return keep(w);
 }
 
@@ -181,13 +179,13 @@ on_synced(struct watch *w, struct json_value params)
 	char line[64];
 	int status = GO_ON;
 
-	if (w->is_replaying) {
+	if (w->position.is_resync) {
 		snprintf(line, sizeof(line), "{\"op\":\"synced\",\"seq\":%" PRId64 "}", seq);
 		status = hand_on(w, span_of(line));
 	}
 	if (status != GO_ON)
 		return status;
-	w->is_replaying = false;
+	w->position.is_resync = false;
 	w->position.seq = seq;
 	w->position.base = 0;
 	return GO_ON;
@@ -363,9 +361,6 @@ start_position(struct watch *w)
 		return ctl_usage("topics are not stored: --since and --state do not go with them");
 	if (w->state != NULL)
 		status = position_load(&w->position, w->state);
-	/* Somebody may wait for the end of a replay that broke off. */
-	w->is_replaying = w->position.is_set &&
-			  (w->position.base > w->position.seq || w->position.epoch[0] == '\0');
 	if (status == 0 && since != NULL && !w->position.is_set)
 		status = position_parse(&w->position, since, w->c);
 	ctl_disconnect(w->c);
