@@ -369,39 +369,43 @@ class Daemons(CtlTest):
         self.assertEqual(daemon.process.poll(), 0)
         daemon.process = None
 
+    def migrate(self, daemon, *args, status=0):
+        """What sysrtd, which does it, prints: on standard error when it fails."""
+        done = sysrtctl(daemon, "migrate", *map(str, args), check=False, env=daemon.env)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual((done.stdout if status else done.stderr), "")
+        return done.stderr if status else done.stdout
+
     def test_migrate(self):
         daemon = daemon_for(self)
+        store = ("--store", daemon.store)
         sysrtctl(daemon, "put", "a", "b", "1")
-        migrate = ("migrate", "--store", str(daemon.store))
         self.assertRegex(self.refused(1, "migrate"), r"daemon is running.*sysrtctl shutdown")
-
-        def refused(status, wanted, to):
-            done = sysrtctl(daemon, *migrate, "--to", to, check=False)
-            self.assertEqual(done.returncode, status)
-            self.assertRegex(done.stderr, rf"\Asysrtd: [^\n]*{wanted}[^\n]*\n\Z")
-
-        refused(1, f"migrating store {daemon.store}: another sysrtd .process {daemon.pid}", "1")
+        self.assertEqual(
+            self.migrate(daemon, *store, "--to", "1", status=1),
+            f"sysrtd: migrating store {daemon.store}: another sysrtd (process {daemon.pid}) has this "
+            "store open\n")
         daemon.stop()
-        self.assertEqual(sysrtctl(daemon, *migrate).stdout, f"{daemon.store}: version 1, was 1\n")
-        refused(1, "no version 2; the newest is 1", "2")
-        refused(1, "version 0 has no records, and here are 1", "0")
-        refused(2, "--to is a version", "x")
+        self.assertEqual(self.migrate(daemon, *store), f"{daemon.store}: version 1, was 1\n")
+        self.assertIn("no version 2; the newest is 1",
+                      self.migrate(daemon, *store, "--to", "2", status=1))
+        self.assertIn("version 0 has no records, and here are 1",
+                      self.migrate(daemon, *store, "--to", "0", status=1))
+        self.assertRegex(self.migrate(daemon, *store, "--to", "x", status=2), "^sysrtd: --to is a")
         daemon.start()
         sysrtctl(daemon, "del", "a", "b")
         daemon.stop()
         # with the daemon's configuration in place of --store
         daemon.config_path.write_text(f'[store]\npath = "{daemon.store}"\n')
-        config = ("migrate", "--config", str(daemon.config_path))
-        done = sysrtctl(daemon, *config, "--to", "0")
-        self.assertEqual(done.stdout, f"{daemon.store}: version 0, was 1\n")
-        self.assertEqual(sysrtctl(daemon, *config).stdout, f"{daemon.store}: version 1, was 0\n")
+        config = ("--config", daemon.config_path)
+        self.assertEqual(self.migrate(daemon, *config, "--to", "0"),
+                         f"{daemon.store}: version 0, was 1\n")
+        self.assertEqual(self.migrate(daemon, *config), f"{daemon.store}: version 1, was 0\n")
         daemon.start()
 
     def test_migrate_makes_no_store(self):
         path = self.daemon.folder / "missing.db"
-        done = sysrtctl(self.daemon, "migrate", "--store", str(path), check=False)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("No such file", done.stderr)
+        self.assertIn("No such file", self.migrate(self.daemon, "--store", path, status=1))
         self.assertEqual(list(self.daemon.folder.glob("missing.db*")), [])
 
 
