@@ -74,8 +74,7 @@ class Lines(ImportTest):
 
     def test_what_was_listed_can_be_imported(self):
         with self.daemon.control() as control:
-            for n in range(1200):
-                control.call("record.put", **json.loads(line_of(n)))
+            control.call("record.put_many", records=[json.loads(line_of(n)) for n in range(1200)])
         listed = sysrtctl(self.daemon, "ls", "--all", "--order", "oldest").stdout
         before = self.data()
         summary, _ = self.run_import("-", input=listed)
@@ -230,11 +229,11 @@ class Memory(ImportTest):
 
     def test_large_records(self):
         text = "x" * 1_000_000
-        lines = (json.dumps({"id": f"{n}", "data": text}) + "\n" for n in range(40))
+        lines = (json.dumps({"id": f"{n}", "data": text}) + "\n" for n in range(12))
         summary, _ = self.run_import(self.file(*lines))
-        self.assert_stored(summary, written=40)
+        self.assert_stored(summary, written=12)
         with self.daemon.control() as control:
-            self.assertEqual(control.call("record.get", id="39")["record"]["data"], text)
+            self.assertEqual(control.call("record.get", id="11")["record"]["data"], text)
 
 
 class ManyLines(ImportTest):
