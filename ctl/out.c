@@ -116,7 +116,7 @@ add_cell(struct buf *out, struct span key, struct json_value value)
 static size_t
 columns_of(const char *p, size_t n)
 {
-	int columns = wcwidth((wchar_t)code_point(p, n));
+	int columns = n > 1 ? wcwidth((wchar_t)code_point(p, n)) : 1;
 
 	return columns >= 0 ? (size_t)columns : 1;
 }
