@@ -47,12 +47,24 @@ turns_text(unsigned c)
 	       (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 
+/** Appends what of it is printable ASCII from p on; returns where that ends. */
+static const char *
+add_plain(struct buf *out, const char *p, const char *end)
+{
+	const char *start = p;
+
+	while (p < end && *p >= ' ' && *p <= '~')
+		p++;
+	buf_add(out, start, (size_t)(p - start));
+	return p;
+}
+
 void
 out_add_safe(struct buf *out, struct span text)
 {
 	const char *p = text.p, *end = text.p + text.n;
 
-	while (p < end) {
+	while ((p = add_plain(out, p, end)) < end) {
 		size_t n = utf8_next(p, end);
 		unsigned c = n > 0 ? code_point(p, n) : (unsigned char)*p;
 
@@ -69,7 +81,7 @@ out_add_safe_json(struct buf *out, struct span json)
 {
 	const char *p = json.p, *end = json.p + json.n;
 
-	while (p < end) {
+	while ((p = add_plain(out, p, end)) < end) {
 		size_t n = utf8_next(p, end);
 		unsigned c = n > 0 ? code_point(p, n) : (unsigned char)*p;
 
