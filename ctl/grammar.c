@@ -69,7 +69,7 @@ static const struct option_spec count_options[] = {
 };
 
 static const struct option_spec watch_options[] = {
-	{"since", 0, "POSITION", NULL, "0: everything first; N, EPOCH:SEQ or what watch told at its end: what came after (default: from now on)"},
+	{"since", 0, "POSITION", NULL, "0: everything first; N, EPOCH:SEQ or EPOCH:SEQ:BASE: what came after (default: from now on)"},
 	{"state", 0, "FILE",     NULL, "go on from the position in this file, when it is there, and keep it there"},
 	{"id",    0, "PATTERN",  NULL, "ids: exact, or a prefix ending in *"},
 	{"topic", 0, NULL,       NULL, "the words are topics, not categories"},
@@ -77,7 +77,7 @@ static const struct option_spec watch_options[] = {
 };
 
 static const struct option_spec changes_options[] = {
-	{"since", 0, "POSITION", NULL, "0, N, EPOCH:SEQ or what the page before told (default 0)"},
+	{"since", 0, "POSITION", NULL, "0, N, EPOCH:SEQ or EPOCH:SEQ:BASE (default 0)"},
 	{"id",    0, "PATTERN",  NULL, "ids: exact, or a prefix ending in *"},
 	{"limit", 0, "N",        NULL, "at most so many (default 100)"},
 	{.name = NULL},

@@ -377,30 +377,19 @@ class Daemons(CtlTest):
         return done.stderr if status else done.stdout
 
     def test_migrate(self):
+        """How the daemon's exit statuses come out as ours, and how its options get there."""
         daemon = daemon_for(self)
         store = ("--store", daemon.store)
-        sysrtctl(daemon, "put", "a", "b", "1")
         self.assertRegex(self.refused(1, "migrate"), r"daemon is running.*sysrtctl shutdown")
-        self.assertEqual(
-            self.migrate(daemon, *store, "--to", "1", status=1),
-            f"sysrtd: migrating store {daemon.store}: another sysrtd (process {daemon.pid}) has this "
-            "store open\n")
+        self.assertRegex(self.migrate(daemon, *store, status=1),
+                         rf"\Asysrtd: [^\n]*another sysrtd .process {daemon.pid}[^\n]*\n\Z")
         daemon.stop()
-        self.assertEqual(self.migrate(daemon, *store), f"{daemon.store}: version 1, was 1\n")
-        self.assertIn("no version 2; the newest is 1",
-                      self.migrate(daemon, *store, "--to", "2", status=1))
-        self.assertIn("version 0 has no records, and here are 1",
-                      self.migrate(daemon, *store, "--to", "0", status=1))
+        already = f"{daemon.store} is at version 1 of the schema already\n"
+        self.assertEqual(self.migrate(daemon, *store, "--to", "1"), already)
+        self.assertIn("no version 7", self.migrate(daemon, *store, "--to", "7", status=1))
         self.assertRegex(self.migrate(daemon, *store, "--to", "x", status=2), "^sysrtd: --to is a")
-        daemon.start()
-        sysrtctl(daemon, "del", "a", "b")
-        daemon.stop()
-        # with the daemon's configuration in place of --store
         daemon.config_path.write_text(f'[store]\npath = "{daemon.store}"\n')
-        config = ("--config", daemon.config_path)
-        self.assertEqual(self.migrate(daemon, *config, "--to", "0"),
-                         f"{daemon.store}: version 0, was 1\n")
-        self.assertEqual(self.migrate(daemon, *config), f"{daemon.store}: version 1, was 0\n")
+        self.assertEqual(self.migrate(daemon, "--config", daemon.config_path), already)
         daemon.start()
 
     def test_migrate_makes_no_store(self):
