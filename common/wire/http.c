@@ -231,7 +231,6 @@ finish(struct http_reader *r)
 		.method = span_of(http_method_str((enum http_method)p->method)),
 		.minor = p->http_minor,
 		.keep_alive = http_should_keep_alive(p) != 0,
-		.upgrade = p->upgrade && p->method != HTTP_CONNECT,
 		.has_body = (p->flags & F_CONTENTLENGTH) != 0 && p->content_length > 0,
 		.headers_n = r->values_n,
 	};

@@ -442,7 +442,7 @@ peer_hold_if_full(struct peer *p)
 void
 peer_check_room(struct peer *p)
 {
-	if (!p->is_held || p->is_gone || is_full(p))
+	if (p->is_gone || !(p->is_held || p->at_end) || is_full(p))
 		return;
 	p->is_held = false;
 	p->ops->resume(p);
@@ -475,8 +475,8 @@ peer_dismiss(struct peer *p)
 }
 
 bool
-peer_is_done(const struct peer *p)
+peer_is_done(struct peer *p)
 {
-	return p->in_flight == 0 && conn_unsent(&p->conn) == 0 &&
-	       p->subscriber.subscriptions_n == 0;
+	return p->at_end && !p->is_held && p->in_flight == 0 &&
+	       p->subscriber.subscriptions_n == 0 && conn_flush(&p->conn) == 0;
 }

@@ -39,7 +39,7 @@ compare(const struct http_request *a, const struct http_request *b)
 {
 	must(span_eq(a->method, b->method) && span_eq(a->path, b->path));
 	must(span_eq(a->query, b->query) && a->headers_n == b->headers_n);
-	must(a->upgrade == b->upgrade && a->has_body == b->has_body);
+	must(a->has_body == b->has_body && span_eq(a->authority, b->authority));
 	must(a->keep_alive == b->keep_alive && a->minor == b->minor);
 	for (unsigned i = 0; i < a->headers_n; i++) {
 		must(span_eq(a->headers[i].name, b->headers[i].name));

@@ -81,37 +81,31 @@ static const struct {
 	unsigned minor;
 	unsigned headers_n;
 	bool keep_alive;
-	bool upgrade;
 	bool has_body;
 } heads[] = {
 	{"GET /where?q=now HTTP/1.1\r\nHost: www.example.org\r\n\r\n",                         "GET",     "/where",                   "q=now", 1,
-         1,																	  true,  false, false},
+         1,																	  true,  false},
 	{"GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1\r\n"
-	 "Host: www.example.org\r\n\r\n",					     "GET",     "/pub/WWW/TheProject.html", "",      1, 1, true,  false, false},
+	 "Host: www.example.org\r\n\r\n",					     "GET",     "/pub/WWW/TheProject.html", "",      1, 1, true,  false},
 	{"OPTIONS * HTTP/1.1\r\nHost: www.example.org:8001\r\n\r\n",                           "OPTIONS", "*",                        "",      1, 1, true,
-         false,																		    false},
+         false																		   },
 	{"OPTIONS http://www.example.org:8001 HTTP/1.1\r\nHost: www.example.org:8001\r\n\r\n",
-         "OPTIONS",										       "/",                        "",      1, 1, true,  false, false},
+         "OPTIONS",										       "/",                        "",      1, 1, true,  false},
 	{"GET /hello.txt HTTP/1.1\r\n"
 	 "User-Agent: curl/7.64.1\r\n"
 	 "Host: www.example.com\r\n"
-	 "Accept-Language: en, mi\r\n\r\n",					   "GET",     "/hello.txt",               "",      1, 3, true,  false, false},
-	{"GET / HTTP/1.0\r\n\r\n",							     "GET",     "/",                        "",      0, 0, false, false, false},
-	{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                                   "GET",     "/",                        "",      0, 1, true,  false,
-         false																			  },
-	{"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",                                        "GET",     "/",                        "",      1, 1, false, false, false},
-	{"\r\nGET /%2F/a%20b HTTP/1.1\r\n\r\n",						"GET",     "/%2F/a%20b",               "",      1, 0, true,  false, false},
-	{"POST /x HTTP/1.1\r\nContent-Length: 3\r\n\r\n",                                      "POST",    "/x",                       "",      1, 1, true,  false,
-         true																			   },
-	{"POST /x HTTP/1.1\r\nContent-Length: 0\r\n\r\n",                                      "POST",    "/x",                       "",      1, 1, true,  false,
-         false																			  },
+	 "Accept-Language: en, mi\r\n\r\n",					   "GET",     "/hello.txt",               "",      1, 3, true,  false},
+	{"GET / HTTP/1.0\r\n\r\n",							     "GET",     "/",                        "",      0, 0, false, false},
+	{"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                                   "GET",     "/",                        "",      0, 1, true,  false},
+	{"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",                                        "GET",     "/",                        "",      1, 1, false, false},
+	{"\r\nGET /%2F/a%20b HTTP/1.1\r\n\r\n",						"GET",     "/%2F/a%20b",               "",      1, 0, true,  false},
+	{"POST /x HTTP/1.1\r\nContent-Length: 3\r\n\r\n",                                      "POST",    "/x",                       "",      1, 1, true,  true },
+	{"POST /x HTTP/1.1\r\nContent-Length: 0\r\n\r\n",                                      "POST",    "/x",                       "",      1, 1, true,  false},
 	{"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",                             "POST",    "/x",                       "",      1, 1, true,
-         false,																		    true },
-	{"POST /x HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",                                "POST",    "/x",                       "",      1, 1, true,  false,
-         true																			   },
-	{"POST /x HTTP/1.0\r\nTransfer-Encoding:\r\n\r\n",                                     "POST",    "/x",                       "",      0, 1, false, false,
-         true																			   },
-	{HANDSHAKE,									    "GET",     "/chat",                    "",      1, 7, true,  true,  false},
+         true																		    },
+	{"POST /x HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",                                "POST",    "/x",                       "",      1, 1, true,  true },
+	{"POST /x HTTP/1.0\r\nTransfer-Encoding:\r\n\r\n",                                     "POST",    "/x",                       "",      0, 1, false, true },
+	{HANDSHAKE,									    "GET",     "/chat",                    "",      1, 7, true,  false},
 };
 
 START_TEST(good_heads)
@@ -132,7 +126,6 @@ START_TEST(good_heads)
 		ck_assert_uint_eq(q->minor, heads[i].minor);
 		ck_assert_uint_eq(q->headers_n, heads[i].headers_n);
 		ck_assert_msg(q->keep_alive == heads[i].keep_alive, "%s", text);
-		ck_assert_msg(q->upgrade == heads[i].upgrade, "%s", text);
 		ck_assert_msg(q->has_body == heads[i].has_body, "%s", text);
 	}
 }
