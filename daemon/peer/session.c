@@ -393,14 +393,29 @@ echo(struct session *s, enum ws_opcode opcode, struct span payload)
 	body_unref(body);
 }
 
+/** A piece of input on its way through the codec, and the control frames that answer it. */
+struct feed {
+	struct session *s;
+	struct buf out;
+};
+
+static void
+send_control(struct feed *f)
+{
+	send_bytes(f->s, buf_span(&f->out));
+	buf_reset(&f->out);
+}
+
 static void
 on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 {
-	struct session *s = arg;
+	struct feed *f = arg;
+	struct session *s = f->s;
 
 	(void)code;
 	if (s->state == SS_CLOSING || (opcode != WS_TEXT && opcode != WS_BINARY))
-		return; /* to a control frame the codec makes the answer */
+		return;  /* to a control frame the codec makes the answer */
+	send_control(f); /* a pong goes before what is said to a message that ended later */
 	if (s->state == SS_ECHO)
 		echo(s, opcode, payload);
 	else if (opcode == WS_TEXT)
@@ -413,19 +428,19 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 static void
 feed_frames(struct session *s, struct span piece)
 {
-	struct buf out;
+	struct feed f = {.s = s};
 	bool goes_on;
 
 	if (s->ws == NULL)
 		s->ws = ws_open(s->shared->pool);
-	buf_init(&out, CONTROL_MAX);
-	goes_on = ws_feed(s->ws, piece, on_message, s, &out);
+	buf_init(&f.out, CONTROL_MAX);
+	goes_on = ws_feed(s->ws, piece, on_message, &f, &f.out);
 	if (s->state != SS_CLOSING) {
-		send_bytes(s, buf_span(&out));
+		send_control(&f);
 		if (!goes_on)
 			start_closing(s, "closed by the client, or for what it sent");
 	}
-	buf_fini(&out);
+	buf_fini(&f.out);
 	if (!goes_on || ws_is_idle(s->ws))
 		ws_close(s->shared->pool, &s->ws);
 }
