@@ -14,6 +14,7 @@
 #define BUCKETS          4096
 #define RESULT_MAX       (64u << 20)
 #define NO_BATCH         0
+#define SHARE_US         2000 /* of a turn, that one peer may take */
 #define KINDS            4
 #define CLOSE_BY_ADMIN   4000
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
@@ -228,7 +229,7 @@ peer_fini(struct peer *p)
 	if (p->is_gone)
 		return;
 	p->is_gone = true;
-	if (p->is_dismissed)
+	if (p->is_dismissed || p->is_waiting)
 		loop_undefer(ps->loop, p);
 	while (*at != p)
 		at = &(*at)->hash_next;
@@ -429,20 +430,49 @@ is_full(struct peer *p)
 	       store_client_is_waiting(p->caller.store) || is_choked(p);
 }
 
+/** True if this turn was its own for long enough: others wait. */
+static bool
+has_had_its_share(struct peer *p)
+{
+	uint64_t turn = loop_turn(p->peers->loop);
+	int64_t now_us = clock_mono_us();
+
+	if (p->turn != turn) {
+		p->turn = turn;
+		p->turn_ends_us = now_us + SHARE_US;
+	}
+	return now_us > p->turn_ends_us;
+}
+
+static void
+go_on(void *arg)
+{
+	struct peer *p = arg;
+
+	p->is_waiting = false;
+	peer_check_room(p);
+}
+
 bool
 peer_hold_if_full(struct peer *p)
 {
-	if (!p->is_held && is_full(p)) {
-		p->is_held = true;
-		conn_pause(&p->conn);
+	if (p->is_held)
+		return true;
+	if (!is_full(p)) {
+		if (!has_had_its_share(p))
+			return false;
+		p->is_waiting = true;
+		loop_defer(p->peers->loop, go_on, p);
 	}
-	return p->is_held;
+	p->is_held = true;
+	conn_pause(&p->conn);
+	return true;
 }
 
 void
 peer_check_room(struct peer *p)
 {
-	if (p->is_gone || !(p->is_held || p->at_end) || is_full(p))
+	if (p->is_gone || p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
 		return;
 	p->is_held = false;
 	p->ops->resume(p);

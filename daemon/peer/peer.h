@@ -47,8 +47,11 @@ struct peer {
 	unsigned in_flight;     /* requests whose answer is outstanding */
 	bool at_end;            /* nothing more comes in */
 	bool is_held;           /* it was full, and is not read until it has room */
+	bool is_waiting;        /* it had its share of a turn, and goes on in the next one */
 	bool is_dismissed;      /* peer_dismiss() was called */
 	bool is_gone;           /* peer_fini() was called */
+	uint64_t turn;          /* of the loop, in which it was last served ... */
+	int64_t turn_ends_us;   /* ... and when its share of that is used up */
 	int64_t opened_ms;      /* wall clock */
 	uint64_t requests;
 };
@@ -80,8 +83,8 @@ void peer_fini(struct peer *p);
 void peer_message(struct peer *p, struct span message);
 /** Answers an error without an id. */
 void peer_refuse(struct peer *p, const struct error *error);
-/** True while the peer must not be given more input: too many in flight, too much unsent, or
- * waiting for the store. It is then held, until ops->resume. */
+/** True while the peer must not be given more input: too many in flight, too much unsent, waiting
+ * for the store, or its share of this turn is used up. It is then held, until ops->resume. */
 bool peer_hold_if_full(struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
