@@ -60,7 +60,8 @@ put_listeners(const struct server *s, struct json_out *o)
 	for (unsigned i = 0; i < s->listeners_n; i++)
 		json_put_str(o, NULL, listener_address(s->listeners[i]));
 	json_end_array(o);
-	json_put_int(o, "sessions", peers_count(s->peers, ORIGIN_WEBSOCKET));
+	json_put_int(o, "sessions", sessions_count(s->sessions));
+	json_put_int(o, "connections", peers_count(s->peers, ORIGIN_WEBSOCKET));
 	json_end_object(o);
 	json_begin_object(o, "control");
 	json_put_str(o, "socket", s->conf->control.socket);
@@ -350,6 +351,7 @@ peers_init(struct server *s, struct error *error)
 	s->peers = peers_new(&s->api, s->net, s->loop);
 	s->deliver.peers = s->peers;
 	s->sessions = sessions_new(s->peers);
+	sessions_add_stats(s->sessions, s->stats);
 	return OK;
 }
 

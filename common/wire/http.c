@@ -15,6 +15,8 @@
 #include "common/wire/ws.h"
 #include "common/xalloc.h"
 
+#define FOLDED "header field folded over several lines"
+
 /** A run of the buffer's bytes. */
 struct run {
 	size_t at;
@@ -102,9 +104,7 @@ on_header_value(http_parser *parser, const char *at, size_t n)
 
 	if (r->values_n < r->names_n)
 		r->values[r->values_n++] = (struct run){0};
-	return run_extend(&r->values[r->values_n - 1], r, at, n)
-		       ? 0
-		       : refuse(r, HTTP_BAD, "header field folded over several lines");
+	return run_extend(&r->values[r->values_n - 1], r, at, n) ? 0 : refuse(r, HTTP_BAD, FOLDED);
 }
 
 /** Stops the parser right behind the head. */
@@ -135,6 +135,7 @@ http_reader_new(size_t max_head)
 {
 	struct http_reader *r = xnew(struct http_reader);
 
+	http_parser_set_max_header_size(UINT32_MAX); /* ours is max_head */
 	buf_init(&r->bytes, max_head);
 	start(r);
 	return r;
@@ -159,24 +160,63 @@ run_span(const struct http_reader *r, struct run run)
 	return s;
 }
 
-/** Cuts the target into path and query; the scheme and host of an absolute one are dropped. */
+static struct span
+url_part(const char *target, const struct http_parser_url *url, enum http_parser_url_fields part)
+{
+	if ((url->field_set & (1 << part)) == 0)
+		return SPAN("");
+	return (struct span){target + url->field_data[part].off, url->field_data[part].len};
+}
+
+/** What stands between "//" and the path, as it was sent. */
+static struct span
+authority_of(struct span target)
+{
+	const char *mark = memmem(target.p, target.n, "//", 2);
+	size_t skip = mark != NULL ? (size_t)(mark - target.p) + 2 : target.n;
+	struct span rest = {target.p + skip, target.n - skip};
+	size_t n = 0;
+
+	while (n < rest.n && rest.p[n] != '/' && rest.p[n] != '?')
+		n++;
+	return (struct span){rest.p, n};
+}
+
+/** Cuts the target into authority (of an absolute one), path and query. */
 static bool
 split_target(const struct http_reader *r, struct http_request *q)
 {
+	struct span target = {r->bytes.p + r->url.at, r->url.n};
 	struct http_parser_url url;
-	const char *target = r->bytes.p + r->url.at;
 
 	http_parser_url_init(&url);
-	if (r->url.n > UINT16_MAX || http_parser_parse_url(target, r->url.n, 0, &url) != 0)
+	if (target.n > UINT16_MAX || http_parser_parse_url(target.p, target.n, 0, &url) != 0 ||
+		(url.field_set & (1 << UF_FRAGMENT)) != 0)
 		return false;
-	q->path = SPAN("/");
-	if ((url.field_set & (1 << UF_PATH)) != 0)
-		q->path = (struct span){
-			target + url.field_data[UF_PATH].off, url.field_data[UF_PATH].len};
-	if ((url.field_set & (1 << UF_QUERY)) != 0)
-		q->query = (struct span){
-			target + url.field_data[UF_QUERY].off, url.field_data[UF_QUERY].len};
+	q->path = url_part(target.p, &url, UF_PATH);
+	if (q->path.n == 0)
+		q->path = SPAN("/");
+	q->query = url_part(target.p, &url, UF_QUERY);
+	if ((url.field_set & (1 << UF_HOST)) != 0)
+		q->authority = authority_of(target);
 	return true;
+}
+
+/** True if a header's value goes on in a line that starts with a space: what was used for smuggling
+ * long enough. The parser joins such lines; between a name and the next there is then more than one
+ * line feed. */
+static bool
+has_folded_line(const struct http_reader *r)
+{
+	for (unsigned i = 0; i < r->names_n; i++) {
+		size_t at = r->names[i].at;
+		size_t end = i + 1 < r->names_n ? r->names[i + 1].at : r->bytes.n - 1;
+		const char *feed = memchr(r->bytes.p + at, '\n', end - at);
+
+		if (feed != NULL && memchr(feed + 1, '\n', end - (size_t)(feed + 1 - r->bytes.p)))
+			return true;
+	}
+	return false;
 }
 
 /** The head is whole: makes the request of it. */
@@ -185,23 +225,26 @@ finish(struct http_reader *r)
 {
 	struct http_request *q = &r->request;
 	const http_parser *p = &r->parser;
+	unsigned codings;
 
 	*q = (struct http_request){
 		.method = span_of(http_method_str((enum http_method)p->method)),
 		.minor = p->http_minor,
 		.keep_alive = http_should_keep_alive(p) != 0,
-		.upgrade = p->upgrade && p->method != HTTP_CONNECT,
-		.has_body = (p->flags & F_CHUNKED) != 0 ||
-			    ((p->flags & F_CONTENTLENGTH) != 0 && p->content_length > 0),
+		.has_body = (p->flags & F_CONTENTLENGTH) != 0 && p->content_length > 0,
 		.headers_n = r->values_n,
 	};
 	for (unsigned i = 0; i < q->headers_n; i++)
 		q->headers[i] =
 			(struct http_header){run_span(r, r->names[i]), run_span(r, r->values[i])};
-	if (http_header_has_token(q, "Transfer-Encoding", "chunked"))
+	/* Whatever the coding is, there is a body whose end we do not know. */
+	http_header_find(q, "Transfer-Encoding", &codings);
+	if (codings > 0)
 		q->has_body = true;
 	if (p->http_major != 1)
 		refuse(r, HTTP_BAD, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+	else if (has_folded_line(r))
+		refuse(r, HTTP_BAD, FOLDED);
 	else if (p->method == HTTP_CONNECT || !split_target(r, q))
 		refuse(r, HTTP_BAD, "bad request target");
 	return r->failure == HTTP_NEED_MORE ? HTTP_DONE : r->failure;
@@ -215,9 +258,7 @@ judge_error(struct http_reader *r)
 
 	if (r->failure != HTTP_NEED_MORE)
 		return r->failure;
-	if (e == HPE_HEADER_OVERFLOW)
-		refuse(r, HTTP_TOO_LARGE, "request head too large");
-	else if (e != HPE_OK)
+	if (e != HPE_OK)
 		refuse(r, HTTP_BAD, http_errno_description(e));
 	return r->failure;
 }

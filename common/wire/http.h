@@ -15,19 +15,20 @@
 #define HTTP_HEADERS_MAX 64
 
 struct http_header {
-	struct span name; /* as sent; compare with http_name_is() */
+	struct span name; /* as sent; compare with http_text_is() */
 	struct span value;
 };
 
 /** A parsed head; spans point into the reader's buffer. */
 struct http_request {
-	struct span method; /* "GET" */
-	struct span path;   /* without the query, percent-decoded never */
-	struct span query;  /* without "?" */
-	unsigned minor;     /* HTTP/1.minor */
+	struct span method;    /* "GET" */
+	struct span authority; /* "host[:port]" of an absolute target; else empty */
+	struct span path;      /* without the query, percent-decoded never */
+	struct span query;     /* without "?" */
+	unsigned minor;        /* HTTP/1.minor */
 	bool keep_alive;
-	bool upgrade; /* asks for an upgrade (Connection and Upgrade agree) */
-	bool has_body;
+	bool upgrade;  /* asks for an upgrade (Connection and Upgrade agree) */
+	bool has_body; /* or something whose end only a reader of bodies would find */
 	struct http_header headers[HTTP_HEADERS_MAX];
 	unsigned headers_n;
 };

@@ -1,10 +1,10 @@
 /*
  * WebSocket frames: see ws.h. wslay assembles messages, unmasks, checks UTF-8 and
- * close codes, and answers control frames. In front of it a small scanner follows
- * the frames' borders: it knows when a context is idle, it refuses what wslay
- * would let through or answer with the wrong code, and it hands control frames
- * over whole (wslay 1.1.1 misjudges a close reason that comes in pieces).
- * Messages are put together here: wslay would allocate once per fragment.
+ * answers pings. In front of it a small scanner follows the frames' borders: it
+ * knows when a context is idle, it refuses what wslay would let through or answer
+ * with the wrong code, and it takes close frames itself (wslay 1.1.1 misjudges a
+ * reason that comes in pieces, and knows no codes above 1011). Messages are put
+ * together here: wslay would allocate once per fragment.
  */
 
 #include "common/wire/ws.h"
@@ -207,7 +207,7 @@ on_chunk(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_c
 	struct ws *ws = arg;
 
 	(void)wslay;
-	if (ws->state != SCAN_CONTROL)
+	if (ws->state == SCAN_PAYLOAD)
 		buf_add(&ws->message, chunk->data, chunk->data_length);
 }
 
@@ -231,17 +231,10 @@ on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_a
 	struct span payload = {(const char *)msg->msg, msg->msg_length};
 
 	(void)wslay;
-	if (msg->opcode == WSLAY_TEXT_FRAME || msg->opcode == WSLAY_BINARY_FRAME) {
-		deliver_message(ws, (enum ws_opcode)msg->opcode);
-	} else if (msg->opcode != WSLAY_CONNECTION_CLOSE) {
+	if (wslay_is_ctrl_frame(msg->opcode))
 		ws->fn(ws->arg, (enum ws_opcode)msg->opcode, payload, 0);
-	} else if (payload.n < 2) {
-		ws->fn(ws->arg, WS_CLOSE, SPAN(""), CODE_NO_STATUS);
-	} else {
-		payload.p += 2;
-		payload.n -= 2;
-		ws->fn(ws->arg, WS_CLOSE, payload, msg->status_code);
-	}
+	else
+		deliver_message(ws, (enum ws_opcode)msg->opcode);
 }
 
 static struct ws *
@@ -423,7 +416,57 @@ answer(struct ws *ws)
 		ws->is_dead = true;
 }
 
-/** Control frames are collected, and given whole. */
+/** True for a code that may be sent: RFC 6455, 7.4, and what was registered since. */
+static bool
+is_close_code(unsigned code)
+{
+	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+	       (code >= 3000 && code <= 4999);
+}
+
+static bool
+is_utf8(struct span text)
+{
+	const char *end = text.p + text.n;
+	size_t n;
+
+	for (const char *p = text.p; p < end; p += n) {
+		n = utf8_next(p, end);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
+/** A close frame is whole: it is answered with the same. */
+static void
+take_close(struct ws *ws)
+{
+	unsigned n = ws->held[1] & BITS_LENGTH;
+	uint8_t *payload = ws->held + ws->held_n - n;
+	uint16_t code = CODE_NO_STATUS;
+	struct span reason = SPAN("");
+
+	if (ws->pool->role == WS_SERVER)
+		for (unsigned i = 0; i < n; i++)
+			payload[i] ^= payload[(int)(i % 4) - 4]; /* the mask is in front of it */
+	if (n >= 2) {
+		code = (uint16_t)(payload[0] << 8 | payload[1]);
+		reason = (struct span){(const char *)payload + 2, n - 2};
+	}
+	if (n >= 2 && !is_close_code(code)) {
+		fail(ws, WSLAY_CODE_PROTOCOL_ERROR, "close code that must not be sent");
+	} else if (!is_utf8(reason)) {
+		fail(ws, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, "close reason that is not UTF-8");
+	} else {
+		ws->fn(ws->arg, WS_CLOSE, reason, code);
+		wslay_event_queue_close(
+			ws->wslay, n >= 2 ? code : 0, (const uint8_t *)reason.p, reason.n);
+		ws->is_dead = true;
+	}
+}
+
+/** Control frames are collected, and taken whole. */
 static void
 scan_control(struct ws *ws, struct span *bytes)
 {
@@ -433,7 +476,10 @@ scan_control(struct ws *ws, struct span *bytes)
 	ws->left -= n;
 	if (ws->left > 0)
 		return;
-	give(ws, (struct span){(const char *)ws->held, ws->held_n}, SPAN(""));
+	if ((ws->held[0] & BITS_OPCODE) == WS_CLOSE)
+		take_close(ws);
+	else
+		give(ws, (struct span){(const char *)ws->held, ws->held_n}, SPAN(""));
 	answer(ws);
 	ws->held_n = 0;
 	ws->state = SCAN_HEADER;

@@ -47,8 +47,8 @@ typedef void (*ws_message_fn)(void *arg, enum ws_opcode opcode, struct span payl
 
 /** Feeds bytes (all are consumed; at most a few KiB at a time, so that the caller can pause between
  * calls). Control frames that must be sent in answer (pongs, the answer to a close, the close after
- * a violation with 1002, 1007 or 1009) are appended to `out`. False: nothing more will be read,
- * send `out` and close. */
+ * a violation with 1002, 1007 or 1009) are appended to `out`, in their place between the calls of
+ * fn. False: nothing more will be read, send `out` and close. */
 bool ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out);
 /** True between messages: nothing of the input is held, the context can go back to the pool. */
 bool ws_is_idle(const struct ws *ws);

@@ -36,6 +36,7 @@ struct loop {
 	struct deferred_list deferred; /* for the end of this turn */
 	struct deferred_list running;  /* being called now */
 	struct loop_signal *signals;
+	uint64_t turn;
 	int64_t now_ms; /* -1: not read in this turn */
 	bool stopped;
 };
@@ -109,6 +110,7 @@ loop_run(struct loop *l)
 	while (!l->stopped) {
 		int flags = l->deferred.n > 0 ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
 
+		l->turn++;
 		l->now_ms = -1;
 		must(event_base_loop(l->base, flags) >= 0);
 		run_deferred(l);
@@ -127,6 +129,12 @@ struct event_base *
 loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+uint64_t
+loop_turn(const struct loop *l)
+{
+	return l->turn;
 }
 
 int64_t

@@ -17,6 +17,8 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 void loop_stop(struct loop *l);
 struct event_base *loop_base(struct loop *l);
+/** The number of the turn under way. */
+uint64_t loop_turn(const struct loop *l);
 /** Monotonic milliseconds, read once a turn. */
 int64_t loop_now_ms(struct loop *l);
 

@@ -47,7 +47,8 @@ is_allowed_host(const struct authority *a, const struct conf_list *allowed)
 	return false;
 }
 
-/** The request's only Host. A request of HTTP/1.0 may have none; then *a is empty. */
+/** The host that is asked for: an absolute target's, which overrules the header (RFC 9112, 3.2.2),
+ * else the only Host. A request of HTTP/1.0 may have none; then *a is empty. */
 static enum err
 read_host(const struct http_request *q, struct authority *a, struct error *error)
 {
@@ -55,14 +56,16 @@ read_host(const struct http_request *q, struct authority *a, struct error *error
 	struct span host = http_header_find(q, "Host", &count);
 
 	*a = (struct authority){.host = SPAN(""), .port = -1};
-	if (count == 0 && q->minor == 0)
-		return OK;
-	if (count != 1)
+	if (count > 1 || (count == 0 && q->minor > 0))
 		return error_set(
 			error, ERR_INVALID_REQUEST, "%u Host headers: there must be one", count);
-	if (!authority_parse(host, a))
+	if (count == 1 && !authority_parse(host, a))
 		return error_set(
 			error, ERR_INVALID_REQUEST, "Host \"%.*s\" is malformed", SPAN_FMT(host));
+	if (q->authority.n > 0 && !authority_parse(q->authority, a))
+		return error_set(error, ERR_INVALID_REQUEST,
+			"the host of the request target, \"%.*s\", is malformed",
+			SPAN_FMT(q->authority));
 	return OK;
 }
 

@@ -21,7 +21,6 @@ struct control {
 	struct peer peer;
 	struct rpc_lines lines;
 	struct ucred who;
-	bool at_end; /* of the input */
 	int64_t next_beat_ms;
 };
 
@@ -72,7 +71,7 @@ run_lines(struct control *c)
 	struct span line;
 
 	while (!peer_hold_if_full(&c->peer)) {
-		enum rpc_line what = rpc_lines_next(&c->lines, c->at_end, &line);
+		enum rpc_line what = rpc_lines_next(&c->lines, c->peer.at_end, &line);
 
 		if (what == RPC_LINE_NONE)
 			break;
@@ -81,7 +80,7 @@ run_lines(struct control *c)
 		else
 			refuse_line(c);
 	}
-	if (c->at_end && !c->peer.is_held && peer_is_done(&c->peer))
+	if (peer_is_done(&c->peer))
 		control_end(c);
 }
 
@@ -109,14 +108,12 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 		on_input(c, input);
 		break;
 	case CONN_EOF:
-		c->at_end = true;
+		c->peer.at_end = true;
 		run_lines(c);
 		break;
 	case CONN_DRAINED:
 		subscriber_drained(&c->peer.subscriber);
 		peer_check_room(&c->peer);
-		if (c->at_end)
-			run_lines(c);
 		break;
 	case CONN_FAILED:
 		control_end(c);
@@ -130,7 +127,7 @@ on_resume(struct peer *p)
 	struct control *c = control_of(p);
 
 	run_lines(c);
-	if (!p->is_gone && !p->is_held)
+	if (!p->is_gone && !p->is_held && !p->at_end)
 		conn_resume(&p->conn);
 }
 
@@ -150,8 +147,11 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 	if (p->subscriber.subscriptions_n > 0)
 		peer_notify(p, "closing", buf_span(&params));
 	buf_fini(&params);
-	conn_flush(&p->conn);
-	control_end(control_of(p));
+	subscriber_fini(&p->subscriber);
+	conn_pause(&p->conn);
+	p->at_end = true;
+	if (peer_is_done(p))
+		control_end(control_of(p)); /* else it goes when all is answered and written */
 }
 
 static void
@@ -172,7 +172,7 @@ on_look(struct peer *p, int64_t now_ms)
 		control_end(c);
 		return;
 	}
-	if (c->at_end && !p->is_held && peer_is_done(p)) {
+	if (peer_is_done(p)) {
 		control_end(c);
 		return;
 	}
@@ -207,10 +207,11 @@ read_groups(int fd, gid_t gid, struct groups *g)
 static bool
 may_enter(const struct ucred *who, const struct groups *g, const char *admin_group)
 {
-	const struct group *group = admin_group[0] != '\0' ? getgrnam(admin_group) : NULL;
+	const struct group *group;
 
 	if (who->uid == 0 || who->uid == geteuid())
 		return true;
+	group = admin_group[0] != '\0' ? getgrnam(admin_group) : NULL;
 	for (size_t i = 0; group != NULL && i < g->n; i++)
 		if (g->v[i] == group->gr_gid)
 			return true;

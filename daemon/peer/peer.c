@@ -14,6 +14,7 @@
 #define BUCKETS          4096
 #define RESULT_MAX       (64u << 20)
 #define NO_BATCH         0
+#define SHARE_US         2000 /* of a turn, that one peer may take */
 #define KINDS            4
 #define CLOSE_BY_ADMIN   4000
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
@@ -166,6 +167,12 @@ peer_of(const struct subscriber *s)
 	return list_item((uintptr_t)s, struct peer, subscriber);
 }
 
+static size_t
+send_queue_of(const struct peer *p)
+{
+	return (size_t)p->peers->api->conf->websocket.send_queue;
+}
+
 static void
 on_send(struct subscriber *s, struct frame *f)
 {
@@ -205,6 +212,7 @@ peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_
 	list_init(&p->batches);
 	subscriber_init(&p->subscriber, ps->api->hub, FRAMING_OF(kind), &subscriber_ops);
 	conn_init(&p->conn, ps->net, fd, on_conn);
+	store_client_set_answer_room(p->caller.store, send_queue_of(p));
 	list_append(&ps->all, &p->all);
 	p->hash_next = ps->buckets[id % BUCKETS];
 	ps->buckets[id % BUCKETS] = p;
@@ -228,7 +236,7 @@ peer_fini(struct peer *p)
 	if (p->is_gone)
 		return;
 	p->is_gone = true;
-	if (p->is_dismissed)
+	if (p->is_dismissed || p->is_waiting)
 		loop_undefer(ps->loop, p);
 	while (*at != p)
 		at = &(*at)->hash_next;
@@ -350,6 +358,18 @@ peer_refuse(struct peer *p, const struct error *error)
 	send_answer(p);
 }
 
+/** Reads wait for room for their answers: says how much there is, after a write. */
+static void
+make_answer_room(struct peer *p)
+{
+	size_t most = send_queue_of(p), unsent;
+
+	if (!store_client_is_choked(p->caller.store))
+		return;
+	unsent = conn_flush(&p->conn);
+	store_client_set_answer_room(p->caller.store, unsent < most ? most - unsent : 0);
+}
+
 static void
 run_request(struct peer *p, struct batch *b, struct json_value value)
 {
@@ -374,6 +394,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		p->in_flight++;
 		if (b != NULL)
 			b->waiting++;
+		make_answer_room(p);
 		return;
 	}
 	if (e == OK && result->failed)
@@ -417,7 +438,7 @@ peer_message(struct peer *p, struct span message)
 static bool
 is_choked(struct peer *p)
 {
-	size_t most = (size_t)p->peers->api->conf->websocket.send_queue;
+	size_t most = send_queue_of(p);
 
 	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
 }
@@ -429,20 +450,52 @@ is_full(struct peer *p)
 	       store_client_is_waiting(p->caller.store) || is_choked(p);
 }
 
+/** True if this turn was its own for long enough: others wait. */
+static bool
+has_had_its_share(struct peer *p)
+{
+	uint64_t turn = loop_turn(p->peers->loop);
+	int64_t now_us = clock_mono_us();
+
+	if (p->turn != turn) {
+		p->turn = turn;
+		p->turn_ends_us = now_us + SHARE_US;
+	}
+	return now_us > p->turn_ends_us;
+}
+
+static void
+go_on(void *arg)
+{
+	struct peer *p = arg;
+
+	p->is_waiting = false;
+	peer_check_room(p);
+}
+
 bool
 peer_hold_if_full(struct peer *p)
 {
-	if (!p->is_held && is_full(p)) {
-		p->is_held = true;
-		conn_pause(&p->conn);
+	if (p->is_held)
+		return true;
+	if (!is_full(p)) {
+		if (!has_had_its_share(p))
+			return false;
+		p->is_waiting = true;
+		loop_defer(p->peers->loop, go_on, p);
 	}
-	return p->is_held;
+	p->is_held = true;
+	conn_pause(&p->conn);
+	return true;
 }
 
 void
 peer_check_room(struct peer *p)
 {
-	if (!p->is_held || p->is_gone || is_full(p))
+	if (p->is_gone)
+		return;
+	make_answer_room(p);
+	if (p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
 		return;
 	p->is_held = false;
 	p->ops->resume(p);
@@ -475,8 +528,8 @@ peer_dismiss(struct peer *p)
 }
 
 bool
-peer_is_done(const struct peer *p)
+peer_is_done(struct peer *p)
 {
-	return p->in_flight == 0 && conn_unsent(&p->conn) == 0 &&
-	       p->subscriber.subscriptions_n == 0;
+	return p->at_end && !p->is_held && p->in_flight == 0 &&
+	       p->subscriber.subscriptions_n == 0 && conn_flush(&p->conn) == 0;
 }

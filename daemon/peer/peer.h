@@ -21,7 +21,8 @@ struct peer;
 
 /** What the two doors do differently. */
 struct peer_ops {
-	/** The peer may take input again: go on with what is buffered, then read. */
+	/** The peer may take input again: go on with what is buffered, then read. At the end of its
+	 * input: it may be done. */
 	void (*resume)(struct peer *p);
 	/** Says why and closes (shutdown, session.close). */
 	void (*close)(struct peer *p, unsigned close_code, const char *reason);
@@ -44,9 +45,13 @@ struct peer {
 	struct list answered;   /* linked while peers_check_room() has to look at it */
 	struct list batches;    /* JSON-RPC batches that wait for answers */
 	unsigned in_flight;     /* requests whose answer is outstanding */
+	bool at_end;            /* nothing more comes in */
 	bool is_held;           /* it was full, and is not read until it has room */
+	bool is_waiting;        /* it had its share of a turn, and goes on in the next one */
 	bool is_dismissed;      /* peer_dismiss() was called */
 	bool is_gone;           /* peer_fini() was called */
+	uint64_t turn;          /* of the loop, in which it was last served ... */
+	int64_t turn_ends_us;   /* ... and when its share of that is used up */
 	int64_t opened_ms;      /* wall clock */
 	uint64_t requests;
 };
@@ -78,17 +83,17 @@ void peer_fini(struct peer *p);
 void peer_message(struct peer *p, struct span message);
 /** Answers an error without an id. */
 void peer_refuse(struct peer *p, const struct error *error);
-/** True while the peer must not be given more input: too many in flight, too much unsent, or
- * waiting for the store. It is then held, until ops->resume. */
+/** True while the peer must not be given more input: too many in flight, too much unsent, waiting
+ * for the store, or its share of this turn is used up. It is then held, until ops->resume. */
 bool peer_hold_if_full(struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error);
-/** Calls ops->resume if it was held and has room. */
+/** Calls ops->resume if it was held and has room, or is at its end. */
 void peer_check_room(struct peer *p);
 /** Sends a notification of the daemon's own ("hello", "closing"); params is a JSON object. */
 void peer_notify(struct peer *p, const char *method, struct span params);
 /** Closes it at the end of the turn, as an administrator wants: it may be the one who asks. */
 void peer_dismiss(struct peer *p);
-/** The end of the peer's input and nothing left to do for it. */
-bool peer_is_done(const struct peer *p);
+/** Writes what it can; true if nothing is left to do for a peer that is at its end. */
+bool peer_is_done(struct peer *p);

@@ -18,10 +18,13 @@
 #define FEED_BYTES    4096 /* of input between two looks at whether the peer is full */
 #define BEATS_MISSED  3
 #define CLOSE_WAIT_MS 5000 /* for the other end to close too */
+#define SPARE         64 /* connections without a WebSocket, besides as many as there may be with */
 #define CONTROL_MAX   65536
+#define REST_MAX      (1u << 20) /* more than one read of the socket, which is then paused */
 
 #define CLOSE_NORMAL      1000
 #define CLOSE_UNSUPPORTED 1003
+#define CLOSE_INTERNAL    1011
 #define CLOSE_HEARTBEAT   4000
 
 enum session_state {
@@ -46,14 +49,17 @@ struct sessions {
 	struct peers *peers;
 	struct ws_pool *pool;
 	bool is_draining;
+	unsigned n[SS_COUNT]; /* by state */
+	struct list plain;    /* those that have no WebSocket (any more), oldest first */
+	struct counter cut;   /* of them, since there were too many */
 };
 
 struct session {
 	struct peer peer;
 	enum session_state state;
-	bool at_end;              /* of the input */
 	unsigned char unanswered; /* pings in a row */
 	struct sessions *shared;
+	struct list plain;        /* linked while it has no WebSocket */
 	struct http_reader *head; /* owned; in SS_HEAD only */
 	struct ws *ws;            /* owned; while a message is under way */
 	struct buf rest;          /* input that waits until there is room */
@@ -85,6 +91,8 @@ session_free(void *arg)
 	struct session *s = arg;
 
 	ws_close(s->shared->pool, &s->ws);
+	http_reader_free(s->head);
+	buf_fini(&s->rest);
 	free(s);
 }
 
@@ -95,10 +103,9 @@ session_end(struct session *s)
 		return;
 	log_debug("session", "connection closed", F_INT("session", s->peer.caller.id));
 	peer_fini(&s->peer);
-	http_reader_free(s->head);
-	s->head = NULL;
-	buf_fini(&s->rest);
-	/* The codec goes later: this may be a callback of it. */
+	s->shared->n[s->state]--;
+	list_remove(&s->plain);
+	/* The rest goes later: this may be a callback of the codec, which reads from it. */
 	loop_defer(peers_loop(s->shared->peers), session_free, s);
 }
 
@@ -109,7 +116,12 @@ change_state(struct session *s, enum session_state next, const char *why)
 	log_debug("session", "state changed", F_INT("session", s->peer.caller.id),
 		F_STR("from", state_names[s->state]), F_STR("to", state_names[next]),
 		F_STR("why", why));
+	s->shared->n[s->state]--;
 	s->state = next;
+	s->shared->n[next]++;
+	list_remove(&s->plain);
+	if (next == SS_CLOSING)
+		list_append(&s->shared->plain, &s->plain);
 }
 
 static void
@@ -124,7 +136,8 @@ send_bytes(struct session *s, struct span bytes)
 	frame_unref(f);
 }
 
-/** Nothing more will be said: what is queued goes out, then the sending side closes. */
+/** Nothing more will be said: what is queued goes out, then the sending side closes. What comes in
+ * is passed over, up to its end. */
 static void
 start_closing(struct session *s, const char *why)
 {
@@ -132,6 +145,8 @@ start_closing(struct session *s, const char *why)
 	s->due_ms = now_of(s) + CLOSE_WAIT_MS;
 	subscriber_fini(&s->peer.subscriber);
 	conn_finish(&s->peer.conn);
+	s->peer.is_held = false;
+	conn_resume(&s->peer.conn);
 }
 
 static void
@@ -251,6 +266,12 @@ become_websocket(struct session *s, const struct http_upgrade *up, enum session_
 	s->head = NULL;
 }
 
+unsigned
+sessions_count(const struct sessions *ss)
+{
+	return ss->n[SS_OPEN] + ss->n[SS_ECHO];
+}
+
 static void
 upgrade(struct session *s, const struct http_request *q, enum session_state next)
 {
@@ -271,8 +292,7 @@ upgrade(struct session *s, const struct http_request *q, enum session_state next
 		answer_error(s, 400, "", &error);
 		return;
 	}
-	if ((int64_t)peers_count(s->shared->peers, ORIGIN_WEBSOCKET) >
-		conf->websocket.max_sessions) {
+	if (sessions_count(s->shared) >= conf->websocket.max_sessions) {
 		error_set(&error, ERR_LIMIT_EXCEEDED,
 			"there are as many sessions as there may be (websocket.max_sessions)");
 		answer_error(s, 503, "Retry-After: 5\r\n", &error);
@@ -308,7 +328,9 @@ route(struct session *s, const struct http_request *q)
 {
 	struct error error = ERROR_NONE;
 
-	if (q->has_body || !span_is(q->method, "GET")) {
+	if (span_is(q->method, "HEAD")) {
+		answer(s, 405, false, "Allow: GET\r\n", ""); /* it expects no body */
+	} else if (q->has_body || !span_is(q->method, "GET")) {
 		error_set(&error, ERR_INVALID_REQUEST, "only GET without a body is served here");
 		answer_error(
 			s, q->has_body ? 400 : 405, q->has_body ? "" : "Allow: GET\r\n", &error);
@@ -327,30 +349,25 @@ route(struct session *s, const struct http_request *q)
 	}
 }
 
-/** Reads heads out of the input; returns what is left for the WebSocket. */
-static struct span
+/** Reads a head, or a part of it, out of the input; returns how much was used. */
+static size_t
 feed_head(struct session *s, struct span input)
 {
-	while (s->state == SS_HEAD && input.n > 0) {
-		struct error error = ERROR_NONE;
-		size_t used = 0;
-		enum http_result r = http_reader_feed(s->head, input, &used);
+	struct error error = ERROR_NONE;
+	size_t used = 0;
+	enum http_result r = http_reader_feed(s->head, input, &used);
 
-		input = (struct span){input.p + used, input.n - used};
-		if (r == HTTP_NEED_MORE)
-			break;
-		if (r == HTTP_DONE) {
-			route(s, http_reader_request(s->head));
-			if (s->state == SS_HEAD) {
-				http_reader_reset(s->head);
-				s->due_ms = now_of(s) + conf_of(s)->websocket.header_timeout_ms;
-			}
-			continue;
+	if (r == HTTP_DONE) {
+		route(s, http_reader_request(s->head));
+		if (s->state == SS_HEAD) {
+			http_reader_reset(s->head);
+			s->due_ms = now_of(s) + conf_of(s)->websocket.header_timeout_ms;
 		}
+	} else if (r != HTTP_NEED_MORE) {
 		error_set(&error, ERR_INVALID_REQUEST, "%s", http_reader_why(s->head));
 		answer_error(s, r == HTTP_TOO_LARGE ? 431 : 400, "", &error);
 	}
-	return input;
+	return used;
 }
 
 /* WebSocket. */
@@ -364,7 +381,7 @@ echo(struct session *s, enum ws_opcode opcode, struct span payload)
 	size_t n;
 
 	if (body == NULL) {
-		close_with(s, 1011, "out of memory");
+		close_with(s, CLOSE_INTERNAL, "out of memory");
 		return;
 	}
 	if (payload.n > 0)
@@ -376,16 +393,29 @@ echo(struct session *s, enum ws_opcode opcode, struct span payload)
 	body_unref(body);
 }
 
+/** A piece of input on its way through the codec, and the control frames that answer it. */
+struct feed {
+	struct session *s;
+	struct buf out;
+};
+
+static void
+send_control(struct feed *f)
+{
+	send_bytes(f->s, buf_span(&f->out));
+	buf_reset(&f->out);
+}
+
 static void
 on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 {
-	struct session *s = arg;
+	struct feed *f = arg;
+	struct session *s = f->s;
 
 	(void)code;
-	if (opcode == WS_PONG || s->peer.is_gone || s->state == SS_CLOSING)
-		return;
-	if (opcode == WS_CLOSE || opcode == WS_PING)
-		return; /* the codec has made the answer */
+	if (s->state == SS_CLOSING || (opcode != WS_TEXT && opcode != WS_BINARY))
+		return;  /* to a control frame the codec makes the answer */
+	send_control(f); /* a pong goes before what is said to a message that ended later */
 	if (s->state == SS_ECHO)
 		echo(s, opcode, payload);
 	else if (opcode == WS_TEXT)
@@ -394,59 +424,68 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 		close_with(s, CLOSE_UNSUPPORTED, "messages are JSON in text frames");
 }
 
-/** Gives the codec a piece; false when nothing more is to be read. */
-static bool
-feed_piece(struct session *s, struct span piece)
+/** Gives the codec a piece. */
+static void
+feed_frames(struct session *s, struct span piece)
 {
-	struct buf out;
+	struct feed f = {.s = s};
 	bool goes_on;
 
 	if (s->ws == NULL)
 		s->ws = ws_open(s->shared->pool);
-	buf_init(&out, CONTROL_MAX);
-	goes_on = ws_feed(s->ws, piece, on_message, s, &out);
-	if (s->state == SS_CLOSING || s->peer.is_gone)
-		goes_on = false;
-	else
-		send_bytes(s, buf_span(&out));
-	buf_fini(&out);
+	buf_init(&f.out, CONTROL_MAX);
+	goes_on = ws_feed(s->ws, piece, on_message, &f, &f.out);
+	if (s->state != SS_CLOSING) {
+		send_control(&f);
+		if (!goes_on)
+			start_closing(s, "closed by the client, or for what it sent");
+	}
+	buf_fini(&f.out);
 	if (!goes_on || ws_is_idle(s->ws))
 		ws_close(s->shared->pool, &s->ws);
-	return goes_on;
 }
 
 /** Runs input until it is used up or the peer is full; returns how much was used. */
 static size_t
-feed_messages(struct session *s, struct span input)
+run_input(struct session *s, struct span input)
 {
 	size_t used = 0;
 
-	while (used < input.n && !peer_hold_if_full(&s->peer)) {
-		size_t left = input.n - used, n = left < FEED_BYTES ? left : FEED_BYTES;
+	while (used < input.n && s->state != SS_CLOSING && !peer_hold_if_full(&s->peer)) {
+		size_t left = input.n - used;
+		struct span piece = {input.p + used, left < FEED_BYTES ? left : FEED_BYTES};
 
-		if (!feed_piece(s, (struct span){input.p + used, n})) {
-			if (!s->peer.is_gone && s->state != SS_CLOSING)
-				start_closing(s, "closed by the client");
-			return input.n;
+		if (s->state == SS_HEAD) {
+			used += feed_head(s, piece);
+		} else {
+			feed_frames(s, piece);
+			used += piece.n;
 		}
-		used += n;
 	}
-	return used;
+	return s->state == SS_CLOSING ? input.n : used;
 }
 
 static void
 on_input(struct session *s, struct span input)
 {
-	size_t used;
+	size_t used = run_input(s, input);
 
 	s->unanswered = 0;
-	if (s->state == SS_HEAD)
-		input = feed_head(s, input);
-	if (s->peer.is_gone || (s->state != SS_OPEN && s->state != SS_ECHO))
-		return;
-	used = feed_messages(s, input);
-	if (!s->peer.is_gone && used < input.n)
-		buf_add(&s->rest, input.p + used, input.n - used);
+	buf_add(&s->rest, input.p + used, input.n - used);
+	if (s->rest.failed)
+		close_with(s, CLOSE_INTERNAL, "out of memory");
+}
+
+/** The client will send no more. What is queued still goes out; what is not answered yet is not
+ * waited for, since a WebSocket that ends without a close frame is gone. */
+static void
+on_end(struct session *s)
+{
+	s->peer.at_end = true;
+	if (s->state != SS_CLOSING)
+		start_closing(s, "the client ended its input");
+	if (conn_flush(&s->peer.conn) == 0)
+		session_end(s);
 }
 
 static void
@@ -458,9 +497,8 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 	case CONN_INPUT:
 		on_input(s, input);
 		break;
-	case CONN_EOF: /* a WebSocket that ends without a close frame, or a browser that went away
-			*/
-		session_end(s);
+	case CONN_EOF:
+		on_end(s);
 		break;
 	case CONN_DRAINED:
 		subscriber_drained(&s->peer.subscriber);
@@ -477,16 +515,14 @@ on_resume(struct peer *p)
 {
 	struct session *s = session_of(p);
 
-	if (s->rest.n > 0) {
-		size_t used = feed_messages(s, buf_span(&s->rest));
-
-		if (p->is_gone)
-			return;
-		buf_consume(&s->rest, used);
-		if (s->rest.n == 0) {
-			buf_fini(&s->rest);
-			buf_init(&s->rest, SIZE_MAX / 2);
-		}
+	if (p->at_end) {
+		on_end(s);
+		return;
+	}
+	buf_consume(&s->rest, run_input(s, buf_span(&s->rest)));
+	if (s->rest.n == 0) {
+		buf_fini(&s->rest);
+		buf_init(&s->rest, REST_MAX);
 	}
 	if (!p->is_held)
 		conn_resume(&p->conn);
@@ -499,10 +535,6 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 	struct json_out o;
 	struct buf params;
 
-	if (s->state == SS_HEAD || s->state == SS_CLOSING) {
-		session_end(s);
-		return;
-	}
 	buf_init(&params, 1024);
 	o = json_out_start(&params);
 	json_begin_object(&o, NULL);
@@ -556,7 +588,9 @@ on_look(struct peer *p, int64_t now_ms)
 	}
 	if (now_ms < s->due_ms)
 		return;
-	if (s->state == SS_HEAD) {
+	if (s->state == SS_HEAD && p->is_held) {
+		s->due_ms = now_ms + conf_of(s)->websocket.header_timeout_ms; /* it is not read */
+	} else if (s->state == SS_HEAD) {
 		error_set(&error, ERR_TIMEOUT,
 			"the head of the request did not arrive in time "
 			"(websocket.header_timeout)");
@@ -587,6 +621,7 @@ sessions_new(struct peers *ps)
 	struct sessions *ss = xnew(struct sessions);
 
 	ss->peers = ps;
+	list_init(&ss->plain);
 	ss->pool = ws_pool_new(
 		WS_SERVER, (size_t)peers_api(ps)->conf->websocket.max_message, CODECS_KEPT);
 	return ss;
@@ -609,9 +644,29 @@ sessions_reload(struct sessions *ss)
 }
 
 void
+sessions_add_stats(const struct sessions *ss, struct stats *stats)
+{
+	stats_add_counter(stats, "sysrt_session_cut_total", &ss->cut);
+}
+
+void
 sessions_drain(struct sessions *ss)
 {
 	ss->is_draining = true;
+}
+
+/** One connection more without a WebSocket: if there are too many, the oldest has to go. */
+static void
+add_plain(struct sessions *ss, struct session *s)
+{
+	unsigned most = (unsigned)peers_api(ss->peers)->conf->websocket.max_sessions + SPARE;
+
+	ss->n[SS_HEAD]++;
+	list_append(&ss->plain, &s->plain);
+	if (ss->n[SS_HEAD] + ss->n[SS_CLOSING] > most) {
+		counter_add(&ss->cut, 1);
+		session_end(list_item(ss->plain.next, struct session, plain));
+	}
 }
 
 void
@@ -623,7 +678,8 @@ session_accept(struct sessions *ss, struct listener *l, int fd)
 	s->shared = ss;
 	s->port = listener_port(l);
 	s->head = http_reader_new((size_t)conf->websocket.max_header);
-	buf_init(&s->rest, SIZE_MAX / 2);
+	buf_init(&s->rest, REST_MAX);
 	s->due_ms = loop_now_ms(peers_loop(ss->peers)) + conf->websocket.header_timeout_ms;
 	peer_init(&s->peer, ss->peers, ORIGIN_WEBSOCKET, fd, on_conn, &ops);
+	add_plain(ss, s);
 }

@@ -10,13 +10,18 @@
 
 struct sessions;
 
-/** What all sessions share. `listeners_port` of a session is that of the listener it came from. */
+/** What all sessions share. */
 struct sessions *sessions_new(struct peers *ps);
 void sessions_free(struct sessions *ss);
 /** Takes over what changes at run time. */
 void sessions_reload(struct sessions *ss);
+/** Registers their counters. */
+void sessions_add_stats(const struct sessions *ss, struct stats *stats);
+/** How many have a WebSocket. */
+unsigned sessions_count(const struct sessions *ss);
 /** From now on /readyz answers 503. */
 void sessions_drain(struct sessions *ss);
 
-/** A new connection; takes fd. */
+/** A new connection; takes fd. There may be websocket.max_sessions WebSockets, and about as many
+ * connections without one (no head yet, or closing): beyond that the oldest of these is cut. */
 void session_accept(struct sessions *ss, struct listener *l, int fd);

@@ -5,7 +5,9 @@ builds: release asan
 valgrind: yes
 """
 
+import select
 import socket
+import threading
 import time
 import unittest
 
@@ -19,6 +21,14 @@ origins = ["https://app.example", "http://dev.example:3000"]
 hosts = ["sysrt.example"]
 """
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def read_all(sock):
+    """What comes until the end of the stream."""
+    parts = []
+    while got := sock.recv(1 << 20):
+        parts.append(got)
+    return b"".join(parts)
 
 
 class Shared(unittest.TestCase):
@@ -88,9 +98,11 @@ class Paths(Shared):
                 answer = self.exchange(head)
                 self.assertTrue(answer.startswith(b"HTTP/1.1 405 "))
                 self.assertIn(b"Allow: GET", answer)
+                self.assertEqual(answer.endswith(b"\r\n\r\n"), method == "HEAD", "no body for it")
 
     def test_bodies(self):
-        for line in ("Content-Length: 5", "Transfer-Encoding: chunked"):
+        for line in ("Content-Length: 5", "Transfer-Encoding: chunked", "Transfer-Encoding: gzip",
+                     "Transfer-Encoding: identity", "Transfer-Encoding:"):
             self.assertEqual(self.status_of(
                 f"GET /livez HTTP/1.1\r\nHost: localhost\r\n{line}\r\n\r\nhello".encode()), 400)
 
@@ -101,6 +113,36 @@ class Paths(Shared):
             answer = self.exchange(one * 3 + last, chop)
             self.assertEqual(answer.count(b"HTTP/1.1 200 OK"), 4)
             self.assertEqual(answer.count(b"ok\n"), 4)
+
+    def test_half_closed_behind_the_requests(self):
+        """The end of the input is the end of the requests, not of the answers."""
+        one = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for count in (1, 20_000):
+            with socket.create_connection(("127.0.0.1", self.daemon.port), TIMEOUT_S) as sock:
+                sender = threading.Thread(target=lambda: (sock.sendall(one * count),
+                                                          sock.shutdown(socket.SHUT_WR)))
+                sender.start()
+                self.assertEqual(read_all(sock).count(b"ok\n"), count)
+                sender.join()
+
+    def test_who_does_not_read_the_answers_is_not_read(self):
+        one = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        before = self.daemon.memory_kib()
+        with socket.create_connection(("127.0.0.1", self.daemon.port), TIMEOUT_S) as sock:
+            sock.setblocking(False)
+            sent, stuck_since = 0, None
+            while stuck_since is None or time.monotonic() - stuck_since < 1:
+                try:
+                    sent += sock.send((one * 1000)[sent % len(one):])
+                    stuck_since = None
+                except BlockingIOError:
+                    stuck_since = stuck_since or time.monotonic()
+                    select.select([], [sock], [], 0.1)
+                self.assertLess(sent, 1 << 28, "it takes any number of requests")
+            self.assertLess(self.daemon.memory_kib() - before, 4096)
+            sock.settimeout(TIMEOUT_S)
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(read_all(sock).count(b"ok\n"), sent // len(one))
 
     def test_http_1_0(self):
         answer = self.exchange(b"GET /livez HTTP/1.0\r\n\r\n")
@@ -235,6 +277,34 @@ class Heads(Shared):
                 sock.sendall(data)
                 sock.shutdown(socket.SHUT_WR)
                 self.assertEqual(sock.recv(100), b"")
+
+
+class Crowds(Shared):
+    config = """
+[websocket]
+max_sessions = 2
+header_timeout = "1h"
+"""
+
+    def test_connections_without_a_head(self):
+        """There may be some more than sessions; then the oldest has to go, and the next is served."""
+        def connect():
+            sock = socket.create_connection(("127.0.0.1", self.daemon.port), TIMEOUT_S)
+            self.addCleanup(sock.close)
+            return sock
+        with self.daemon.ws() as session, self.daemon.control() as control:
+            crowd = [connect() for _ in range(66)]
+            wait_for(lambda: control.call("status")["websocket"]["connections"] == 67)
+            self.assertEqual(http_get(self.daemon.port, "/livez")[0], 200)
+            self.assertEqual(crowd[0].recv(1), b"")
+            crowd[1].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            self.assertTrue(crowd[1].recv(1000).startswith(b"HTTP/1.1 200 "))
+            with self.daemon.ws() as another:
+                another.call("ping")
+                with Ws(self.daemon.port, accept_any=True) as third:
+                    self.assertEqual(third.status, 503)
+            session.call("ping")
+            self.assertGreaterEqual(control.call("system.stats")["sysrt_session_cut_total"], 1)
 
 
 class Clocks(Shared):

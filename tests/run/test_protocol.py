@@ -6,11 +6,12 @@ valgrind: yes
 
 import json
 import re
+import signal
 import time
 import unittest
 import uuid
 
-from harness import Closed, Control, RpcError, daemon_for
+from harness import Closed, Control, RpcError, daemon_for, wait_for
 
 BIG_INTEGER = "123456789012345678901234567890"
 CONFIG = """
@@ -682,6 +683,25 @@ class AboutOnControl(OnControl, About, unittest.TestCase):
                 while True:
                     other.recv(timeout=10)
             self.still_works()
+
+    def test_a_stop_does_not_cut_answers_off(self):
+        """What was answered is written to the end, however slowly it is read."""
+        count = 20
+        self.peer.call_all([("record.put", {"id": str(n), "data": "x" * 4000})
+                            for n in range(300)])
+        slow = self.open()
+        slow.send_raw(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"record.list","params":'
+                               b'{"limit":1000}}\n' % n for n in range(count)))
+        wait_for(lambda: any(s["unsent"] > count << 19 and s["in_flight"] == 0
+                             for s in self.peer.call("session.list")["items"]))
+        self.daemon.signal(signal.SIGTERM)
+        with self.assertRaises(Closed):
+            self.peer.recv()
+        for number in range(count):
+            self.assertGreater(len(slow.answer(number)["items"]), 200)
+        with self.assertRaises(Closed):
+            slow.recv()
+        self.assertEqual(self.daemon.wait_exit(), 0)
 
     def test_config(self):
         items = {i["name"]: i for i in self.peer.call("system.config")["items"]}

@@ -1,420 +1,147 @@
-"""RFC 6455 against /echo: raw frames, and two clients that are not ours, python3-websockets and
-node-ws.
+"""RFC 6455 against /echo, judged by raw frames and by two clients that are not ours,
+python3-websockets and node-ws: the table of rfc6455.py, and what does not fit into a table.
 
 builds: release asan
 valgrind: yes
 """
 
 import asyncio
+import json
 import os
+import socket
 import struct
 import subprocess
+import tempfile
+import threading
 import unittest
 
 import websockets
 
 from harness import (BINARY, CLOSE, LONG, PING, PONG, TEXT, TIMEOUT_S, Closed, Daemon, Frame,
-                     connect_websockets, encode_frame, seeded)
+                     connect_websockets, encode_frame, seeded, wait_for)
+from rfc6455 import KIB, MIB, NO_CODE, all_cases, close_frame, cut
 
-MESSAGE_MAX = 1 << 20
+LARGEST = 16 * MIB if LONG else MIB
+OCTETS_MAX = 70 * KIB if LONG else 4 * KIB  # what is sent byte by byte
+CASES = list(all_cases(LARGEST))
 CONFIG = """
 [websocket]
 echo = true
-max_message = "1MiB"
+max_message = "16MiB"
 """
+STILL_THERE = b"still there?"
 
 
-def close_payload(code, reason=b""):
-    return struct.pack(">H", code) + reason
+class Echo(unittest.TestCase):
+    config = CONFIG
 
-
-class Raw(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon(config=CONFIG)
+        cls.daemon = Daemon(config=cls.config)
 
     @classmethod
     def tearDownClass(cls):
         cls.daemon.close()
 
-    def setUp(self):
-        self.ws = self.open()
-
-    def open(self):
-        ws = self.daemon.ws(path="/echo", subprotocol=None)
+    def open(self, **options):
+        ws = self.daemon.ws(path="/echo", subprotocol=None, **options)
         self.addCleanup(ws.close)
         return ws
 
-    def expect(self, opcode, payload):
-        self.assertEqual(self.ws.recv_frame(), Frame(True, 0, opcode, payload))
+    def expect(self, ws, opcode, payload):
+        frame = ws.recv_frame()
+        if frame != Frame(True, 0, opcode, payload):
+            self.fail(f"opcode {opcode} with {payload[:40]} was expected, not {str(frame)[:100]}")
 
-    def expect_echo(self, opcode, payload):
-        """The message must come back, as one frame or as several."""
-        frame = self.ws.recv_frame()
-        self.assertEqual(frame.opcode, opcode)
-        got = frame.payload
-        while not frame.fin:
-            frame = self.ws.recv_frame()
-            self.assertEqual(frame.opcode, 0)
-            got += frame.payload
-        self.assertTrue(got == payload, f"{len(got)} bytes came back, {len(payload)} were sent")
-
-    def expect_end(self, *codes):
-        """Nothing but a close frame with one of these codes, then the end of the stream."""
-        frame = self.ws.recv_frame()
-        self.assertEqual(frame.opcode, CLOSE, frame)
-        code = struct.unpack(">H", frame.payload[:2])[0] if frame.payload else None
-        self.assertIn(code, codes)
+    def expect_end(self, ws, code, reason=None):
+        """Nothing but a close frame with this code, then the end of the stream."""
+        frame = ws.recv_frame()
+        got = struct.unpack(">H", frame.payload[:2])[0] if frame.payload else NO_CODE
+        self.assertEqual((frame.opcode, got), (CLOSE, code), str(frame)[:100])
         frame.payload[2:].decode()
+        if reason is not None:
+            self.assertEqual(frame.payload[2:], reason)
         with self.assertRaises(Closed):
-            self.ws.recv_frame()
-
-    def each(self, cases):
-        """A connection of its own for each case."""
-        for case in cases:
-            with self.subTest(case=str(case)[:60]):
-                self.ws.close()
-                self.ws = self.open()
-                yield case
-
-    def send_chopped(self, data, size):
-        for at in range(0, len(data), size):
-            self.ws.send_raw(data[at:at + size])
+            ws.recv_frame()
 
 
-class Framing(Raw):
-    def test_lengths(self):
-        for n in (0, 1, 125, 126, 127, 128, 4095, 4096, 65535, 65536, 65537, MESSAGE_MAX):
-            for opcode in (TEXT, BINARY):
-                with self.subTest(n=n, opcode=opcode):
-                    payload = b"*" * n if opcode == TEXT else bytes(range(256)) * (n // 256 + 1)
-                    self.ws.send_frame(opcode, payload[:n])
-                    self.expect_echo(opcode, payload[:n])
-
-    def test_chopped(self):
-        for n, size in ((0, 1), (125, 1), (126, 1), (70_000, 997), (70_000, 4096)):
-            with self.subTest(n=n, size=size):
-                payload = os.urandom(n)
-                self.send_chopped(encode_frame(BINARY, payload), size)
-                self.expect_echo(BINARY, payload)
-
-    def test_many_in_one_write(self):
-        payloads = [os.urandom(i) for i in range(300)]
-        self.ws.send_raw(b"".join(encode_frame(BINARY, p, mask=os.urandom(4)) for p in payloads))
-        for payload in payloads:
-            self.expect(BINARY, payload)
-
-    def test_masks(self):
-        for mask in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x00\xff\x00\xff"):
-            self.ws.send_frame(TEXT, "Grüße".encode(), mask=mask)
-            self.expect(TEXT, "Grüße".encode())
-
-    def test_unmasked_is_refused(self):
-        for opcode in self.each((TEXT, BINARY, PING, PONG)):
-            self.ws.send_frame(opcode, b"x", mask=None)
-            self.expect_end(1002)
-
-    def test_lengths_not_in_their_shortest_form(self):
-        mask = b"\1\2\3\4"
-        for head in self.each((b"\xfe\x00\x00", b"\xfe\x00\x7d",
-                               b"\xff" + struct.pack(">Q", 5), b"\xff" + struct.pack(">Q", 65535),
-                               b"\xff" + struct.pack(">Q", 1 << 63),
-                               b"\xff" + struct.pack(">Q", (1 << 64) - 1))):
-            self.ws.send_raw(b"\x82" + head + mask + b"x" * 8)
-            self.expect_end(1002, 1009)
+def send_quietly(ws, pieces):
+    """The other side may have closed already."""
+    try:
+        for piece in pieces:
+            ws.send_raw(piece)
+    except Closed:
+        pass
 
 
-class PingPong(Raw):
-    def test_pings(self):
-        for payload in (b"", b"Hello", b"\0\xff\xfe\xfd", b"x" * 125):
-            self.ws.send_frame(PING, payload)
-            self.expect(PONG, payload)
-        self.send_chopped(encode_frame(PING, b"y" * 125), 1)
-        self.expect(PONG, b"y" * 125)
+class RawFrames(Echo):
+    """The table, down to the bytes."""
 
-    def test_too_long(self):
-        for opcode in self.each((PING, PONG, CLOSE)):
-            self.ws.send_frame(opcode, b"x" * 126)
-            self.expect_end(1002)
+    def judge(self, case, pieces):
+        with self.open() as ws:
+            sender = threading.Thread(target=send_quietly, args=(ws, pieces))
+            sender.start()
+            try:
+                for answer in case.answers:
+                    self.expect(ws, *answer)
+                if case.code is None:
+                    sender.join()
+                    ws.send_frame(PING, STILL_THERE)
+                    self.expect(ws, PONG, STILL_THERE)
+                    ws.send_raw(close_frame(1000))
+                self.expect_end(ws, case.code or 1000, case.reason)
+            finally:
+                sender.join()
 
-    def test_pongs_that_nobody_asked_for(self):
-        self.ws.send_frame(PONG)
-        self.ws.send_frame(PONG, b"unasked")
-        self.ws.send_frame(PING, b"asked")
-        self.expect(PONG, b"asked")
+    def judge_all(self, pieces_of):
+        for case in CASES:
+            pieces = pieces_of(case)
+            if pieces is not None:
+                with self.subTest(case=case.name):
+                    self.judge(case, pieces)
 
-    def test_many(self):
-        for size in (None, 1):
-            data = b"".join(encode_frame(PING, b"payload-%d" % i) for i in range(10))
-            self.send_chopped(data, size or len(data))
-            for i in range(10):
-                self.expect(PONG, b"payload-%d" % i)
+    def test_in_one_write(self):
+        self.judge_all(lambda case: [case.data])
 
+    def test_frame_by_frame(self):
+        self.judge_all(lambda case: case.frames if 1 < len(case.frames) <= 2000 else None)
 
-class ReservedBits(Raw):
-    def test_each(self):
-        for rsv, opcode in self.each([(r, o) for r in range(1, 8)
-                                      for o in (TEXT, BINARY, PING, PONG, CLOSE)]):
-            self.ws.send_frame(opcode, b"\x03\xe8" if opcode == CLOSE else b"x", rsv=rsv)
-            self.expect_end(1002)
+    def test_byte_by_byte(self):
+        self.judge_all(lambda case: cut(case.data, 1) if len(case.data) <= OCTETS_MAX else None)
 
-    def test_behind_good_ones(self):
-        self.ws.send_raw(encode_frame(TEXT, b"good") + encode_frame(TEXT, b"bad", rsv=2)
-                         + encode_frame(PING))
-        self.expect(TEXT, b"good")
-        self.expect_end(1002)
-
-    def test_in_a_continuation(self):
-        self.ws.send_frame(TEXT, b"a", fin=False)
-        self.ws.send_frame(0, b"b", rsv=1)
-        self.expect_end(1002)
+    def test_in_pieces(self):
+        self.judge_all(lambda case: cut(case.data, case.chop) if case.chop else None)
 
 
-class Opcodes(Raw):
-    def test_unknown(self):
-        for opcode, payload in self.each([(o, p) for o in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15)
-                                          for p in (b"", b"x")]):
-            self.ws.send_frame(TEXT, b"good")
-            self.ws.send_frame(opcode, payload)
-            self.ws.send_frame(PING)
-            self.expect(TEXT, b"good")
-            self.expect_end(1002)
-
-
-class Fragmentation(Raw):
-    def test_fragments(self):
-        for opcode, parts in ((TEXT, [b"frag", b"ment"]), (BINARY, [b"", b"", b""]),
-                              (TEXT, [b"", b"middle", b""]), (BINARY, [b"x"] * 1000),
-                              (BINARY, [os.urandom(5000)] * 7),
-                              (TEXT, [bytes([b]) for b in "Hello-µ@ßöäüàá-UTF-8!!".encode()])):
-            for one_write in (True, False):
-                frames = [encode_frame(opcode if i == 0 else 0, part, fin=i == len(parts) - 1)
-                          for i, part in enumerate(parts)]
-                if one_write:
-                    self.ws.send_raw(b"".join(frames))
-                else:
-                    for frame in frames:
-                        self.ws.send_raw(frame)
-                self.expect_echo(opcode, b"".join(parts))
-
-    def test_control_frames_between_fragments(self):
-        for size in (None, 1):
-            data = (encode_frame(TEXT, b"frag", fin=False) + encode_frame(PING, b"one")
-                    + encode_frame(0, b"ment", fin=False) + encode_frame(PONG, b"unasked")
-                    + encode_frame(PING, b"two") + encode_frame(0, b"ed"))
-            self.send_chopped(data, size or len(data))
-            frames = [self.ws.recv_frame() for _ in range(3)]
-            self.assertEqual([f.payload for f in frames if f.opcode == PONG], [b"one", b"two"])
-            self.assertEqual([f.payload for f in frames if f.opcode == TEXT], [b"fragmented"])
-
-    def test_a_pong_does_not_wait_for_the_message(self):
-        self.ws.send_frame(TEXT, b"frag", fin=False)
-        self.ws.send_frame(PING, b"now")
-        self.expect(PONG, b"now")
-        self.ws.send_frame(0, b"ment")
-        self.expect(TEXT, b"fragment")
-
-    def test_fragmented_control_frames(self):
-        for opcode in self.each((PING, PONG, CLOSE)):
-            self.ws.send_frame(opcode, b"\x03\xe8", fin=False)
-            self.expect_end(1002)
-
-    def test_continuation_of_nothing(self):
-        for before, fin in self.each([(b, f) for b in (False, True) for f in (False, True)]):
-            if before:
-                self.ws.send_frame(TEXT, b"whole")
-                self.expect(TEXT, b"whole")
-            self.ws.send_frame(0, b"of nothing", fin=fin)
-            self.expect_end(1002)
-
-    def test_message_inside_another(self):
-        for first, second in self.each([(a, b) for a in (TEXT, BINARY) for b in (TEXT, BINARY)]):
-            self.ws.send_frame(first, b"a", fin=False)
-            self.ws.send_frame(second, b"b")
-            self.expect_end(1002)
-
-
-VALID = ["", "κόσμε", "\0", "\x7f", "\u0080", "\u07ff", "\u0800", "\ud7ff", "\ue000", "\ufffd",
-         "\uffff", "\U00010000", "\U0010ffff", "Hello-µ@ßöäüàá-UTF-8!!", "\ufeff", "\ufffe"]
-INVALID = [b"\x80", b"\xbf", b"\xc0\x80", b"\xc1\xbf", b"\xc2", b"\xc3\x28", b"\xe0\x80\x80",
-           b"\xe0\x9f\xbf", b"\xe2\x82", b"\xe2\x28\xa1", b"\xed\xa0\x80", b"\xed\xbf\xbf",
-           b"\xed\xa0\xbd\xed\xb8\x80", b"\xf0\x80\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xf0\x9f\x98",
-           b"\xf4\x90\x80\x80", b"\xf5\x80\x80\x80", b"\xf8\x88\x80\x80\x80",
-           b"\xfc\x84\x80\x80\x80\x80", b"\xfe", b"\xff",
-           b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80\x65\x64\x69\x74"]
-
-
-class Utf8(Raw):
-    def test_valid(self):
-        for text in VALID:
-            payload = text.encode()
-            self.ws.send_frame(TEXT, payload)
-            self.expect(TEXT, payload)
-            for i in range(len(payload) + 1):
-                self.ws.send_frame(TEXT, payload[:i], fin=False)
-                self.ws.send_frame(0, payload[i:])
-                self.expect(TEXT, payload)
-
-    def test_invalid(self):
-        for payload in self.each(INVALID):
-            self.ws.send_frame(TEXT, b"before " + payload)
-            self.expect_end(1007)
-
-    def test_invalid_in_fragments(self):
-        for payload in self.each(INVALID):
-            self.ws.send_frame(TEXT, b"", fin=False)
-            for i in range(len(payload)):
-                self.ws.send_frame(0, payload[i:i + 1], fin=i == len(payload) - 1)
-            self.expect_end(1007)
-
-    def test_refused_as_soon_as_it_is_known(self):
-        """The message is not whole yet, and cannot become valid any more."""
-        self.ws.send_frame(TEXT, b"good so far", fin=False)
-        self.ws.send_frame(0, b"\xff and more", fin=False)
-        self.expect_end(1007)
-
-    def test_binary_may_be_anything(self):
-        for payload in INVALID:
-            self.ws.send_frame(BINARY, payload)
-            self.expect(BINARY, payload)
-
-
-class Closing(Raw):
-    def test_plain(self):
-        self.ws.send_frame(CLOSE)
-        frame = self.ws.recv_frame()
-        self.assertEqual((frame.opcode, frame.payload), (CLOSE, b""))
-        with self.assertRaises(Closed):
-            self.ws.recv_frame()
-
-    def test_codes(self):
-        for code in self.each((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999,
-                               4000, 4999)):
-            self.ws.send_frame(CLOSE, close_payload(code, "tschüß".encode()))
-            self.expect_end(code)
-
-    def test_codes_that_must_not_be_sent(self):
-        for code in self.each((0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000,
-                               65535)):
-            self.ws.send_frame(CLOSE, close_payload(code))
-            self.expect_end(1002)
-
-    def test_half_a_code(self):
-        self.ws.send_frame(CLOSE, b"\x03")
-        self.expect_end(1002)
-
-    def test_reasons(self):
-        for reason in self.each((b"", b"x" * 123)):
-            self.ws.send_frame(CLOSE, close_payload(1000, reason))
-            self.expect_end(1000)
-        for reason in self.each(INVALID[:6]):
-            self.ws.send_frame(CLOSE, close_payload(1000, reason))
-            self.expect_end(1002, 1007)
-
-    def test_nothing_after_a_close(self):
-        self.ws.send_raw(encode_frame(TEXT, b"before") + encode_frame(CLOSE, close_payload(1000))
-                         + encode_frame(TEXT, b"behind") + encode_frame(PING))
-        self.expect(TEXT, b"before")
-        self.expect_end(1000)
-
-    def test_close_inside_a_message(self):
-        self.ws.send_frame(TEXT, b"never ", fin=False)
-        self.ws.send_frame(CLOSE, close_payload(1000))
-        self.expect_end(1000)
-
-    def test_close_twice(self):
-        self.ws.send_raw(encode_frame(CLOSE, close_payload(1000)) * 2)
-        self.expect_end(1000)
-
-    def test_chopped(self):
-        self.send_chopped(encode_frame(CLOSE, close_payload(3000, b"a reason" * 10)), 1)
-        self.expect_end(3000)
-
-    def test_everything_sent_before_is_answered(self):
-        self.ws.send_raw(b"".join(encode_frame(TEXT, b"%d" % i) for i in range(500))
-                         + encode_frame(CLOSE, close_payload(1000)))
-        for i in range(500):
-            self.expect(TEXT, b"%d" % i)
-        self.expect_end(1000)
-
-    def test_end_without_a_close(self):
-        """The other side is simply gone; the daemon forgets it."""
-        for half in (b"", b"\x81", encode_frame(TEXT, b"half a frame")[:9]):
-            ws = self.open()
-            ws.send_raw(half)
-            ws.close()
-        self.ws.send_frame(PING)
-        self.expect(PONG, b"")
-
-
-class Limits(Raw):
-    def test_largest_in_fragments(self):
-        for size in (4096, 65536, MESSAGE_MAX // 2):
-            payload = os.urandom(MESSAGE_MAX)
-            for at in range(0, MESSAGE_MAX, size):
-                self.ws.send_frame(0 if at else BINARY, payload[at:at + size],
-                                   fin=at + size == MESSAGE_MAX)
-            self.expect_echo(BINARY, payload)
-
-    def test_too_large(self):
-        """Refused by the header, before the payload has arrived."""
-        self.ws.send_frame(BINARY, b"x", length=MESSAGE_MAX + 1)
-        self.expect_end(1009)
-
-    def test_too_large_in_fragments(self):
-        self.ws.send_frame(BINARY, b"x" * (MESSAGE_MAX // 2), fin=False)
-        self.ws.send_frame(0, b"x" * (MESSAGE_MAX // 2), fin=False)
-        self.ws.send_frame(0, b"")
-        self.expect_echo(BINARY, b"x" * MESSAGE_MAX)
-        self.ws.send_frame(BINARY, b"x" * MESSAGE_MAX, fin=False)
-        self.ws.send_frame(0, b"x")
-        self.expect_end(1009)
-
-    def test_many_messages(self):
-        count = 2000 if LONG else 300
-        for n in (0, 16, 256, 4096):
-            payload = os.urandom(n)
-            for _ in range(count):
-                self.ws.send_frame(BINARY, payload)
-                self.expect(BINARY, payload)
-
-
-class ApiDoor(unittest.TestCase):
-    def test_binary_is_refused(self):
-        with Daemon() as daemon, daemon.ws() as ws:
-            ws.send_frame(BINARY, b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
-            self.assertEqual(ws.close_code(), 1003)
-
-    def test_fragmented_request(self):
-        with Daemon() as daemon, daemon.ws() as ws:
-            text = b'{"jsonrpc":"2.0","id":"whole","method":"ping"}'
-            for i in range(len(text)):
-                ws.send_frame(TEXT if i == 0 else 0, text[i:i + 1], fin=i == len(text) - 1)
-                if i % 10 == 0:
-                    ws.send_frame(PING, b"p")
-            while (message := ws.recv()).get("id") != "whole":
-                self.assertEqual(message["method"], "hello")
-
-    def test_message_limit(self):
-        with Daemon(config='[websocket]\nmax_message = "1KiB"\n') as daemon, daemon.ws() as ws:
-            self.assertEqual(ws.call("ping").keys(), {"time"})
-            ws.send_text('{"jsonrpc":"2.0","id":1,"method":"ping"' + " " * 1000 + "}")
-            self.assertEqual(ws.close_code(), 1009)
-
-
-class OtherClient(unittest.TestCase):
-    """python3-websockets judges our frames, and we its."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.daemon = Daemon(config=CONFIG)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.close()
+class PythonClient(Echo):
+    """python3-websockets judges our frames: the table, written to its socket, and its own."""
 
     def connect(self, **options):
         return connect_websockets(self.daemon, path="/echo", subprotocols=None, **options)
+
+    async def judge(self, case):
+        wanted = [payload.decode() if opcode == TEXT else payload
+                  for opcode, payload in case.answers if opcode in (TEXT, BINARY)]
+        async with self.connect(compression=None) as ws:
+            ws.transport.write(case.data)
+            for message in wanted:
+                self.assertTrue(await asyncio.wait_for(ws.recv(), TIMEOUT_S) == message)
+            if case.code is None:
+                await asyncio.wait_for(await ws.ping(STILL_THERE), TIMEOUT_S)
+                await ws.close()
+            else:
+                with self.assertRaises(websockets.ConnectionClosed):
+                    await asyncio.wait_for(ws.recv(), TIMEOUT_S)
+            self.assertEqual(ws.close_code, case.code or 1000)
+            if case.reason is not None:
+                self.assertEqual(ws.close_reason, case.reason.decode())
+
+    def test_table(self):
+        async def run():
+            for case in CASES:
+                with self.subTest(case=case.name):
+                    await self.judge(case)
+        asyncio.run(run())
 
     def test_random_messages(self):
         rng = seeded()
@@ -431,14 +158,14 @@ class OtherClient(unittest.TestCase):
                     step = len(message) // parts + 1
                     await ws.send([message[i:i + step] for i in range(0, len(message), step)]
                                   if parts > 1 and message else message)
-                    self.assertEqual(await asyncio.wait_for(ws.recv(), 30), message)
+                    self.assertEqual(await asyncio.wait_for(ws.recv(), TIMEOUT_S), message)
         asyncio.run(run())
 
     def test_pings(self):
         async def run():
             async with self.connect() as ws:
                 for n in (0, 5, 125):
-                    await asyncio.wait_for(await ws.ping(os.urandom(n) if n else None), 30)
+                    await asyncio.wait_for(await ws.ping(os.urandom(n) if n else None), TIMEOUT_S)
         asyncio.run(run())
 
     def test_closes(self):
@@ -448,9 +175,9 @@ class OtherClient(unittest.TestCase):
                 await ws.close(code, "a reason")
                 self.assertEqual(ws.close_code, code)
             ws = await self.connect()
-            await ws.send(b"x" * (MESSAGE_MAX + 1))
+            await ws.send(b"x" * (16 * MIB + 1))
             with self.assertRaises(websockets.ConnectionClosed):
-                await asyncio.wait_for(ws.recv(), 30)
+                await asyncio.wait_for(ws.recv(), TIMEOUT_S)
             self.assertEqual(ws.close_code, 1009)
         asyncio.run(run())
 
@@ -476,15 +203,16 @@ class OtherClient(unittest.TestCase):
 
 
 NODE = r"""
-const WebSocket = require("ws"), crypto = require("crypto");
-const url = process.argv[1], max = Number(process.argv[2]);
+const WebSocket = require("ws"), crypto = require("crypto"), fs = require("fs");
+const [url, max, table] = [process.argv[1], Number(process.argv[2]), process.argv[3]];
 const open = (options) => new Promise((resolve, reject) => {
     const ws = new WebSocket(url, options);
     ws.on("open", () => resolve(ws));
     ws.on("error", reject);
 });
 const next = (ws, event) => new Promise((resolve) => ws.once(event, (...args) => resolve(args)));
-const check = (what, good) => { if (!good) { console.error("wrong:", what); process.exit(1); } };
+let faults = 0;
+const check = (what, good) => { if (!good) { console.log("wrong:", what); faults++; } };
 const echo = async (ws, data, options) => {
     const back = next(ws, "message");
     ws.send(data, options || {});
@@ -492,7 +220,38 @@ const echo = async (ws, data, options) => {
     check("echo of " + data.length, got.equals(Buffer.from(data)));
     check("kind", isBinary === (typeof data !== "string"));
 };
+const judge = async (one, data, answers) => {
+    const ws = await open({perMessageDeflate: false}), events = [];
+    let wake = () => {};
+    const heard = (opcode, payload) => { events.push([opcode, payload]); wake(); };
+    ws.on("message", (payload, isBinary) => heard(isBinary ? 2 : 1, payload));
+    ws.on("pong", (payload) => heard(10, payload));
+    const end = next(ws, "close");
+    ws._socket.write(data);
+    if (one.code === null) {
+        while (events.length < answers.length) await new Promise((resolve) => { wake = resolve; });
+        const pong = next(ws, "pong");
+        ws.ping("still there?");
+        check(one.name + ": still there", (await pong)[0].equals(Buffer.from("still there?")));
+        events.pop();
+        ws.close(1000);
+    }
+    const [code, reason] = await end;
+    check(one.name + ": " + code, code === (one.code || 1000));
+    check(one.name + ": reason", one.reason === null || one.reason === reason.toString());
+    check(one.name + ": answers", events.length === answers.length && events.every(
+        ([opcode, payload], i) => opcode === answers[i][0] && payload.equals(answers[i][1])));
+};
+const judgeAll = async () => {
+    const file = fs.openSync(table);
+    const read = (n) => { const b = Buffer.alloc(n); if (n) fs.readSync(file, b, 0, n); return b; };
+    for (let n; (n = read(4).readUInt32BE()) > 0;) {
+        const one = JSON.parse(read(n)), data = read(one.data);
+        await judge(one, data, one.answers.map(([opcode, size]) => [opcode, read(size)]));
+    }
+};
 (async () => {
+    await judgeAll();
     let ws = await open();
     check("no extension", ws.extensions === "");
     for (const n of [0, 1, 125, 126, 127, 65535, 65536, max]) {
@@ -508,7 +267,8 @@ const echo = async (ws, data, options) => {
         ws.ping(data);
         check("pong", (await pong)[0].equals(Buffer.from(data)));
     }
-    for (const [code, reason] of [[1000, ""], [1001, "going"], [3000, "ä"], [4999, "x".repeat(123)]]) {
+    for (const [code, reason] of [[1000, ""], [1001, "going"], [1013, "later"], [3000, "ä"],
+                                  [4999, "x".repeat(123)]]) {
         const other = await open(), end = next(other, "close");
         other.close(code, reason);
         const [gotCode, gotReason] = await end;
@@ -518,19 +278,146 @@ const echo = async (ws, data, options) => {
     const end = next(ws, "close");
     ws.send(crypto.randomBytes(max + 1));
     check("too large", (await end)[0] === 1009);
-    console.log("good");
+    console.log(faults === 0 ? "good" : faults + " faults");
 })();
 """
 
 
-class NodeClient(unittest.TestCase):
+def write_table(file):
+    """The cases for node: a head of JSON with the lengths of what follows, then those bytes."""
+    for case in CASES:
+        head = json.dumps({
+            "name": case.name, "data": len(case.data), "code": case.code,
+            "answers": [[opcode, len(payload)] for opcode, payload in case.answers],
+            "reason": None if case.reason is None else case.reason.decode()}).encode()
+        file.write(struct.pack(">I", len(head)) + head + case.data)
+        file.writelines(payload for _, payload in case.answers)
+    file.write(b"\0\0\0\0")
+    file.flush()
+
+
+class NodeClient(Echo):
     def test_everything(self):
-        with Daemon(config=CONFIG) as daemon:
+        with tempfile.NamedTemporaryFile(prefix="sysrt-table-") as table:
+            write_table(table)
             out = subprocess.run(
-                ["node", "-e", NODE, f"ws://127.0.0.1:{daemon.port}/echo", str(MESSAGE_MAX)],
-                env={**os.environ, "NODE_PATH": "/usr/share/nodejs"}, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S * 4, check=False)
+                ["node", "-e", NODE, f"ws://127.0.0.1:{self.daemon.port}/echo", str(16 * MIB),
+                 table.name], env={**os.environ, "NODE_PATH": "/usr/share/nodejs"},
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                timeout=TIMEOUT_S * (20 if LONG else 4), check=False)
         self.assertEqual(out.stdout, "good\n")
+
+
+class BeyondTheTable(Echo):
+    """Timing, masks, and ends."""
+
+    def setUp(self):
+        self.ws = self.open()
+
+    def test_masks(self):
+        for mask in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x00\xff\x00\xff", None):
+            for n in (0, 1, 7, 8, 9, 300):
+                payload = os.urandom(n)
+                self.ws.send_frame(BINARY, payload, mask=mask or os.urandom(4))
+                self.expect(self.ws, BINARY, payload)
+
+    def test_many_in_one_write(self):
+        payloads = [os.urandom(i) for i in range(300)]
+        self.ws.send_raw(b"".join(encode_frame(BINARY, p, mask=os.urandom(4)) for p in payloads))
+        for payload in payloads:
+            self.expect(self.ws, BINARY, payload)
+
+    def test_cut_at_every_place(self):
+        for text in ("Grüße, κόσμε 😀", "\0\x7f\u0080\u07ff\u0800\ud7ff\ue000\uffff\U0010ffff"):
+            payload = text.encode()
+            for i in range(len(payload) + 1):
+                self.ws.send_frame(TEXT, payload[:i], fin=False)
+                self.ws.send_frame(0, payload[i:])
+                self.expect(self.ws, TEXT, payload)
+
+    def test_a_pong_does_not_wait_for_the_message(self):
+        self.ws.send_frame(TEXT, b"frag", fin=False)
+        self.ws.send_frame(PING, b"now")
+        self.expect(self.ws, PONG, b"now")
+        self.ws.send_frame(0, b"ment")
+        self.expect(self.ws, TEXT, b"fragment")
+
+    def test_everything_sent_before_a_close_is_answered(self):
+        """However slowly it is read, and though the client has shut its side down behind it."""
+        for n, payload in ((500, b"small"), (64, os.urandom(64 * KIB))):
+            with self.open(receive_buffer=4096) as ws:
+                frames = [encode_frame(BINARY, payload)] * n + [close_frame(1000)]
+                sender = threading.Thread(target=lambda: (ws.send_raw(b"".join(frames)),
+                                                          ws.sock.shutdown(socket.SHUT_WR)))
+                sender.start()
+                for _ in range(n):
+                    self.expect(ws, BINARY, payload)
+                self.expect_end(ws, 1000)
+                sender.join()
+
+    def test_end_without_a_close(self):
+        """The other side is simply gone; the daemon forgets it."""
+        with self.daemon.control() as control:
+            for half in (b"", b"\x81", encode_frame(TEXT, b"half a frame")[:9],
+                         encode_frame(TEXT, b"half a message", fin=False)):
+                ws = self.open()
+                ws.send_raw(half)
+                ws.close()
+            wait_for(lambda: control.call("status")["websocket"]["connections"] == 1)
+        self.ws.send_frame(PING)
+        self.expect(self.ws, PONG, b"")
+
+
+class SmallLimit(Echo):
+    config = "[websocket]\necho = true\nmax_message = \"1MiB\"\n"
+
+    def setUp(self):
+        self.ws = self.open()
+
+    def test_largest_in_fragments(self):
+        payload = os.urandom(MIB)
+        for size in (4096, 65536, MIB // 2):
+            for at in range(0, MIB, size):
+                self.ws.send_frame(0 if at else BINARY, payload[at:at + size],
+                                   fin=at + size == MIB)
+            self.expect(self.ws, BINARY, payload)
+
+    def test_too_large(self):
+        """Refused by the header, before the payload has arrived."""
+        self.ws.send_frame(BINARY, b"x", length=MIB + 1)
+        self.expect_end(self.ws, 1009)
+
+    def test_too_large_in_fragments(self):
+        self.ws.send_frame(BINARY, b"x" * (MIB // 2), fin=False)
+        self.ws.send_frame(0, b"x" * (MIB // 2), fin=False)
+        self.ws.send_frame(0, b"")
+        self.expect(self.ws, BINARY, b"x" * MIB)
+        self.ws.send_frame(BINARY, b"x" * MIB, fin=False)
+        self.ws.send_frame(0, b"x")
+        self.expect_end(self.ws, 1009)
+
+
+class ApiDoor(unittest.TestCase):
+    def test_binary_is_refused(self):
+        with Daemon() as daemon, daemon.ws() as ws:
+            ws.send_frame(BINARY, b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
+            self.assertEqual(ws.close_code(), 1003)
+
+    def test_fragmented_request(self):
+        with Daemon() as daemon, daemon.ws() as ws:
+            text = b'{"jsonrpc":"2.0","id":"whole","method":"ping"}'
+            for i in range(len(text)):
+                ws.send_frame(TEXT if i == 0 else 0, text[i:i + 1], fin=i == len(text) - 1)
+                if i % 10 == 0:
+                    ws.send_frame(PING, b"p")
+            while (message := ws.recv()).get("id") != "whole":
+                self.assertEqual(message["method"], "hello")
+
+    def test_message_limit(self):
+        with Daemon(config='[websocket]\nmax_message = "1KiB"\n') as daemon, daemon.ws() as ws:
+            self.assertEqual(ws.call("ping").keys(), {"time"})
+            ws.send_text('{"jsonrpc":"2.0","id":1,"method":"ping"' + " " * 1000 + "}")
+            self.assertEqual(ws.close_code(), 1009)
 
 
 if __name__ == "__main__":

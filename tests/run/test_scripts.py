@@ -8,9 +8,10 @@ import json
 import os
 import shlex
 import subprocess
+import time
 import unittest
 
-from harness import TIMEOUT_S, daemon_for
+from harness import TIMEOUT_S, WRAP, daemon_for
 
 LINES = 10_000
 
@@ -32,6 +33,14 @@ class ScriptTest(unittest.TestCase):
         self.assertEqual(answer["id"], 1)
         self.assertIn("store", answer["result"])
         self.assertEqual(out.count(b"\n"), 1, "one answer, one line, no greeting")
+
+    def test_the_end_comes_with_the_answer(self):
+        """A script waits for the end of the connection: it comes when all is answered, not when
+        somebody looks at the clock."""
+        request = """'{"jsonrpc":"2.0","id":1,"method":"record.count"}'"""
+        started = time.monotonic()
+        shell(rf"i=0; while [ $i -lt 50 ]; do printf '%s\n' {request} | {self.socat}; i=$((i+1)); done")
+        self.assertLess(time.monotonic() - started, 25 if WRAP else 10)
 
     def test_last_line_without_end(self):
         """The end of the input ends a line too."""

@@ -31,16 +31,14 @@ static struct conf open_to_all = {.websocket = {.origins = {any, 1}}};
 
 static struct error error;
 
-/** Checks a request of these header lines by one of the rules. */
+/** Checks a head by one of the rules. */
 static enum err
-judge(const struct conf *conf, bool by_origin, const char *version, const char *headers)
+judge_head(const struct conf *conf, bool by_origin, const char *head)
 {
 	struct http_reader *r = http_reader_new(4096);
-	char head[1024];
 	size_t used;
 	enum err e;
 
-	snprintf(head, sizeof(head), "GET /ws HTTP/%s\r\n%s\r\n", version, headers);
 	ck_assert_int_eq(http_reader_feed(r, span_of(head), &used), HTTP_DONE);
 	error = ERROR_NONE;
 	e = by_origin ? http_origin_check(http_reader_request(r), PORT, conf, &error)
@@ -48,6 +46,16 @@ judge(const struct conf *conf, bool by_origin, const char *version, const char *
 	http_reader_free(r);
 	ck_assert_int_eq(error.code, e);
 	return e;
+}
+
+/** Checks a request of these header lines. */
+static enum err
+judge(const struct conf *conf, bool by_origin, const char *version, const char *headers)
+{
+	char head[1024];
+
+	snprintf(head, sizeof(head), "GET /ws HTTP/%s\r\n%s\r\n", version, headers);
+	return judge_head(conf, by_origin, head);
 }
 
 static const struct {
@@ -72,6 +80,8 @@ static const struct {
 	{"Host: localhost\r\nHost: localhost\r\n", ERR_INVALID_REQUEST,   ERR_INVALID_REQUEST  },
 	{"Host:\r\n",			      ERR_INVALID_REQUEST,   ERR_INVALID_REQUEST  },
 	{"Host: user@localhost\r\n",               ERR_INVALID_REQUEST,   ERR_INVALID_REQUEST  },
+	{"Host: localhost.\r\n",                   ERR_PERMISSION_DENIED, ERR_PERMISSION_DENIED},
+	{"Host: 127.0.0.1.\r\n",                   ERR_PERMISSION_DENIED, ERR_PERMISSION_DENIED},
 	{"Host: localhost:x\r\n",                  ERR_INVALID_REQUEST,   ERR_INVALID_REQUEST  },
 };
 
@@ -94,6 +104,40 @@ START_TEST(hosts_are_judged)
 END_TEST
 
 #define DENIED ERR_PERMISSION_DENIED
+
+/* RFC 9112, 3.2.2: of an absolute target the host counts, whatever the header says; but there must
+ * be a good header all the same. */
+static const struct {
+	const char *target;
+	const char *headers;
+	enum err host;
+	enum err origin;
+} absolute_rows[] = {
+	{"http://localhost:7117/ws",         "Host: localhost:7117\r\n",                                  OK,                  OK},
+	{"http://localhost:7117/ws",         "Host: evil.example\r\n",                                    OK,                  OK},
+	{"http://evil.example/ws",           "Host: localhost:7117\r\n",                                  DENIED,              OK},
+	{"http://evil.example/ws",           "",							  ERR_INVALID_REQUEST, OK},
+	{"http://localhost@evil.example/ws", "Host: localhost\r\n",                                       ERR_INVALID_REQUEST, OK},
+	{"http://localhost:7117/ws",         "Host: localhost:8\r\nOrigin: http://localhost:7117\r\n",    OK,
+         OK														      },
+	{"http://localhost:8/ws",            "Host: localhost:7117\r\nOrigin: http://localhost:7117\r\n", OK,
+         DENIED														  },
+};
+
+START_TEST(absolute_targets_are_judged)
+{
+	for (size_t i = 0; i < sizeof(absolute_rows) / sizeof(absolute_rows[0]); i++) {
+		char head[1024];
+
+		snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\n%s\r\n", absolute_rows[i].target,
+			absolute_rows[i].headers);
+		ck_assert_msg(
+			judge_head(&closed, false, head) == absolute_rows[i].host, "%s", head);
+		ck_assert_msg(
+			judge_head(&closed, true, head) == absolute_rows[i].origin, "%s", head);
+	}
+}
+END_TEST
 
 static const struct {
 	const char *headers;
@@ -156,6 +200,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(t, hosts_are_judged);
+	tcase_add_test(t, absolute_targets_are_judged);
 	tcase_add_test(t, origins_are_judged);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
