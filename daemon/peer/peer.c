@@ -167,12 +167,6 @@ peer_of(const struct subscriber *s)
 	return list_item((uintptr_t)s, struct peer, subscriber);
 }
 
-static size_t
-send_queue_of(const struct peer *p)
-{
-	return (size_t)p->peers->api->conf->websocket.send_queue;
-}
-
 static void
 on_send(struct subscriber *s, struct frame *f)
 {
@@ -212,7 +206,6 @@ peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_
 	list_init(&p->batches);
 	subscriber_init(&p->subscriber, ps->api->hub, FRAMING_OF(kind), &subscriber_ops);
 	conn_init(&p->conn, ps->net, fd, on_conn);
-	store_client_set_answer_room(p->caller.store, send_queue_of(p));
 	list_append(&ps->all, &p->all);
 	p->hash_next = ps->buckets[id % BUCKETS];
 	ps->buckets[id % BUCKETS] = p;
@@ -358,18 +351,6 @@ peer_refuse(struct peer *p, const struct error *error)
 	send_answer(p);
 }
 
-/** Reads wait for room for their answers: says how much there is, after a write. */
-static void
-make_answer_room(struct peer *p)
-{
-	size_t most = send_queue_of(p), unsent;
-
-	if (!store_client_is_choked(p->caller.store))
-		return;
-	unsent = conn_flush(&p->conn);
-	store_client_set_answer_room(p->caller.store, unsent < most ? most - unsent : 0);
-}
-
 static void
 run_request(struct peer *p, struct batch *b, struct json_value value)
 {
@@ -394,7 +375,6 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		p->in_flight++;
 		if (b != NULL)
 			b->waiting++;
-		make_answer_room(p);
 		return;
 	}
 	if (e == OK && result->failed)
@@ -438,7 +418,7 @@ peer_message(struct peer *p, struct span message)
 static bool
 is_choked(struct peer *p)
 {
-	size_t most = send_queue_of(p);
+	size_t most = (size_t)p->peers->api->conf->websocket.send_queue;
 
 	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
 }
@@ -492,10 +472,7 @@ peer_hold_if_full(struct peer *p)
 void
 peer_check_room(struct peer *p)
 {
-	if (p->is_gone)
-		return;
-	make_answer_room(p);
-	if (p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
+	if (p->is_gone || p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
 		return;
 	p->is_held = false;
 	p->ops->resume(p);

@@ -6,8 +6,6 @@
 
 #include "common/xalloc.h"
 
-#define ANSWER_GUESS ((size_t)16 << 10) /* as long as none is known */
-
 struct store_client *
 client_new(struct lobby *lobby, uint64_t id, bool is_control)
 {
@@ -17,8 +15,6 @@ client_new(struct lobby *lobby, uint64_t id, bool is_control)
 	c->id = id;
 	c->is_control = is_control;
 	c->lobby = lobby;
-	c->answer_room = SIZE_MAX;
-	c->answer_size = ANSWER_GUESS;
 	qlist_init(&c->parked);
 	qlist_init(&c->held);
 	list_init(&c->waiting);

@@ -1,9 +1,8 @@
 #pragma once
 /*
  * Who asks the store for something: one per peer, counted, since jobs of a peer
- * that is gone still point to it. What it has waiting for room, which of its
- * reads wait for which of its writes, and how many bytes of answers its peer can
- * take. Loop thread. Private to the store.
+ * that is gone still point to it. What it has waiting for room, and which of its
+ * reads wait for which of its writes. Loop thread. Private to the store.
  */
 
 #include <stdbool.h>
@@ -21,12 +20,9 @@ struct store_client {
 	bool is_closed;
 	struct lobby *lobby;     /* borrowed; NULL once the store is closed */
 	struct qlist parked;     /* jobs without room, in order */
-	struct qlist held;       /* reads that wait for writes or for room, in order of ticket */
+	struct qlist held;       /* reads that wait for writes, in order of ticket */
 	struct list waiting;     /* in the lobby's list while something is parked */
 	unsigned queued;         /* its jobs that are under way */
-	unsigned reads_inside;   /* of them, reads */
-	size_t answer_room;      /* bytes that its peer takes before it must be asked again */
-	size_t answer_size;      /* of the largest one lately */
 	uint64_t last_submitted; /* ticket of its newest write */
 	uint64_t last_done;      /* ticket of its newest write that is back */
 };

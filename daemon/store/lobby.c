@@ -25,33 +25,22 @@ enter(struct lobby *l, struct job *j)
 	j->is_inside = true;
 	l->inside++;
 	l->inside_bytes += j->item.nbytes;
-	if (j->client != NULL) {
+	if (j->client != NULL)
 		j->client->queued++;
-		j->client->reads_inside += j->kind != JOB_WRITE;
-	}
 	l->ops.enter(l->ops.arg, j);
 }
 
-/** True if the answers of the reads that are inside take what room there is, as far as one can
- * know. Of a peer with any room one read may be inside. */
-static bool
-is_answer_room_taken(const struct store_client *c)
-{
-	return c->reads_inside >= LOBBY_READS || c->answer_room == 0 ||
-	       (c->reads_inside > 0 && c->reads_inside >= c->answer_room / (c->answer_size + 1));
-}
-
-/** A read goes on only when the writes before it are back, and its peer can take the answer. */
+/** A read goes on only when the writes before it are back. */
 static bool
 must_hold(const struct store_client *c, const struct job *j)
 {
-	return c->last_done < j->ticket || is_answer_room_taken(c);
+	return j->kind != JOB_WRITE && c->last_done < j->ticket;
 }
 
 static void
 enter_or_hold(struct lobby *l, struct store_client *c, struct job *j)
 {
-	if (j->kind != JOB_WRITE && (c->held.first != NULL || must_hold(c, j)))
+	if (must_hold(c, j))
 		qlist_append(&c->held, &j->item);
 	else
 		enter(l, j);
@@ -109,22 +98,8 @@ lobby_returned(struct lobby *l, const struct job *j)
 	if (c == NULL)
 		return;
 	c->queued--;
-	if (j->kind == JOB_WRITE) {
+	if (j->kind == JOB_WRITE)
 		c->last_done = j->ticket;
-	} else {
-		c->reads_inside--;
-		c->answer_room -= j->reply.n < c->answer_room ? j->reply.n : c->answer_room;
-		if (j->reply.n > c->answer_size)
-			c->answer_size = j->reply.n;
-	}
-	release_held(l, c);
-}
-
-void
-lobby_set_answer_room(struct lobby *l, struct store_client *c, size_t nbytes)
-{
-	c->answer_room = nbytes;
-	c->answer_size /= 2;
 	release_held(l, c);
 }
 

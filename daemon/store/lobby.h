@@ -5,9 +5,7 @@
  * While others wait, a client that has an eighth of the queue under way comes
  * behind those that have less; waiting clients are served in turn; control
  * clients have slots of their own. A read is held until the writes that its
- * client submitted before it are back, and while its client has as many bytes of
- * answers to take as it can; how large an answer will be is guessed from those
- * before. Loop thread.
+ * client submitted before it are back. Loop thread.
  */
 
 #include <stdbool.h>
@@ -19,8 +17,6 @@
 
 /* Slots of the writer's queue that only control clients and the daemon itself may use. */
 #define LOBBY_CONTROL_SLOTS 32
-/* Reads of one client that are under way at a time, at most: fewer where its answers are large. */
-#define LOBBY_READS 64
 
 struct lobby_ops {
 	/** Lets a job through: to the writer's queue, or a reader's. */
@@ -47,8 +43,6 @@ void lobby_submit(struct lobby *l, struct store_client *c, struct job *j);
 /** A job is back (before it is handed on); the store's own, which never came in, are not counted.
  */
 void lobby_returned(struct lobby *l, const struct job *j);
-/** The client's peer takes so many bytes of answers from here on. */
-void lobby_set_answer_room(struct lobby *l, struct store_client *c, size_t nbytes);
 /** Lets in what there is room for now: after a run of lobby_returned(). */
 void lobby_serve(struct lobby *l);
 /** The client is gone: its parked reads are dropped, its parked writes stay. */

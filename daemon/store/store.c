@@ -248,18 +248,6 @@ store_client_is_waiting(const struct store_client *c)
 	return c->parked.n > 0;
 }
 
-void
-store_client_set_answer_room(struct store_client *c, size_t nbytes)
-{
-	lobby_set_answer_room(c->lobby, c, nbytes);
-}
-
-bool
-store_client_is_choked(const struct store_client *c)
-{
-	return c->answer_room == 0 && c->held.first != NULL;
-}
-
 uint64_t
 store_client_id(const struct store_client *c)
 {

@@ -49,11 +49,6 @@ struct store_client *store_client_new(struct store *s, uint64_t id, bool is_cont
  * reference. */
 void store_client_close(struct store_client *c);
 bool store_client_is_waiting(const struct store_client *c);
-/** The peer can take so many bytes of answers now (at first: any number). The store counts what it
- * answers against it; when nothing is left, reads wait (store_client_is_choked()) until this is
- * called again. */
-void store_client_set_answer_room(struct store_client *c, size_t nbytes);
-bool store_client_is_choked(const struct store_client *c);
 /** The peer behind a client, as given to store_client_new(). */
 uint64_t store_client_id(const struct store_client *c);
 

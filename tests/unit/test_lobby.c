@@ -191,105 +191,6 @@ START_TEST(a_read_waits_for_the_writes_before_it)
 }
 END_TEST
 
-/** The first n reads inside come back with an answer of so many bytes each. */
-static void
-answer(unsigned n, size_t nbytes)
-{
-	struct qitem *it = inside.first;
-
-	for (unsigned i = 0; i < n; i++, it = it->next)
-		ck_assert_ptr_nonnull(buf_reserve(&((struct job *)(void *)it)->reply, nbytes));
-	for (it = inside.first; n > 0; n--, it = it->next)
-		((struct job *)(void *)it)->reply.n = nbytes;
-}
-
-/** Forgets the size of its answers and gives it so much room. */
-static void
-give_room(struct store_client *c, size_t nbytes)
-{
-	for (unsigned i = 0; i < 64; i++)
-		lobby_set_answer_room(&lobby, c, 0);
-	lobby_set_answer_room(&lobby, c, nbytes);
-}
-
-START_TEST(reads_wait_for_room_for_their_answers)
-{
-	struct store_client *c = client_new(&lobby, 1, false);
-	struct store_client *other = client_new(&lobby, 2, false);
-
-	lobby.queue_max = 2 * LOBBY_READS;
-	give_room(c, 10000);
-	submit(c, JOB_GET, LOBBY_READS + 20);
-	ck_assert_uint_eq(inside.n, LOBBY_READS);
-	ck_assert_uint_eq(c->held.n, 20);
-	answer(2, 1000);
-	finish(2); /* 8000 bytes are left: more than 7 of that size do not fit, and there are more
-		    */
-	ck_assert_uint_eq(inside.n, LOBBY_READS - 2);
-	finish(LOBBY_READS - 2);
-	ck_assert_uint_eq(inside.n, 7);
-	answer(1, 8000);
-	finish(7);
-	ck_assert_uint_eq(inside.n, 0);
-	ck_assert_uint_eq(c->held.n, 13);
-	submit(c, JOB_WRITE, 1);
-	submit(other, JOB_GET, 1);
-	ck_assert_uint_eq(
-		inside.n, 2); /* a write's answer is small, and others have their own room */
-	finish(2);
-	ck_assert_uint_eq(inside.n, 0);
-	lobby_set_answer_room(&lobby, c, 1);
-	ck_assert_uint_eq(inside.n, 1); /* any room is room for one of any size */
-	finish(1);
-	ck_assert_uint_eq(inside.n, 1);
-	give_room(c, SIZE_MAX);
-	ck_assert_uint_eq(inside.n, 12);
-	finish(12);
-	ck_assert(lobby_is_idle(&lobby));
-	ck_assert_uint_eq(c->held.n, 0);
-	client_unref(c);
-	client_unref(other);
-}
-END_TEST
-
-START_TEST(a_newcomer_is_not_trusted)
-{
-	struct store_client *c = client_new(&lobby, 1, false);
-
-	lobby_set_answer_room(&lobby, c, 256 << 10);
-	submit(c, JOB_GET, LOBBY_READS);
-	ck_assert_uint_lt(inside.n, LOBBY_READS);
-	ck_assert_uint_gt(inside.n, 8);
-	while (inside.n > 0)
-		finish(1);
-	ck_assert(lobby_is_idle(&lobby));
-	client_unref(c);
-}
-END_TEST
-
-START_TEST(reads_keep_their_order_when_they_wait)
-{
-	struct store_client *c = client_new(&lobby, 1, false);
-	struct job *first;
-
-	lobby_set_answer_room(&lobby, c, 0);
-	submit(c, JOB_GET, 1);
-	first = (struct job *)(void *)c->held.first;
-	submit(c, JOB_LIST, 1);
-	ck_assert_uint_eq(inside.n, 0);
-	give_room(c, 100);
-	ck_assert_ptr_eq(inside.first, &first->item);
-	ck_assert_uint_eq(inside.n, 2);
-	finish(2);
-	lobby_set_answer_room(&lobby, c, 0);
-	submit(c, JOB_GET, 3);
-	lobby_leave(&lobby, c);
-	ck_assert_uint_eq(c->held.n, 0);
-	ck_assert(lobby_is_idle(&lobby));
-	client_unref(c);
-}
-END_TEST
-
 START_TEST(of_a_client_that_is_gone_the_writes_still_run)
 {
 	struct store_client *c = client_new(&lobby, 1, false);
@@ -322,9 +223,6 @@ main(void)
 	tcase_add_test(tc, control_clients_have_slots_of_their_own);
 	tcase_add_test(tc, bytes_count_but_an_empty_queue_takes_one_of_any_size);
 	tcase_add_test(tc, a_read_waits_for_the_writes_before_it);
-	tcase_add_test(tc, reads_wait_for_room_for_their_answers);
-	tcase_add_test(tc, a_newcomer_is_not_trusted);
-	tcase_add_test(tc, reads_keep_their_order_when_they_wait);
 	tcase_add_test(tc, of_a_client_that_is_gone_the_writes_still_run);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
