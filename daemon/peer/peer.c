@@ -13,6 +13,8 @@
 
 #define BUCKETS          4096
 #define RESULT_MAX       (64u << 20)
+#define BATCH_RESULT_MAX (16u << 20) /* of all requests of a batch together */
+#define BUFFER_KEPT      (256u << 10)
 #define NO_BATCH         0
 #define KINDS            4
 #define CLOSE_BY_ADMIN   4000
@@ -244,6 +246,17 @@ peer_fini(struct peer *p)
 	conn_fini(&p->conn);
 }
 
+/** Empties one of the shared buffers; what a large answer took is given back. */
+static void
+reset_buffer(struct buf *b)
+{
+	buf_reset(b);
+	if (b->cap <= BUFFER_KEPT)
+		return;
+	buf_fini(b);
+	buf_init(b, RESULT_MAX);
+}
+
 /** Sends the message that is in ps->answer. */
 static void
 send_answer(struct peer *p)
@@ -263,7 +276,7 @@ send_answer(struct peer *p)
 	f = frame_message(p->subscriber.framing, buf_span(answer), NULL);
 	conn_send(&p->conn, f);
 	frame_unref(f);
-	buf_reset(answer);
+	reset_buffer(answer);
 }
 
 static void
@@ -305,6 +318,18 @@ finish_batch(struct peer *p, struct batch *b)
 	batch_free(b);
 }
 
+/** What was asked for has happened, but would make the batch's answer too large. */
+static void
+add_too_large(struct batch *b, struct span id)
+{
+	struct error error = ERROR_NONE;
+
+	error_set(&error, ERR_LIMIT_EXCEEDED,
+		"this was done, but its answer is too large for what a batch may answer: "
+		"ask for it alone");
+	add_outcome(&b->answers, id, ERR_LIMIT_EXCEEDED, SPAN(""), &error);
+}
+
 /** One outcome, to be sent at once or with its batch. */
 static void
 tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, struct span reply,
@@ -323,7 +348,10 @@ tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, s
 	}
 	if (b->answers.n > 0)
 		buf_add_char(&b->answers, ',');
-	add_outcome(&b->answers, id, result, reply, error);
+	if (b->answers.n + reply.n > BATCH_RESULT_MAX)
+		add_too_large(b, id);
+	else
+		add_outcome(&b->answers, id, result, reply, error);
 }
 
 void
@@ -366,7 +394,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		if (request.id.n == 0)
 			request.id = SPAN("null");
 	} else {
-		buf_reset(result);
+		reset_buffer(result);
 		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,
 			result, &error);
 	}
@@ -422,11 +450,13 @@ is_choked(struct peer *p)
 	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
 }
 
+/** A batch that is under way counts as full: its answers wait in memory for the last one. */
 static bool
 is_full(struct peer *p)
 {
 	return (int64_t)p->in_flight >= p->peers->api->conf->websocket.max_in_flight ||
-	       store_client_is_waiting(p->caller.store) || is_choked(p);
+	       !list_is_empty(&p->batches) || store_client_is_waiting(p->caller.store) ||
+	       is_choked(p);
 }
 
 bool
@@ -442,7 +472,10 @@ peer_hold_if_full(struct peer *p)
 void
 peer_check_room(struct peer *p)
 {
-	if (!p->is_held || p->is_gone || is_full(p))
+	if (p->is_gone)
+		return;
+	store_client_choke(p->caller.store, is_choked(p));
+	if (!p->is_held || is_full(p))
 		return;
 	p->is_held = false;
 	p->ops->resume(p);
