@@ -115,7 +115,7 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 	case CONN_DRAINED:
 		subscriber_drained(&c->peer.subscriber);
 		peer_check_room(&c->peer);
-		if (c->at_end)
+		if (c->at_end && !c->peer.is_gone)
 			run_lines(c);
 		break;
 	case CONN_FAILED:
