@@ -85,5 +85,5 @@ void rpc_lines_filled(struct rpc_lines *l, size_t n);
  * Empty lines are passed over. At the end of input `at_end` makes an unfinished line count as one.
  */
 enum rpc_line rpc_lines_next(struct rpc_lines *l, bool at_end, struct span *line);
-/** True if nothing is buffered. */
-bool rpc_lines_is_empty(const struct rpc_lines *l);
+/** The bytes that are buffered. */
+size_t rpc_lines_held(const struct rpc_lines *l);

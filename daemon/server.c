@@ -87,6 +87,7 @@ put_limits(const struct conf *c, struct json_out *o)
 	put_limit(o, "max_sessions", c->websocket.max_sessions);
 	put_limit(o, "max_per_uid", c->control.max_per_uid);
 	put_limit(o, "max_message", c->websocket.max_message);
+	put_limit(o, "max_input", c->websocket.max_input);
 	put_limit(o, "max_record", c->store.max_record);
 	put_limit(o, "max_in_flight", c->websocket.max_in_flight);
 	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);

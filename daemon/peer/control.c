@@ -83,6 +83,8 @@ run_lines(struct control *c)
 	}
 	if (c->at_end && !c->peer.is_held && peer_is_done(&c->peer))
 		control_end(c);
+	else
+		peer_keep_input(&c->peer, rpc_lines_held(&c->lines));
 }
 
 static void

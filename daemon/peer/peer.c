@@ -17,7 +17,9 @@
 #define BUFFER_KEPT      (256u << 10)
 #define NO_BATCH         0
 #define KINDS            4
+#define INPUT_FREE       (64u << 10) /* so much of a message may wait for its rest in any case */
 #define CLOSE_BY_ADMIN   4000
+#define CLOSE_INPUT      4001
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
 
 struct peers {
@@ -30,6 +32,8 @@ struct peers {
 	unsigned count[KINDS];
 	uint64_t last_id;
 	uint64_t last_batch;
+	size_t input; /* bytes of unfinished messages */
+	struct counter given_up;
 	struct buf result; /* of the request that runs */
 	struct buf answer; /* the message that is being made */
 };
@@ -41,6 +45,12 @@ struct batch {
 	unsigned waiting;
 	struct buf answers; /* without the brackets */
 };
+
+static int64_t
+read_input(const void *arg)
+{
+	return (int64_t)((const struct peers *)arg)->input;
+}
 
 struct peers *
 peers_new(struct api *api, struct net *net, struct loop *loop)
@@ -54,6 +64,8 @@ peers_new(struct api *api, struct net *net, struct loop *loop)
 	list_init(&ps->answered);
 	buf_init(&ps->result, RESULT_MAX);
 	buf_init(&ps->answer, RESULT_MAX);
+	stats_add_gauge(api->stats, "sysrt_peers_unfinished_bytes", read_input, ps);
+	stats_add_counter(api->stats, "sysrt_peers_given_up_total", &ps->given_up);
 	return ps;
 }
 
@@ -236,6 +248,8 @@ peer_fini(struct peer *p)
 		at = &(*at)->hash_next;
 	*at = p->hash_next;
 	ps->count[p->caller.kind]--;
+	ps->input -= p->input;
+	p->input = 0;
 	list_remove(&p->all);
 	list_remove(&p->answered);
 	while (!list_is_empty(&p->batches))
@@ -376,6 +390,52 @@ peer_refuse(struct peer *p, const struct error *error)
 {
 	rpc_add_error(&p->peers->answer, SPAN("null"), error);
 	send_answer(p);
+}
+
+/** Of those that keep more than a little, the one that has waited longest for the rest. */
+static struct peer *
+find_unfinished(struct peers *ps)
+{
+	struct peer *found = NULL;
+
+	for (struct list *at = ps->all.next; at != &ps->all; at = at->next) {
+		struct peer *p = list_item(at, struct peer, all);
+
+		if (p->input > INPUT_FREE && (found == NULL || p->input_ms < found->input_ms))
+			found = p;
+	}
+	return found;
+}
+
+static void
+close_unfinished(struct peer *p)
+{
+	struct error error = ERROR_NONE;
+
+	error_set(&error, ERR_LIMIT_EXCEEDED,
+		"too many messages are unfinished (websocket.max_input): "
+		"connect again and send yours");
+	counter_add(&p->peers->given_up, 1);
+	log_warn("peer", "unfinished message given up", F_INT("session", p->caller.id),
+		F_INT("nbytes", p->input), F_INT("all", p->peers->input));
+	if (p->caller.kind == ORIGIN_CONTROL)
+		peer_refuse(p, &error);
+	p->ops->close(p, CLOSE_INPUT, error.text);
+}
+
+void
+peer_keep_input(struct peer *p, size_t nbytes)
+{
+	struct peers *ps = p->peers;
+	struct peer *victim;
+
+	if (nbytes > p->input)
+		p->input_ms = loop_now_ms(ps->loop);
+	ps->input = ps->input - p->input + nbytes;
+	p->input = nbytes;
+	while ((int64_t)ps->input > ps->api->conf->websocket.max_input &&
+		(victim = find_unfinished(ps)) != NULL)
+		close_unfinished(victim);
 }
 
 static void

@@ -124,6 +124,23 @@ send_bytes(struct session *s, struct span bytes)
 	frame_unref(f);
 }
 
+/** Says how much input is kept. */
+static void
+keep_input(struct session *s)
+{
+	peer_keep_input(&s->peer, s->rest.n + (s->ws != NULL ? ws_held(s->ws) : 0));
+}
+
+/** Forgets input that waits or is unfinished. Not inside ws_feed(). */
+static void
+drop_input(struct session *s)
+{
+	ws_close(s->shared->pool, &s->ws);
+	buf_fini(&s->rest);
+	buf_init(&s->rest, SIZE_MAX / 2);
+	keep_input(s);
+}
+
 /** Nothing more will be said: what is queued goes out, then the sending side closes. */
 static void
 start_closing(struct session *s, const char *why)
@@ -445,8 +462,11 @@ on_input(struct session *s, struct span input)
 	if (s->peer.is_gone || (s->state != SS_OPEN && s->state != SS_ECHO))
 		return;
 	used = feed_messages(s, input);
-	if (!s->peer.is_gone && used < input.n)
+	if (s->peer.is_gone)
+		return;
+	if (used < input.n)
 		buf_add(&s->rest, input.p + used, input.n - used);
+	keep_input(s);
 }
 
 static void
@@ -487,6 +507,7 @@ on_resume(struct peer *p)
 			buf_fini(&s->rest);
 			buf_init(&s->rest, SIZE_MAX / 2);
 		}
+		keep_input(s);
 	}
 	if (!p->is_held)
 		conn_resume(&p->conn);
@@ -514,6 +535,7 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 		peer_notify(p, "closing", buf_span(&params));
 	buf_fini(&params);
 	close_with(s, close_code, reason);
+	drop_input(s);
 	conn_flush(&p->conn);
 }
 

@@ -101,7 +101,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_lines(&l, false);
 	}
 	take_lines(&l, true);
-	must(rpc_lines_is_empty(&l));
+	must(rpc_lines_held(&l) == 0);
 	rpc_lines_fini(&l);
 	return 0;
 }
