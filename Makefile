@@ -84,6 +84,7 @@ daemon_sources := \
 	daemon/api/system.c \
 	daemon/api/gate.c \
 	daemon/peer/peer.c \
+	daemon/peer/hello.c \
 	daemon/peer/session.c \
 	daemon/peer/control.c \
 	daemon/deliver.c \

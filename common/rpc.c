@@ -368,6 +368,17 @@ rpc_lines_fini(struct rpc_lines *l)
 	*l = (struct rpc_lines){0};
 }
 
+/** What one long line took is given back when all is used up. */
+static void
+give_back(struct rpc_lines *l)
+{
+	if (l->start < l->buf.n || l->buf.cap <= RPC_LINES_AHEAD)
+		return;
+	buf_fini(&l->buf);
+	buf_init(&l->buf, l->max + 2 + RPC_LINES_AHEAD);
+	l->start = l->seen = 0;
+}
+
 char *
 rpc_lines_room(struct rpc_lines *l, size_t n)
 {
@@ -375,10 +386,6 @@ rpc_lines_room(struct rpc_lines *l, size_t n)
 
 	buf_consume(&l->buf, l->start);
 	l->start = 0;
-	if (l->buf.n == 0 && l->buf.cap > RPC_LINES_AHEAD) {
-		buf_fini(&l->buf); /* what one long line took is given back */
-		buf_init(&l->buf, l->max + 2 + RPC_LINES_AHEAD);
-	}
 	p = buf_reserve(&l->buf, n);
 	l->buf.failed = false; /* nothing is lost: the caller tries again */
 	return p;
@@ -443,8 +450,12 @@ rpc_lines_next(struct rpc_lines *l, bool at_end, struct span *line)
 		const char *newline = memchr(p + l->seen, '\n', n - l->seen);
 		enum rpc_line found;
 
-		if (newline == NULL)
-			return at_end && n > 0 ? take_line(l, n, 0, line) : look_at_rest(l);
+		if (newline == NULL) {
+			found = at_end && n > 0 ? take_line(l, n, 0, line) : look_at_rest(l);
+			if (found == RPC_LINE_NONE)
+				give_back(l);
+			return found;
+		}
 		found = take_line(l, (size_t)(newline - p), 1, line);
 		if (found != RPC_LINE_NONE)
 			return found;
@@ -457,8 +468,8 @@ rpc_lines_number(const struct rpc_lines *l)
 	return l->ended + l->skipping; /* one that is skipped has not ended yet */
 }
 
-bool
-rpc_lines_is_empty(const struct rpc_lines *l)
+size_t
+rpc_lines_held(const struct rpc_lines *l)
 {
-	return l->start == l->buf.n;
+	return l->buf.n - l->start;
 }

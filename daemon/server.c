@@ -3,6 +3,7 @@
 #include "daemon/server.h"
 
 #include <grp.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define DRAIN_LOOK_MS 10
 #define CLOSING_MS    1000 /* for the last bytes to go out */
 #define CLOSE_GOING   1001
+#define LARGE_BYTES   (256 << 10) /* blocks of memory that are mapped */
+#define SPARE_BYTES   (1 << 20)   /* at the end of a heap, before it is given back */
 
 enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
 
@@ -85,6 +88,7 @@ put_limits(const struct conf *c, struct json_out *o)
 	put_limit(o, "max_sessions", c->websocket.max_sessions);
 	put_limit(o, "max_per_uid", c->control.max_per_uid);
 	put_limit(o, "max_message", c->websocket.max_message);
+	put_limit(o, "max_input", c->websocket.max_input);
 	put_limit(o, "max_record", c->store.max_record);
 	put_limit(o, "max_in_flight", c->websocket.max_in_flight);
 	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
@@ -287,9 +291,19 @@ raise_descriptors(void)
 		log_warn("server", "the limit of open files could not be raised");
 }
 
+/** Large blocks go back to the kernel with free(): left alone, the allocator raises its own bounds
+ * with the first of them, and from then on keeps tens of megabytes. */
+static void
+bound_heap(void)
+{
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
+}
+
 static enum err
 loop_init(struct server *s, struct error *error)
 {
+	bound_heap();
 	raise_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	s->loop = loop_new();

@@ -49,6 +49,7 @@ struct conf {
 		bool echo;
 		int64_t max_sessions;
 		int64_t max_message; /* bytes of a message and of a line */
+		int64_t max_input;   /* bytes of unfinished messages, of all sessions */
 		int64_t send_queue;  /* unsent bytes per session before it lags */
 		int64_t heartbeat_ms;
 		struct conf_list origins;

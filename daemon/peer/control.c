@@ -82,6 +82,8 @@ run_lines(struct control *c)
 	}
 	if (peer_is_done(&c->peer))
 		control_end(c);
+	else
+		peer_keep_input(&c->peer, rpc_lines_held(&c->lines));
 }
 
 static void

@@ -13,10 +13,14 @@
 
 #define BUCKETS          4096
 #define RESULT_MAX       (64u << 20)
+#define BATCH_RESULT_MAX (16u << 20) /* of all requests of a batch together */
+#define BUFFER_KEPT      (256u << 10)
 #define NO_BATCH         0
 #define SHARE_US         2000 /* of a turn, that one peer may take */
 #define KINDS            4
+#define INPUT_FREE       (64u << 10) /* so much of a message may wait for its rest in any case */
 #define CLOSE_BY_ADMIN   4000
+#define CLOSE_INPUT      4001
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
 
 struct peers {
@@ -29,6 +33,8 @@ struct peers {
 	unsigned count[KINDS];
 	uint64_t last_id;
 	uint64_t last_batch;
+	size_t input; /* bytes of unfinished messages */
+	struct counter given_up;
 	struct buf result; /* of the request that runs */
 	struct buf answer; /* the message that is being made */
 };
@@ -40,6 +46,12 @@ struct batch {
 	unsigned waiting;
 	struct buf answers; /* without the brackets */
 };
+
+static int64_t
+read_input(const void *arg)
+{
+	return (int64_t)((const struct peers *)arg)->input;
+}
 
 struct peers *
 peers_new(struct api *api, struct net *net, struct loop *loop)
@@ -53,6 +65,8 @@ peers_new(struct api *api, struct net *net, struct loop *loop)
 	list_init(&ps->answered);
 	buf_init(&ps->result, RESULT_MAX);
 	buf_init(&ps->answer, RESULT_MAX);
+	stats_add_gauge(api->stats, "sysrt_peers_unfinished_bytes", read_input, ps);
+	stats_add_counter(api->stats, "sysrt_peers_given_up_total", &ps->given_up);
 	return ps;
 }
 
@@ -235,6 +249,8 @@ peer_fini(struct peer *p)
 		at = &(*at)->hash_next;
 	*at = p->hash_next;
 	ps->count[p->caller.kind]--;
+	ps->input -= p->input;
+	p->input = 0;
 	list_remove(&p->all);
 	list_remove(&p->answered);
 	while (!list_is_empty(&p->batches))
@@ -243,6 +259,17 @@ peer_fini(struct peer *p)
 	store_client_close(p->caller.store);
 	p->caller.store = NULL;
 	conn_fini(&p->conn);
+}
+
+/** Empties one of the shared buffers; what a large answer took is given back. */
+static void
+reset_buffer(struct buf *b)
+{
+	buf_reset(b);
+	if (b->cap <= BUFFER_KEPT)
+		return;
+	buf_fini(b);
+	buf_init(b, RESULT_MAX);
 }
 
 /** Sends the message that is in ps->answer. */
@@ -264,7 +291,7 @@ send_answer(struct peer *p)
 	f = frame_message(p->subscriber.framing, buf_span(answer), NULL);
 	conn_send(&p->conn, f);
 	frame_unref(f);
-	buf_reset(answer);
+	reset_buffer(answer);
 }
 
 static void
@@ -306,6 +333,18 @@ finish_batch(struct peer *p, struct batch *b)
 	batch_free(b);
 }
 
+/** What was asked for has happened, but would make the batch's answer too large. */
+static void
+add_too_large(struct batch *b, struct span id)
+{
+	struct error error = ERROR_NONE;
+
+	error_set(&error, ERR_LIMIT_EXCEEDED,
+		"this was done, but its answer is too large for what a batch may answer: "
+		"ask for it alone");
+	add_outcome(&b->answers, id, ERR_LIMIT_EXCEEDED, SPAN(""), &error);
+}
+
 /** One outcome, to be sent at once or with its batch. */
 static void
 tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, struct span reply,
@@ -324,7 +363,10 @@ tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, s
 	}
 	if (b->answers.n > 0)
 		buf_add_char(&b->answers, ',');
-	add_outcome(&b->answers, id, result, reply, error);
+	if (b->answers.n + reply.n > BATCH_RESULT_MAX)
+		add_too_large(b, id);
+	else
+		add_outcome(&b->answers, id, result, reply, error);
 }
 
 void
@@ -351,6 +393,52 @@ peer_refuse(struct peer *p, const struct error *error)
 	send_answer(p);
 }
 
+/** Of those that keep more than a little, the one that has waited longest for the rest. */
+static struct peer *
+find_unfinished(struct peers *ps)
+{
+	struct peer *found = NULL;
+
+	for (struct list *at = ps->all.next; at != &ps->all; at = at->next) {
+		struct peer *p = list_item(at, struct peer, all);
+
+		if (p->input > INPUT_FREE && (found == NULL || p->input_ms < found->input_ms))
+			found = p;
+	}
+	return found;
+}
+
+static void
+close_unfinished(struct peer *p)
+{
+	struct error error = ERROR_NONE;
+
+	error_set(&error, ERR_LIMIT_EXCEEDED,
+		"too many messages are unfinished (websocket.max_input): "
+		"connect again and send yours");
+	counter_add(&p->peers->given_up, 1);
+	log_warn("peer", "unfinished message given up", F_INT("session", p->caller.id),
+		F_INT("nbytes", p->input), F_INT("all", p->peers->input));
+	if (p->caller.kind == ORIGIN_CONTROL)
+		peer_refuse(p, &error);
+	p->ops->close(p, CLOSE_INPUT, error.text);
+}
+
+void
+peer_keep_input(struct peer *p, size_t nbytes)
+{
+	struct peers *ps = p->peers;
+	struct peer *victim;
+
+	if (nbytes > p->input)
+		p->input_ms = loop_now_ms(ps->loop);
+	ps->input = ps->input - p->input + nbytes;
+	p->input = nbytes;
+	while ((int64_t)ps->input > ps->api->conf->websocket.max_input &&
+		(victim = find_unfinished(ps)) != NULL)
+		close_unfinished(victim);
+}
+
 static void
 run_request(struct peer *p, struct batch *b, struct json_value value)
 {
@@ -367,7 +455,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		if (request.id.n == 0)
 			request.id = SPAN("null");
 	} else {
-		buf_reset(result);
+		reset_buffer(result);
 		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,
 			result, &error);
 	}
@@ -423,11 +511,13 @@ is_choked(struct peer *p)
 	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
 }
 
+/** A batch that is under way counts as full: its answers wait in memory for the last one. */
 static bool
 is_full(struct peer *p)
 {
 	return (int64_t)p->in_flight >= p->peers->api->conf->websocket.max_in_flight ||
-	       store_client_is_waiting(p->caller.store) || is_choked(p);
+	       !list_is_empty(&p->batches) || store_client_is_waiting(p->caller.store) ||
+	       is_choked(p);
 }
 
 /** True if this turn was its own for long enough: others wait. */
@@ -472,7 +562,10 @@ peer_hold_if_full(struct peer *p)
 void
 peer_check_room(struct peer *p)
 {
-	if (p->is_gone || p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
+	if (p->is_gone)
+		return;
+	store_client_choke(p->caller.store, is_choked(p));
+	if (p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
 		return;
 	p->is_held = false;
 	p->ops->resume(p);

@@ -52,6 +52,8 @@ struct peer {
 	bool is_gone;           /* peer_fini() was called */
 	uint64_t turn;          /* of the loop, in which it was last served ... */
 	int64_t turn_ends_us;   /* ... and when its share of that is used up */
+	size_t input;           /* bytes of an unfinished message that are kept for it */
+	int64_t input_ms;       /* monotonic: when that last became more */
 	int64_t opened_ms;      /* wall clock */
 	uint64_t requests;
 };
@@ -81,6 +83,9 @@ void peer_fini(struct peer *p);
 
 /** One whole message: a request, a notification or a batch. */
 void peer_message(struct peer *p, struct span message);
+/** Says how many bytes of unfinished input are kept for the peer now. When all peers together keep
+ * too much, the one that has waited longest for the rest is closed: this one, perhaps. */
+void peer_keep_input(struct peer *p, size_t nbytes);
 /** Answers an error without an id. */
 void peer_refuse(struct peer *p, const struct error *error);
 /** True while the peer must not be given more input: too many in flight, too much unsent, waiting

@@ -13,6 +13,7 @@
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
 #include "daemon/net/http.h"
+#include "daemon/peer/hello.h"
 
 #define CODECS_KEPT   64
 #define FEED_BYTES    4096 /* of input between two looks at whether the peer is full */
@@ -136,6 +137,25 @@ send_bytes(struct session *s, struct span bytes)
 	frame_unref(f);
 }
 
+/** Says how much input is kept. */
+static void
+keep_input(struct session *s)
+{
+	if (s->peer.is_gone)
+		return;
+	peer_keep_input(&s->peer, s->rest.n + (s->ws != NULL ? ws_held(s->ws) : 0));
+}
+
+/** Forgets input that waits or is unfinished. Not inside ws_feed(). */
+static void
+drop_input(struct session *s)
+{
+	ws_close(s->shared->pool, &s->ws);
+	buf_fini(&s->rest);
+	buf_init(&s->rest, REST_MAX);
+	keep_input(s);
+}
+
 /** Nothing more will be said: what is queued goes out, then the sending side closes. What comes in
  * is passed over, up to its end. */
 static void
@@ -191,42 +211,6 @@ answer_error(struct session *s, int status, const char *extra, const struct erro
 	answer(s, status, false, extra, text);
 }
 
-static void
-put_limits(struct json_out *o, const struct conf *conf)
-{
-	json_begin_object(o, "limits");
-	json_put_int(o, "max_message", conf->websocket.max_message);
-	json_put_int(o, "max_record", conf->store.max_record);
-	json_put_int(o, "max_in_flight", conf->websocket.max_in_flight);
-	json_put_int(o, "max_subscriptions", conf->websocket.max_subscriptions);
-	json_put_int(o, "send_queue", conf->websocket.send_queue);
-	json_end_object(o);
-}
-
-static void
-say_hello(struct session *s)
-{
-	struct api *api = peers_api(s->shared->peers);
-	struct json_out o;
-	struct buf params;
-
-	buf_init(&params, 4096);
-	o = json_out_start(&params);
-	json_begin_object(&o, NULL);
-	json_put_str(&o, "version", SYSRT_VERSION);
-	json_put_str(&o, "protocol", API_PROTOCOL);
-	json_put_int(&o, "session", (int64_t)s->peer.caller.id);
-	json_put_str(&o, "epoch", store_epoch(api->store));
-	json_put_int(&o, "seq", hub_published(api->hub));
-	json_put_str(&o, "durability",
-		api->conf->store.durability == DURABILITY_FULL ? "full" : "normal");
-	json_put_int(&o, "heartbeat_ms", api->conf->websocket.heartbeat_ms);
-	put_limits(&o, api->conf);
-	json_end_object(&o);
-	peer_notify(&s->peer, "hello", buf_span(&params));
-	buf_fini(&params);
-}
-
 static unsigned
 anonymous_scopes(const struct conf *conf)
 {
@@ -261,7 +245,7 @@ become_websocket(struct session *s, const struct http_upgrade *up, enum session_
 	s->due_ms = now_of(s) + conf->websocket.heartbeat_ms / 2 +
 		    (int64_t)randombytes_uniform((uint32_t)(conf->websocket.heartbeat_ms / 2 + 1));
 	if (next == SS_OPEN)
-		say_hello(s);
+		hello_say(&s->peer);
 	http_reader_free(s->head);
 	s->head = NULL;
 }
@@ -474,6 +458,7 @@ on_input(struct session *s, struct span input)
 	buf_add(&s->rest, input.p + used, input.n - used);
 	if (s->rest.failed)
 		close_with(s, CLOSE_INTERNAL, "out of memory");
+	keep_input(s);
 }
 
 /** The client will send no more. What is queued still goes out; what is not answered yet is not
@@ -524,6 +509,7 @@ on_resume(struct peer *p)
 		buf_fini(&s->rest);
 		buf_init(&s->rest, REST_MAX);
 	}
+	keep_input(s);
 	if (!p->is_held)
 		conn_resume(&p->conn);
 }
@@ -546,6 +532,7 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 		peer_notify(p, "closing", buf_span(&params));
 	buf_fini(&params);
 	close_with(s, close_code, reason);
+	drop_input(s);
 	conn_flush(&p->conn);
 }
 

@@ -17,7 +17,9 @@ client_new(struct lobby *lobby, uint64_t id, bool is_control)
 	c->lobby = lobby;
 	qlist_init(&c->parked);
 	qlist_init(&c->held);
+	qlist_init(&c->put_off);
 	list_init(&c->waiting);
+	list_init(&c->going_on);
 	return c;
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * Who asks the store for something: one per peer, counted, since jobs of a peer
- * that is gone still point to it. What it has waiting for room, and which of its
- * reads wait for which of its writes. Loop thread. Private to the store.
+ * that is gone still point to it. What it has waiting for room, which of its
+ * reads wait for which of its writes, and whether it takes its answers. Loop
+ * thread; readers look at the last two. Private to the store.
  */
 
 #include <stdbool.h>
@@ -25,6 +26,10 @@ struct store_client {
 	unsigned queued;         /* its jobs that are under way */
 	uint64_t last_submitted; /* ticket of its newest write */
 	uint64_t last_done;      /* ticket of its newest write that is back */
+	struct qlist put_off;    /* reads that came back undone: they wait until it takes answers */
+	struct list going_on;    /* in the lobby's list while something is put off */
+	_Atomic bool is_choked;  /* it takes no answers now: none are made for it */
+	_Atomic size_t made;     /* bytes of answers to its reads that are not back yet */
 };
 
 struct store_client *client_new(struct lobby *lobby, uint64_t id, bool is_control);

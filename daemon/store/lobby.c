@@ -9,6 +9,7 @@ lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct l
 {
 	*l = (struct lobby){.ops = *ops, .queue_max = queue_max, .bytes_max = bytes_max};
 	list_init(&l->waiting);
+	list_init(&l->going_on);
 }
 
 static bool
@@ -86,21 +87,77 @@ release_held(struct lobby *l, struct store_client *c)
 	}
 }
 
-void
-lobby_returned(struct lobby *l, const struct job *j)
+static void
+put_off(struct lobby *l, struct store_client *c, struct job *j)
+{
+	j->is_inside = j->is_put_off = false;
+	if (c->is_closed) {
+		job_free(j);
+		return;
+	}
+	qlist_append(&c->put_off, &j->item);
+	if (!list_is_linked(&c->going_on))
+		list_append(&l->going_on, &c->going_on);
+}
+
+bool
+lobby_returned(struct lobby *l, struct job *j)
 {
 	struct store_client *c = j->client;
 
 	if (!j->is_inside)
-		return;
+		return true;
 	l->inside--;
 	l->inside_bytes -= j->item.nbytes;
 	if (c == NULL)
-		return;
+		return true;
 	c->queued--;
+	if (j->is_put_off) {
+		put_off(l, c, j);
+		return false;
+	}
 	if (j->kind == JOB_WRITE)
 		c->last_done = j->ticket;
+	else
+		c->made -= j->reply.n;
 	release_held(l, c);
+	return true;
+}
+
+static void
+enter_put_off(struct lobby *l, struct store_client *c)
+{
+	struct qlist jobs;
+	struct qitem *it;
+
+	list_remove(&c->going_on);
+	qlist_init(&jobs);
+	qlist_splice(&jobs, &c->put_off);
+	while ((it = qlist_shift(&jobs)) != NULL)
+		enter(l, (struct job *)(void *)it);
+}
+
+void
+lobby_go_on(struct lobby *l)
+{
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &l->going_on) {
+		struct store_client *c = list_item(at, struct store_client, going_on);
+
+		if (!c->is_choked)
+			enter_put_off(l, c);
+	}
+}
+
+void
+lobby_choke(struct lobby *l, struct store_client *c, bool is_choked)
+{
+	if (c->is_choked == is_choked)
+		return;
+	c->is_choked = is_choked;
+	if (!is_choked)
+		enter_put_off(l, c);
 }
 
 /** The client whose turn it is: the first that has room and is below its share, else the first that
@@ -183,6 +240,8 @@ lobby_leave(struct lobby *l, struct store_client *c)
 	drop_reads(&c->parked, &dropped);
 	l->parked_n += c->parked.n;
 	drop_reads(&c->held, &dropped);
+	qlist_splice(&dropped, &c->put_off);
+	list_remove(&c->going_on);
 	if (c->parked.n == 0 && list_is_linked(&c->waiting))
 		stop_waiting(l, c);
 	free_jobs(&dropped);
@@ -191,7 +250,7 @@ lobby_leave(struct lobby *l, struct store_client *c)
 bool
 lobby_is_idle(const struct lobby *l)
 {
-	return l->inside == 0 && list_is_empty(&l->waiting);
+	return l->inside == 0 && list_is_empty(&l->waiting) && list_is_empty(&l->going_on);
 }
 
 void
@@ -206,4 +265,6 @@ lobby_drain(struct lobby *l, struct qlist *out)
 		qlist_splice(out, &c->parked);
 		client_unref(c);
 	}
+	while ((link = list_shift(&l->going_on)) != NULL)
+		qlist_splice(out, &list_item(link, struct store_client, going_on)->put_off);
 }

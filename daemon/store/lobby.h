@@ -5,7 +5,8 @@
  * While others wait, a client that has an eighth of the queue under way comes
  * behind those that have less; waiting clients are served in turn; control
  * clients have slots of their own. A read is held until the writes that its
- * client submitted before it are back. Loop thread.
+ * client submitted before it are back, and one that came back undone, since its
+ * client does not take its answers, until that does. Loop thread.
  */
 
 #include <stdbool.h>
@@ -28,8 +29,9 @@ struct lobby_ops {
 
 struct lobby {
 	struct lobby_ops ops;
-	struct list waiting; /* clients with something parked, in turn */
-	unsigned queue_max;  /* jobs on their way, of any kind */
+	struct list waiting;  /* clients with something parked, in turn */
+	struct list going_on; /* clients with something put off */
+	unsigned queue_max;   /* jobs on their way, of any kind */
 	size_t bytes_max;
 	unsigned inside; /* jobs that were let through and are not back */
 	size_t inside_bytes;
@@ -41,13 +43,17 @@ void lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const str
 /** Takes a job of a client (NULL: the daemon's own, never parked). */
 void lobby_submit(struct lobby *l, struct store_client *c, struct job *j);
 /** A job is back (before it is handed on); the store's own, which never came in, are not counted.
- */
-void lobby_returned(struct lobby *l, const struct job *j);
+ * False: it was put off, and is the lobby's again. */
+bool lobby_returned(struct lobby *l, struct job *j);
 /** Lets in what there is room for now: after a run of lobby_returned(). */
 void lobby_serve(struct lobby *l);
+/** Lets in again what was put off, of clients that are not choked: after the answers went out. */
+void lobby_go_on(struct lobby *l);
+/** The client takes no answers from now on, or takes them again. */
+void lobby_choke(struct lobby *l, struct store_client *c, bool is_choked);
 /** The client is gone: its parked reads are dropped, its parked writes stay. */
 void lobby_leave(struct lobby *l, struct store_client *c);
 /** True when nothing waits and nothing is inside. */
 bool lobby_is_idle(const struct lobby *l);
-/** Takes everything that waits out of the lobby. */
+/** Takes everything that waits out of the lobby, what was put off too. */
 void lobby_drain(struct lobby *l, struct qlist *out);

@@ -7,6 +7,7 @@
 
 #include "common/clock.h"
 #include "common/xalloc.h"
+#include "daemon/store/client.h"
 #include "daemon/store/read.h"
 #include "daemon/store/sql.h"
 
@@ -14,6 +15,8 @@
 #define SNAPSHOT_JOBS 64
 #define SNAPSHOT_US   2000
 #define QUEUE_MAX     1024
+/* Answers made for a client and not yet handed on: at this much its next read is put off. */
+#define MADE_MAX (256u << 10)
 
 struct reader {
 	pthread_t thread;
@@ -22,6 +25,23 @@ struct reader {
 	struct queue *in;
 	struct queue *out; /* borrowed */
 };
+
+/** Answers a job, or puts it off: a client that asks and does not listen must not fill the memory
+ * with answers. */
+static void
+run_job(struct reader *r, struct job *j)
+{
+	struct store_client *c = j->client;
+
+	if (c != NULL && (c->is_choked || c->made >= MADE_MAX)) {
+		j->is_put_off = true;
+		j->deadline_us = 0;
+		return;
+	}
+	read_run(r->read, j);
+	if (c != NULL)
+		c->made += j->reply.n;
+}
 
 /** Answers some of the jobs in one snapshot. */
 static void
@@ -35,7 +55,7 @@ run_snapshot(struct reader *r, struct qlist *waiting, struct qlist *done)
 		struct job *j = (struct job *)(void *)qlist_shift(waiting);
 
 		if (e == OK) {
-			read_run(r->read, j);
+			run_job(r, j);
 		} else {
 			j->result = e;
 			j->error = error;

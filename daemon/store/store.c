@@ -82,6 +82,8 @@ on_enter(void *arg, struct job *j)
 	struct store *s = arg;
 	struct qlist one;
 
+	if (j->kind != JOB_WRITE && j->deadline_us == 0)
+		j->deadline_us = clock_mono_us() + s->conf->store.read_timeout_ms * 1000;
 	if (j->kind == JOB_WRITE) {
 		qlist_append(&s->entering, &j->item);
 		if (!s->is_pushing)
@@ -128,17 +130,21 @@ static void
 on_done(void *arg)
 {
 	struct store *s = arg;
-	struct qlist jobs;
+	struct qlist back, jobs;
+	struct qitem *it;
 
+	qlist_init(&back);
 	qlist_init(&jobs);
-	queue_take(s->done, &jobs);
-	for (struct qitem *it = jobs.first; it != NULL; it = it->next)
-		lobby_returned(&s->lobby, (struct job *)(void *)it);
+	queue_take(s->done, &back);
+	while ((it = qlist_shift(&back)) != NULL)
+		if (lobby_returned(&s->lobby, (struct job *)(void *)it))
+			qlist_append(&jobs, it);
 	lobby_serve(&s->lobby);
 	if (s->is_pushing)
 		queue_push(s->to_writer, &s->entering);
 	s->sink.done(s->sink.arg, &jobs);
 	tell_roomy(s);
+	lobby_go_on(&s->lobby);
 }
 
 static enum err
@@ -248,6 +254,12 @@ store_client_is_waiting(const struct store_client *c)
 	return c->parked.n > 0;
 }
 
+void
+store_client_choke(struct store_client *c, bool is_choked)
+{
+	lobby_choke(c->lobby, c, is_choked);
+}
+
 uint64_t
 store_client_id(const struct store_client *c)
 {
@@ -262,8 +274,6 @@ store_submit(struct store *s, struct store_client *client, struct job **job, str
 	if (s->is_refusing)
 		return error_set(
 			error, ERR_UNAVAILABLE, "the daemon is shutting down: try again later");
-	if (j->kind != JOB_WRITE && j->deadline_us == 0)
-		j->deadline_us = clock_mono_us() + s->conf->store.read_timeout_ms * 1000;
 	*job = NULL;
 	lobby_submit(&s->lobby, client, j);
 	return PENDING;

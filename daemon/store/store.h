@@ -10,7 +10,8 @@
  * the sink's room() names it. No client holds more than an eighth of a queue
  * while others wait; waiting clients are served in turn; control clients have
  * slots of their own. A read waits for the commit of every write that the same
- * client submitted before it.
+ * client submitted before it. No more than a few answers are made ahead for a
+ * client that does not take them.
  */
 
 #include <stdbool.h>
@@ -49,6 +50,8 @@ struct store_client *store_client_new(struct store *s, uint64_t id, bool is_cont
  * reference. */
 void store_client_close(struct store_client *c);
 bool store_client_is_waiting(const struct store_client *c);
+/** The peer takes no answers from now on, or takes them again: meanwhile its reads wait. */
+void store_client_choke(struct store_client *c, bool is_choked);
 /** The peer behind a client, as given to store_client_new(). */
 uint64_t store_client_id(const struct store_client *c);
 

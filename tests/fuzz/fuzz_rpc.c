@@ -136,7 +136,7 @@ feed(struct span bytes, size_t piece, struct buf *lines)
 		bytes.n -= n;
 	}
 	take_lines(&l, true, lines);
-	must(rpc_lines_is_empty(&l));
+	must(rpc_lines_held(&l) == 0);
 	rpc_lines_fini(&l);
 }
 

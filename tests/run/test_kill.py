@@ -7,7 +7,6 @@ number of rounds (20; 200 with SYSRT_LONG).
 builds: release asan
 """
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ import threading
 import unittest
 from pathlib import Path
 
+from follow import Follower, View
 from harness import LONG, Closed, Daemon, RpcError, Ws, daemon_for, seeded, wait_for
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "200" if LONG else "20"))
@@ -141,97 +141,13 @@ class Writer(threading.Thread):
             self.history.acknowledge(key, place, one.get("seq"))
 
 
-class Watcher(threading.Thread):
-    """Follows categories over one connection: what it was told, and its position."""
-
-    def __init__(self, view, connect):
-        super().__init__()
-        self.view = view
-        self.client = connect()
-        self.fault = None
-        params = {"categories": view.categories, "since": view.seq}
-        if view.seq > 0:
-            params["epoch"] = view.epoch
-            if view.base is not None:
-                params["base"] = view.base
-        answer = self.client.call("subscribe", **params)
-        view.begin(answer)
-
-    def run(self):
-        try:
-            while True:
-                self.view.take(self.client.notification())
-        except Closed:
-            pass
-        except BaseException as error:
-            self.fault = error
-
-
-class View:
-    """What a watcher knows, over all its connections."""
-
-    def __init__(self, name, categories):
-        self.name = name
-        self.categories = categories
-        self.seq = 0
-        self.epoch = None
-        self.base = None
-        self.records = {}
-        self.told = {}  # seq -> what was told: a seq means one change for ever
-        self.synced_to = -1
-        self.changes = 0
-
-    def begin(self, answer):
-        self.epoch = answer["epoch"]
-        if self.seq == 0:
-            self.base = answer.get("base")
-        self.synced_to = -1
-
-    def take(self, message):
-        params = message["params"]
-        if message["method"] == "change":
-            self.change(params)
-        elif message["method"] in ("synced", "progress", "lagged"):
-            if params["seq"] < self.seq:
-                raise AssertionError(f"{self.name}: went back from {self.seq} to {params}")
-            self.seq = params["seq"]
-            if message["method"] == "synced":
-                self.synced_to = self.seq
-                self.base = None
-        elif message["method"] == "resync":
-            raise AssertionError(f"{self.name}: told to start over: {params}")
-
-    def change(self, params):
-        if not params["prev"] <= self.seq < params["seq"]:
-            raise AssertionError(f"{self.name}: a gap or a repetition: at {self.seq}, "
-                                 f"told seq {params['seq']} after {params['prev']}")
-        self.seq = params["seq"]
-        self.changes += 1
-        key = (params["category"], params["id"])
-        what = (key, params["op"], json.dumps(params.get("data"), sort_keys=True))
-        if self.told.setdefault(self.seq, what) != what:
-            raise AssertionError(f"seq {self.seq} was {self.told[self.seq]} and is {what}")
-        if params["op"] == "put":
-            self.records[key] = params["data"]
-        else:
-            self.records.pop(key, None)
-
-
-def stored_records(daemon):
-    """(category, id) -> (data, seq) of all that the store has."""
-    with daemon.control() as control:
-        return {(r["category"], r["id"]): (r["data"], r["seq"])
-                for category in CATEGORIES
-                for r in control.list_all(category=category, order="oldest", limit=1000)}
-
-
 class KillTest(unittest.TestCase):
     def setUp(self):
         self.rng = seeded()
         self.history = History()
-        self.views = [View("all over WebSocket", ["kill.*"]),
-                      View("all over the socket", list(CATEGORIES)),
-                      View("one over WebSocket", ["kill.b"])]
+        self.views = [View("all over WebSocket", categories=["kill.*"]),
+                      View("all over the socket", categories=list(CATEGORIES)),
+                      View("one over WebSocket", categories=["kill.b"])]
         self.counter = [0]
         self.newest = 0
 
@@ -255,7 +171,7 @@ class KillTest(unittest.TestCase):
 
     def watch(self, daemon):
         doors = (daemon.ws, daemon.control, daemon.ws)
-        watchers = [Watcher(view, door) for view, door in zip(self.views, doors)]
+        watchers = [Follower(view, door()) for view, door in zip(self.views, doors)]
         for watcher in watchers:
             watcher.start()
         return watchers
@@ -283,10 +199,11 @@ class KillTest(unittest.TestCase):
 
     def compare(self, daemon):
         """Nothing writes now: the store against what was acknowledged, the views against it."""
-        stored = stored_records(daemon)
-        self.history.judge({key: data for key, (data, _) in stored.items()})
         with daemon.control() as control:
+            stored = {(r["category"], r["id"]): (r["data"], r["seq"])
+                      for r in control.list_all(category="kill.*", order="oldest", limit=1000)}
             last = control.call("record.count")["seq"]
+        self.history.judge({key: data for key, (data, _) in stored.items()})
         self.assertGreaterEqual(last, max(self.history.seqs, default=0))
         self.assertGreaterEqual(last, self.newest)
         self.newest = last
@@ -294,12 +211,13 @@ class KillTest(unittest.TestCase):
             wait_for(lambda: view.synced_to >= last or not self.is_watched(view),
                      what=f"{view.name} to have caught up with {last}")
             wanted = {key: data for key, (data, _) in stored.items()
-                      if key[0] in view.categories or "kill.*" in view.categories}
+                      if key[0] in view.patterns["categories"]
+                      or "kill.*" in view.patterns["categories"]}
             self.assertEqual(view.records, wanted, f"round {self.round}: {view.name}")
         self.judge_seqs(stored)
 
     def is_watched(self, view):
-        return any(isinstance(t, Watcher) and t.view is view for t in threading.enumerate())
+        return any(isinstance(t, Follower) and t.view is view for t in threading.enumerate())
 
     def judge_seqs(self, stored):
         """A seq that was answered for a record is not another record's."""

@@ -61,10 +61,21 @@ finish(unsigned n)
 		struct job *j = (struct job *)(void *)qlist_shift(&inside);
 
 		ck_assert_ptr_nonnull(j);
-		lobby_returned(&lobby, j);
-		job_free(j);
+		if (lobby_returned(&lobby, j))
+			job_free(j);
 	}
 	lobby_serve(&lobby);
+}
+
+/** The first n jobs inside come back undone, as readers hand them back. */
+static void
+put_off(unsigned n)
+{
+	struct qitem *it = inside.first;
+
+	for (unsigned i = 0; i < n; i++, it = it->next)
+		((struct job *)(void *)it)->is_put_off = true;
+	finish(n);
 }
 
 START_TEST(a_lone_client_gets_the_whole_queue)
@@ -208,6 +219,61 @@ START_TEST(of_a_client_that_is_gone_the_writes_still_run)
 }
 END_TEST
 
+START_TEST(what_was_put_off_goes_in_again_after_the_answers)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+
+	submit(c, JOB_GET, 3);
+	put_off(2);
+	ck_assert_uint_eq(c->put_off.n, 2);
+	ck_assert_uint_eq(inside.n, 1);
+	lobby_go_on(&lobby);
+	ck_assert_uint_eq(c->put_off.n, 0);
+	ck_assert_uint_eq(inside.n, 3);
+	ck_assert_uint_eq(lobby.inside, 3);
+	finish(3);
+	ck_assert(lobby_is_idle(&lobby));
+	client_unref(c);
+}
+END_TEST
+
+START_TEST(reads_of_a_choked_client_wait_until_it_takes_answers)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+	struct store_client *other = client_new(&lobby, 2, false);
+
+	submit(c, JOB_GET, 2);
+	submit(other, JOB_GET, 1);
+	lobby_choke(&lobby, c, true);
+	put_off(2);
+	lobby_go_on(&lobby);
+	ck_assert_uint_eq(inside.n, 1); /* the other's */
+	finish(1);
+	lobby_choke(&lobby, c, false);
+	ck_assert_uint_eq(inside.n, 2);
+	put_off(2);
+	lobby_leave(&lobby, c);
+	lobby_go_on(&lobby);
+	ck_assert_uint_eq(inside.n, 0);
+	client_unref(c);
+	client_unref(other);
+}
+END_TEST
+
+START_TEST(reads_of_a_client_that_is_gone_are_dropped_when_they_come_back_undone)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+
+	submit(c, JOB_GET, 2);
+	lobby_leave(&lobby, c);
+	client_unref(c);
+	put_off(2);
+	lobby_go_on(&lobby);
+	ck_assert_uint_eq(inside.n, 0);
+	ck_assert(lobby_is_idle(&lobby));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -224,6 +290,9 @@ main(void)
 	tcase_add_test(tc, bytes_count_but_an_empty_queue_takes_one_of_any_size);
 	tcase_add_test(tc, a_read_waits_for_the_writes_before_it);
 	tcase_add_test(tc, of_a_client_that_is_gone_the_writes_still_run);
+	tcase_add_test(tc, what_was_put_off_goes_in_again_after_the_answers);
+	tcase_add_test(tc, reads_of_a_choked_client_wait_until_it_takes_answers);
+	tcase_add_test(tc, reads_of_a_client_that_is_gone_are_dropped_when_they_come_back_undone);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

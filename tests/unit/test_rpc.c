@@ -362,7 +362,7 @@ assert_lines(const char *text, size_t piece, const char *want)
 			buf_add_char(&got, '|');
 		}
 	}
-	ck_assert(rpc_lines_is_empty(&l));
+	ck_assert_uint_eq(rpc_lines_held(&l), 0);
 	assert_span(buf_span(&got), want);
 	rpc_lines_fini(&l);
 	buf_fini(&got);
@@ -411,6 +411,17 @@ START_TEST(test_lines_hold_no_more_than_they_may)
 	while (rpc_lines_next(&l, false, &line) != RPC_LINE_NONE)
 		continue;
 	ck_assert_msg(rpc_lines_room(&l, RPC_LINES_AHEAD) != NULL, "there is room again");
+	rpc_lines_fini(&l);
+	rpc_lines_init(&l, 4 * RPC_LINES_AHEAD);
+	room = rpc_lines_room(&l, 3 * RPC_LINES_AHEAD);
+	memset(room, 'x', 3 * RPC_LINES_AHEAD);
+	room[3 * RPC_LINES_AHEAD - 1] = '\n';
+	rpc_lines_filled(&l, 3 * RPC_LINES_AHEAD);
+	ck_assert_int_eq(rpc_lines_next(&l, false, &line), RPC_LINE);
+	ck_assert_uint_eq(line.n, 3 * RPC_LINES_AHEAD - 1);
+	ck_assert_uint_eq(l.buf.cap, 3 * RPC_LINES_AHEAD);
+	ck_assert_int_eq(rpc_lines_next(&l, false, &line), RPC_LINE_NONE);
+	ck_assert_msg(l.buf.cap == 0, "what a long line took is given back");
 	rpc_lines_fini(&l);
 }
 END_TEST
