@@ -294,6 +294,7 @@ check:
 	$(python) tests/check
 
 check-long:
+	sh packaging/deps long
 	SYSRT_LONG=1 $(python) tests/check
 
 bench: all benches

@@ -15,8 +15,6 @@
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
 
-#define GROUPS_MAX 256
-
 struct control {
 	struct peer peer;
 	struct rpc_lines lines;
@@ -25,7 +23,7 @@ struct control {
 };
 
 struct groups {
-	gid_t v[GROUPS_MAX];
+	gid_t *v;
 	size_t n;
 };
 
@@ -194,15 +192,20 @@ on_add_status(struct peer *p, struct json_out *o)
 
 static const struct peer_ops ops = {on_resume, on_close, on_abandon, on_look, on_add_status};
 
-/** The groups of the process at the other end. */
+/** The groups of the process at the other end, which may be many thousands: the caller frees g->v.
+ */
 static void
 read_groups(int fd, gid_t gid, struct groups *g)
 {
-	socklen_t size = (GROUPS_MAX - 1) * sizeof(gid_t);
+	socklen_t size = 0;
 
+	/* Without room it only says how much it needs. */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
+		size = 0;
+	g->v = xcalloc(1 + size / sizeof(gid_t), sizeof(gid_t));
 	g->v[0] = gid;
 	g->n = 1;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, g->v + 1, &size) == 0)
+	if (size > 0 && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, g->v + 1, &size) == 0)
 		g->n += size / sizeof(gid_t);
 }
 
@@ -279,6 +282,7 @@ check_entry(struct peers *ps, int fd, struct ucred *who)
 	struct error error = ERROR_NONE;
 	struct uid_count count;
 	struct groups g;
+	bool may;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &size) != 0) {
 		error_set_errno(&error, ERR_PERMISSION_DENIED, errno, "who are you");
@@ -286,10 +290,12 @@ check_entry(struct peers *ps, int fd, struct ucred *who)
 		return false;
 	}
 	read_groups(fd, who->gid, &g);
-	if (!may_enter(who, &g, conf->control.admin_group)) {
+	may = may_enter(who, &g, conf->control.admin_group);
+	if (!may)
 		refuse_stranger(fd, who, &g, conf->control.admin_group);
+	free(g.v);
+	if (!may)
 		return false;
-	}
 	count = (struct uid_count){.uid = who->uid};
 	peers_each(ps, count_uid, &count);
 	if ((int64_t)count.n >= conf->control.max_per_uid) {

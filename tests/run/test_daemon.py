@@ -484,6 +484,9 @@ class Files(unittest.TestCase):
                          if line.startswith("games:")))
         text = '{"jsonrpc":"2.0","id":1,"method":"system.stats"}\n'
         self.assertIn("result", ask([4242, games], text))
+        self.assertIn("result", ask([*range(10_000, 11_000), games], text))
+        self.assertEqual(ask(range(10_000, 11_000), "")["error"]["data"]["code"],
+                         "PERMISSION_DENIED")
 
 
 def http_get_or_none(port):

@@ -106,8 +106,10 @@ class Records(Door):
 
     def test_data_comes_back_token_for_token(self):
         tokens = [BIG_INTEGER, "1e400", "-0", "0.10", "1.0E+2", r'"\u0041\ud83d\ude00"',
-                  r'"\u0000"', r'"\ud800"', r'"\/"', '"é"', "[]", "{}",
-                  '{"a":1,"a":2}', "true", "null", "9007199254740993"]
+                  r'"\u0000"', r'"\ud800"', r'"\udc00\ud800"', r'"\/"', '"é"', "[]", "{}",
+                  '{"a":1,"a":2}', "true", "null", "9007199254740993", "9223372036854775807",
+                  "-9223372036854775808", "18446744073709551615", "7" * 300,
+                  "-0." + "3" * 300 + "e-300", "[" * 100 + "]" * 100]
         for i, token in enumerate(tokens):
             self.peer.send_text('{"jsonrpc":"2.0","id":1000,"method":"record.put","params":'
                                 '{"id":"t%d","data": \t%s\r }}' % (i, token))
@@ -396,6 +398,14 @@ class Refusals(Door):
                      '"\\x41"', "NaN", "[" * 100_000):
             with self.subTest(text=text[:40]):
                 self.assertIn("byte", self.refuse_text("PARSE_ERROR", text))
+
+    def test_nested_too_deeply(self):
+        """An error that says so, however deep it goes and whether it is closed again or not."""
+        put = '{"jsonrpc":"2.0","id":1,"method":"record.put","params":{"data":%s}}'
+        for text in ("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000,
+                     put % ("[" * 100_000 + "]" * 100_000),
+                     put % ('{"a":' * 100_000 + "1" + "}" * 100_000), put % ("[" * 127 + "]" * 127)):
+            self.assertIn("nested too deeply", self.refuse_text("PARSE_ERROR", text))
 
     def test_ids_are_echoed_token_for_token(self):
         for token in ("0", "-7", BIG_INTEGER, '"a"', r'"\u0041\n"', '""', '"' + "é" * 32 + '"'):

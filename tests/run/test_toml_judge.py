@@ -238,6 +238,13 @@ class Maker:
         return raw
 
 
+def specification():
+    """The examples of the specification as (kind, text)."""
+    with open(os.path.join(TOP, "tests", "golden", "toml", "specification"), encoding="utf-8") as f:
+        parts = re.split(r"^=== (valid|invalid), line \d+\n", f.read(), flags=re.M)
+    return zip(parts[1::2], parts[2::2])
+
+
 def decode_all(texts):
     stream = b"".join(b"%d\n%s" % (len(t), t) for t in texts)
     out = subprocess.run([DECODER, "--texts"], input=stream, stdout=subprocess.PIPE, check=True).stdout
@@ -295,6 +302,18 @@ class TomlJudge(unittest.TestCase):
         started = time.monotonic()
         self.assertEqual(len(json.loads(decode_one(text).stdout)), 100_000)
         self.assertLess(time.monotonic() - started, 10, "cost grows with the square of the keys")
+
+    def test_specification(self):
+        """Its examples, and the lines among them that are comments since they are invalid."""
+        counts = {"valid": 0, "invalid": 0}
+        for kind, text in specification():
+            with self.subTest(text):
+                counts[kind] += 1
+                self.assertEqual(self.check([text.encode()]), kind == "valid")
+                for line in re.findall(r"^# (.*# INVALID)$", text, re.M):
+                    counts["invalid"] += 1
+                    self.assertEqual(self.check([text.replace("# " + line, line).encode()]), 0)
+        self.assertEqual(counts, {"valid": 49, "invalid": 18})
 
     def test_public_cases(self):
         folder = os.environ.get("TOML_TEST_DIR")
