@@ -137,16 +137,19 @@ class Stores:
         return self.large
 
 
-def import_generated(daemon, n):
-    """Records/s of `sysrtctl import` of n generated records."""
-    lines = subprocess.Popen([str(LOAD), "lines", "-", f"count={n}"], stdout=subprocess.PIPE)
+def import_lines(daemon, source, n):
+    """Records/s of `sysrtctl import` of a file, or of what a process prints."""
+    piped = source.stdout if isinstance(source, subprocess.Popen) else None
     start = time.monotonic()
-    subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket), "import", "-q", "-"],
-                   stdin=lines.stdout, check=True, stdout=subprocess.DEVNULL)
-    taken = time.monotonic() - start
-    lines.stdout.close()
-    lines.wait()
-    return n / taken
+    subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket), "import", "-q",
+                    "-" if piped else str(source)],
+                   stdin=piped, check=True, stdout=subprocess.DEVNULL)
+    return n / (time.monotonic() - start)
+
+
+def import_generated(daemon, n):
+    with subprocess.Popen([str(LOAD), "lines", "-", f"count={n}"], stdout=subprocess.PIPE) as lines:
+        return import_lines(daemon, lines, n)
 
 
 SHAPES = (
@@ -299,10 +302,27 @@ def figure_get(stores):
     show("get, 64 in flight", "reads/s", pairs_of(ceiling, ours), 0.6)
 
 
-def show_import(name, n, rate, bare_path):
-    ceiling = bare("store", bare_path, batch=1000, count=n)["rows_per_s"]
-    print(f"import of {name}, {n:,} records: {rate:,.0f}/s, a bare loop over as many in batches of "
+def show_import(name, n, rate, ceiling):
+    print(f"import of {name}, {n:,} records: {rate:,.0f}/s, a bare loop over the same in batches of "
           f"1,000: {ceiling:,.0f}/s, {rate / ceiling:.2f} of it, wanted at least 0.5")
+
+
+def read_catalogue(path):
+    """Writes Debian's package catalogue as JSON lines; the records."""
+    with subprocess.Popen(["apt-cache", "dumpavail"], stdout=subprocess.PIPE) as listing:
+        with open(path, "wb") as out:
+            subprocess.run(["sh", str(TOP / "packaging" / "scripts" / "catalogue")],
+                           stdin=listing.stdout, stdout=out, check=True)
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def bare_given(records, path):
+    fields = "".join(f"{r['category']}\0{r['id']}\0{r['name']}\0"
+                     f"{json.dumps(r['data'], separators=(',', ':'), ensure_ascii=False)}\0"
+                     for r in records)
+    out = subprocess.run([str(BARE), "store", str(path), "batch=1000", "given=1"], check=True,
+                         input=fields.encode(), stdout=subprocess.PIPE)
+    return json.loads(out.stdout)["rows_per_s"]
 
 
 def figure_import(stores):
@@ -310,8 +330,14 @@ def figure_import(stores):
     if stores.import_rate is None:
         with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
             stores.import_rate = import_generated(daemon, RECORDS)
-    show_import("generated ids in no order", RECORDS, stores.import_rate,
-                made_empty(stores, "bare"))
+    ceiling = bare("store", made_empty(stores, "bare"), batch=1000, count=RECORDS)["rows_per_s"]
+    show_import("generated records, ids in no order", RECORDS, stores.import_rate, ceiling)
+    lines = stores.where / "catalogue.jsonl"
+    records = read_catalogue(lines)
+    with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+        rate = import_lines(daemon, lines, len(records))
+    show_import("Debian's package catalogue", len(records), rate,
+                bare_given(records, made_empty(stores, "bare")))
 
 
 def memory_kib(pid):

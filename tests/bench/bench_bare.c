@@ -3,9 +3,10 @@
  * be run beside sysrtd on the same machine in the same minute. Prints one line
  * of JSON (servers: the port or path when ready).
  *
- * store FILE batch= seconds= existing= first= count=
+ * store FILE batch= seconds= existing= first= count= given=
  *	upserts in transactions of `batch`, synced, a checkpoint thread beside; with count= that
- *	many instead of so many seconds
+ *	many instead of so many seconds; with given=1 of what comes on standard input: category,
+ *	id, name and data of each record, each with a NUL behind it
  * get FILE seconds= existing=
  *	point reads by one prepared statement
  * echo PATH
@@ -39,7 +40,7 @@
 #define CHECKPOINT_PAGES 4000
 
 static struct {
-	unsigned batch, seconds;
+	unsigned batch, seconds, given;
 	uint64_t existing, first, count;
 } opt = {.batch = 1, .seconds = 3};
 
@@ -59,6 +60,8 @@ read_options(int argc, char **argv, int from)
 			opt.batch = (unsigned)value;
 		else if (strcmp(key, "seconds") == 0)
 			opt.seconds = (unsigned)value;
+		else if (strcmp(key, "given") == 0)
+			opt.given = (unsigned)value;
 		else if (strcmp(key, "existing") == 0)
 			opt.existing = value;
 		else if (strcmp(key, "first") == 0)
@@ -156,7 +159,17 @@ checkpoint_thread(void *arg)
 }
 
 static void
-upsert(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
+run_upsert(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
+{
+	sqlite3_bind_int64(st, 1, seq);
+	sqlite3_bind_int64(st, 6, 1764000000000 + seq);
+	if (sqlite3_step(st) != SQLITE_DONE)
+		sql_die(db, "upsert");
+	sqlite3_reset(st);
+}
+
+static void
+upsert_made(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
 {
 	char id[27], data[RECORD_MAX];
 	uint64_t i = opt.existing != 0 && (rng_next(&rng) & 1) ? rng_next(&rng) % opt.existing
@@ -164,15 +177,29 @@ upsert(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
 	int n = record_data(rng_next(&rng), data, sizeof(data));
 
 	record_id(i, id);
-	sqlite3_bind_int64(st, 1, seq);
 	sqlite3_bind_text(st, 2, "bench", 5, SQLITE_STATIC);
 	sqlite3_bind_text(st, 3, id, 26, SQLITE_STATIC);
 	sqlite3_bind_text(st, 4, id, 26, SQLITE_STATIC);
 	sqlite3_bind_text(st, 5, data, n, SQLITE_STATIC);
-	sqlite3_bind_int64(st, 6, 1764000000000 + seq);
-	if (sqlite3_step(st) != SQLITE_DONE)
-		sql_die(db, "upsert");
-	sqlite3_reset(st);
+	run_upsert(db, st, seq);
+}
+
+/* False at the end of the input. */
+static bool
+upsert_given(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
+{
+	static char *texts[4];
+	static size_t sizes[4];
+
+	for (int i = 0; i < 4; i++) {
+		ssize_t n = getdelim(&texts[i], &sizes[i], '\0', stdin);
+
+		if (n < 0)
+			return false;
+		sqlite3_bind_text(st, 2 + i, texts[i], (int)n - 1, SQLITE_STATIC);
+	}
+	run_upsert(db, st, seq);
+	return true;
 }
 
 static void
@@ -188,6 +215,7 @@ run_store(const char *path)
 	int64_t seq = db_int(db, "SELECT max(seq) FROM records"), start, end;
 	struct hist commits = {0};
 	uint64_t rows = 0;
+	bool is_over = false;
 	pthread_t checkpointer;
 
 	db_path = path;
@@ -195,13 +223,17 @@ run_store(const char *path)
 	pthread_create(&checkpointer, NULL, checkpoint_thread, NULL);
 	start = now_ns();
 	end = start + (int64_t)opt.seconds * 1000000000;
-	while (opt.count > 0 ? rows < opt.count : now_ns() < end) {
+	while (!is_over && (opt.given || (opt.count > 0 ? rows < opt.count : now_ns() < end))) {
 		int64_t from = now_ns();
 
 		sqlite3_step(begin);
 		sqlite3_reset(begin);
-		for (unsigned i = 0; i < opt.batch; i++, rows++)
-			upsert(db, put, ++seq);
+		for (unsigned i = 0; i < opt.batch && !is_over; i++, rows++) {
+			if (opt.given == 0)
+				upsert_made(db, put, ++seq);
+			else
+				is_over = !upsert_given(db, put, ++seq);
+		}
 		if (sqlite3_step(commit) != SQLITE_DONE)
 			sql_die(db, "commit");
 		sqlite3_reset(commit);
