@@ -92,21 +92,17 @@ hub_reload(struct hub *h, const struct conf *conf)
 enum err
 hub_warm(struct hub *h, struct error *error)
 {
-	struct change **changes = NULL;
-	size_t n = 0;
-	int64_t floor = 0;
-	enum err e;
+	struct tail t = {.max_n = h->ring.cap, .max_bytes = h->ring.max_bytes};
+	enum err e = store_read_tail(h->store, &t, error);
 
-	e = store_read_tail(h->store, h->ring.cap, h->ring.max_bytes, &changes, &n, &floor, error);
 	if (e != OK)
 		return e;
-	h->published = h->newest = store_last_seq(h->store);
-	ring_void(&h->ring, floor);
-	for (size_t i = 0; i < n; i++) {
-		ring_push(&h->ring, changes[i]);
-		change_unref(changes[i]);
-	}
-	free(changes);
+	/* Not the last seq of now: the writer may have gone on, and that is told as changes. */
+	h->published = h->newest = t.seq;
+	ring_void(&h->ring, t.floor);
+	for (size_t i = 0; i < t.n; i++)
+		ring_push(&h->ring, t.changes[i]);
+	tail_fini(&t);
 	return OK;
 }
 

@@ -138,3 +138,12 @@ record_add_json(struct buf *out, const struct record *r)
 	put_times(&o, r);
 	json_end_object(&o);
 }
+
+void
+tail_fini(struct tail *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		change_unref(t->changes[i]);
+	free(t->changes);
+	*t = (struct tail){.changes = NULL};
+}

@@ -46,3 +46,15 @@ void change_unref(struct change *c);
 
 /** Appends the record as a JSON object, in the order category, id, name, data, rev, seq, times. */
 void record_add_json(struct buf *out, const struct record *r);
+
+/** The newest changes of the store. */
+struct tail {
+	size_t max_n; /* bounds, the caller's */
+	size_t max_bytes;
+	struct change **changes; /* oldest first; owned */
+	size_t n;
+	int64_t floor; /* every change above it and up to seq is among them */
+	int64_t seq;   /* where the store stood; what is committed after it is handed to the sink */
+};
+
+void tail_fini(struct tail *t);

@@ -194,50 +194,45 @@ find_floor(sqlite3 *db, size_t max_n, int64_t *floor, struct error *error)
 	return e;
 }
 
-struct tail {
-	struct change **v;
-	size_t n;
-	size_t nbytes;
-};
-
-/** Takes the changes of a page over; drops the oldest ones beyond the bounds. */
+/** Takes the changes of a page over. */
 static void
 append_page(struct tail *t, struct page *page)
 {
-	t->v = xrealloc(t->v, t->n + page->n + 1, sizeof(struct change *));
-	for (size_t i = 0; i < page->n; i++) {
-		t->v[t->n++] = page->changes[i];
-		t->nbytes += page->changes[i]->body->n;
-	}
+	t->changes = xrealloc(t->changes, t->n + page->n + 1, sizeof(struct change *));
+	for (size_t i = 0; i < page->n; i++)
+		t->changes[t->n++] = page->changes[i];
 	free(page->changes);
 	page->changes = NULL;
 	page->n = 0;
 }
 
+/** Drops the oldest ones beyond the bounds. */
 static void
-trim(struct tail *t, size_t max_n, size_t max_bytes, int64_t *floor)
+trim(struct tail *t)
 {
-	size_t drop = 0;
+	size_t drop = 0, nbytes = 0;
 
-	while (drop < t->n && (t->n - drop > max_n || t->nbytes > max_bytes)) {
-		*floor = t->v[drop]->seq;
-		t->nbytes -= t->v[drop]->body->n;
-		change_unref(t->v[drop++]);
+	for (size_t i = 0; i < t->n; i++)
+		nbytes += t->changes[i]->body->n;
+	while (drop < t->n && (t->n - drop > t->max_n || nbytes > t->max_bytes)) {
+		t->floor = t->changes[drop]->seq;
+		nbytes -= t->changes[drop]->body->n;
+		change_unref(t->changes[drop++]);
 	}
 	t->n -= drop;
 	if (t->n > 0)
-		memmove(t->v, t->v + drop, t->n * sizeof(struct change *));
+		memmove(t->changes, t->changes + drop, t->n * sizeof(struct change *));
 }
 
 static enum err
-read_pages(struct read *r, int64_t since, struct tail *t, struct error *error)
+read_pages(struct read *r, struct tail *t, struct error *error)
 {
 	struct job *j = job_new(JOB_REPLAY, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
 	enum err e = OK;
 
 	if (j == NULL)
 		return error_set(error, ERR_UNAVAILABLE, "out of memory");
-	j->read.since = since;
+	j->read.since = t->floor;
 	j->read.base = -1; /* every tombstone, also from 0 */
 	j->read.limit = 1000;
 	do {
@@ -254,11 +249,25 @@ read_pages(struct read *r, int64_t since, struct tail *t, struct error *error)
 	return e;
 }
 
-enum err
-file_read_tail(const char *path, const struct conf *conf, size_t max_n, size_t max_bytes,
-	struct change ***out, size_t *n, int64_t *floor, struct error *error)
+/** All of it in one snapshot: the writer may be at work already. */
+static enum err
+read_snapshot(struct read *r, sqlite3 *db, struct tail *t, struct error *error)
 {
-	struct tail t = {.v = NULL};
+	enum err e = read_begin(r, error);
+
+	if (e != OK)
+		return e;
+	t->seq = read_seq(r);
+	e = find_floor(db, t->max_n, &t->floor, error);
+	if (e == OK)
+		e = read_pages(r, t, error);
+	read_end(r);
+	return e;
+}
+
+enum err
+file_read_tail(const char *path, const struct conf *conf, struct tail *t, struct error *error)
+{
 	struct read *r = NULL;
 	sqlite3 *db;
 	enum err e = sql_open(path, SQL_READER, conf, &db, error);
@@ -267,19 +276,12 @@ file_read_tail(const char *path, const struct conf *conf, size_t max_n, size_t m
 		return e;
 	e = read_new(db, "", &r, error);
 	if (e == OK)
-		e = find_floor(db, max_n, floor, error);
-	if (e == OK)
-		e = read_begin(r, error);
-	if (e == OK) {
-		e = read_pages(r, *floor, &t, error);
-		read_end(r);
-	}
-	trim(&t, e == OK ? max_n : 0, max_bytes, floor);
+		e = read_snapshot(r, db, t, error);
 	read_free(r);
 	sql_close(db);
-	*out = t.v;
-	*n = t.n;
-	if (e != OK)
-		free(t.v);
+	if (e == OK)
+		trim(t);
+	else
+		tail_fini(t);
 	return e;
 }

@@ -37,7 +37,6 @@ void epochs_fini(struct epochs *e);
 enum err file_migrate(
 	const char *path, const struct conf *conf, int to, int *from, struct error *error);
 
-/** The newest changes, oldest first, at most max_n and max_bytes; *floor: every change above it is
- * among them. The caller owns array and changes. */
-enum err file_read_tail(const char *path, const struct conf *conf, size_t max_n, size_t max_bytes,
-	struct change ***out, size_t *n, int64_t *floor, struct error *error);
+/** Fills a tail whose bounds are set; on a failure it is empty. */
+enum err file_read_tail(
+	const char *path, const struct conf *conf, struct tail *t, struct error *error);

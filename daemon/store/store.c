@@ -347,10 +347,9 @@ store_check_position(
 }
 
 enum err
-store_read_tail(struct store *s, size_t max_n, size_t max_bytes, struct change ***out, size_t *n,
-	int64_t *floor, struct error *error)
+store_read_tail(struct store *s, struct tail *t, struct error *error)
 {
-	return file_read_tail(s->path, s->conf, max_n, max_bytes, out, n, floor, error);
+	return file_read_tail(s->path, s->conf, t, error);
 }
 
 void

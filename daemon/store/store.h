@@ -73,11 +73,9 @@ int64_t store_pruned_to(const struct store *s);
 enum err store_check_position(
 	const struct store *s, struct span epoch, int64_t since, int64_t base, struct error *error);
 
-/** The newest changes of the store, oldest first, at most max_n and max_bytes: to warm the hub's
- * ring before serving. The array and the changes become the caller's. *floor: every change above it
- * is in the array. */
-enum err store_read_tail(struct store *s, size_t max_n, size_t max_bytes, struct change ***out,
-	size_t *n, int64_t *floor, struct error *error);
+/** Fills a tail whose bounds are set, to warm the hub's ring before serving; on a failure it is
+ * empty. */
+enum err store_read_tail(struct store *s, struct tail *t, struct error *error);
 
 /** Writes the members of status's "store" object. */
 void store_add_status(struct store *s, struct json_out *o);

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "tests/unit/store_rig.h"
 
 START_TEST(a_record_is_written_read_and_deleted)
@@ -229,8 +230,9 @@ START_TEST(pruned_positions_need_a_resync)
 	store_reload(rig.store, &rig.conf);
 	job_free(rig_put("c", "a", "1"));
 	job_free(rig_delete("c", "a"));
-	while (store_pruned_to(rig.store) != 2)
+	do
 		job_free(rig_put("c", "b", "1"));
+	while (store_pruned_to(rig.store) != 2);
 	ck_assert_int_eq(
 		store_check_position(rig.store, span_of(store_epoch(rig.store)), 1, 0, &error),
 		ERR_RESYNC_REQUIRED);
@@ -283,24 +285,64 @@ END_TEST
 START_TEST(the_tail_warms_a_ring)
 {
 	struct error error = ERROR_NONE;
-	struct change **changes;
-	int64_t floor;
+	struct tail t = {.max_n = 5, .max_bytes = 1 << 20};
 	char id[16];
-	size_t n;
 
 	for (int i = 0; i < 20; i++) {
 		snprintf(id, sizeof(id), "k%d", i);
 		job_free(rig_put("c", id, "1"));
 	}
 	job_free(rig_delete("c", "k3"));
-	ck_assert_int_eq(store_read_tail(rig.store, 5, 1 << 20, &changes, &n, &floor, &error), OK);
-	ck_assert_uint_eq(n, 5);
-	ck_assert_int_eq(floor, 16);
-	ck_assert_int_eq(changes[0]->seq, 17);
-	ck_assert_int_eq(changes[4]->op, CHANGE_DELETE);
-	for (size_t i = 0; i < n; i++)
-		change_unref(changes[i]);
-	free(changes);
+	ck_assert_int_eq(store_read_tail(rig.store, &t, &error), OK);
+	ck_assert_uint_eq(t.n, 5);
+	ck_assert_int_eq(t.floor, 16);
+	ck_assert_int_eq(t.seq, 21);
+	ck_assert_int_eq(t.changes[0]->seq, 17);
+	ck_assert_int_eq(t.changes[4]->op, CHANGE_DELETE);
+	tail_fini(&t);
+}
+END_TEST
+
+/** Records that expire one after the other, four in a millisecond; their tombstones go at once. */
+static void
+put_expiring(size_t n)
+{
+	struct job *j = rig_new_write(n);
+	char id[32];
+
+	j->is_many = true;
+	for (size_t i = 0; i < n; i++) {
+		snprintf(id, sizeof(id), "k%zu", i);
+		rig_set_op(j, i, OP_PUT, "c", id)->expires_at = clock_wall_ms() + (int64_t)i / 4;
+		j->ops[i].data = SPAN("1");
+	}
+	rig.conf.store.tombstone_max = 0;
+	store_reload(rig.store, &rig.conf);
+	j = rig_ask(j);
+	ck_assert_int_eq(j->result, OK);
+	job_free(j);
+}
+
+/* The writer expires and prunes from its first moment on. */
+START_TEST(the_tail_is_one_moment_of_a_store_that_is_at_work)
+{
+	struct error error = ERROR_NONE;
+	unsigned ahead = 0;
+
+	put_expiring(4000);
+	do {
+		struct tail t = {.max_n = 20, .max_bytes = 1 << 20};
+
+		ck_assert_msg(store_read_tail(rig.store, &t, &error) == OK, "%s", error.text);
+		ahead += store_last_seq(rig.store) > t.seq;
+		for (size_t i = 0; i < t.n; i++) {
+			ck_assert_int_gt(
+				t.changes[i]->seq, i > 0 ? t.changes[i - 1]->seq : t.floor);
+			ck_assert_int_le(t.changes[i]->seq, t.seq);
+		}
+		tail_fini(&t);
+	} while (store_pruned_to(rig.store) < 8000);
+	ck_assert_uint_gt(ahead, 0);
 }
 END_TEST
 
@@ -326,6 +368,7 @@ main(void)
 	tcase_add_test(tc, somebody_elses_write_is_noticed);
 	tcase_add_test(tc, a_second_daemon_is_kept_off);
 	tcase_add_test(tc, the_tail_warms_a_ring);
+	tcase_add_test(tc, the_tail_is_one_moment_of_a_store_that_is_at_work);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
