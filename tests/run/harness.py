@@ -238,8 +238,9 @@ class Ws(Rpc):
         self.buffer = bytearray()
         self.message = bytearray()
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        if receive_buffer:
+        if receive_buffer:  # small segments, so that the other end's buffer stays small too
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         self.sock.settimeout(timeout)
         try:
             self.sock.connect(("127.0.0.1", port))

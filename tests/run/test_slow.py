@@ -322,7 +322,7 @@ class AskersOnWebSocket(OnWebSocket, Askers, unittest.TestCase):
         with self.assertRaises(TimeoutError):
             for _ in range(10_000):
                 peer.send_raw(pings)
-        self.assertGreater(self.sessions()[number]["unsent"], SEND_QUEUE_KIB * KIB)
+        self.assertGreater(self.sessions()[number]["unsent"], 0)
         self.assertLess(self.growth_kib(), SEND_QUEUE_KIB + SLACK_KIB)
 
 

@@ -260,6 +260,26 @@ START_TEST(reads_of_a_choked_client_wait_until_it_takes_answers)
 }
 END_TEST
 
+START_TEST(what_was_put_off_keeps_the_lobby_busy_and_can_be_taken_out)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+	struct qlist out;
+
+	qlist_init(&out);
+	submit(c, JOB_GET, 2);
+	lobby_choke(&lobby, c, true);
+	put_off(2);
+	lobby_go_on(&lobby);
+	ck_assert(!lobby_is_idle(&lobby));
+	lobby_drain(&lobby, &out);
+	ck_assert_uint_eq(out.n, 2);
+	ck_assert(lobby_is_idle(&lobby));
+	while (out.n > 0)
+		job_free((struct job *)(void *)qlist_shift(&out));
+	client_unref(c);
+}
+END_TEST
+
 START_TEST(reads_of_a_client_that_is_gone_are_dropped_when_they_come_back_undone)
 {
 	struct store_client *c = client_new(&lobby, 1, false);
@@ -292,6 +312,7 @@ main(void)
 	tcase_add_test(tc, of_a_client_that_is_gone_the_writes_still_run);
 	tcase_add_test(tc, what_was_put_off_goes_in_again_after_the_answers);
 	tcase_add_test(tc, reads_of_a_choked_client_wait_until_it_takes_answers);
+	tcase_add_test(tc, what_was_put_off_keeps_the_lobby_busy_and_can_be_taken_out);
 	tcase_add_test(tc, reads_of_a_client_that_is_gone_are_dropped_when_they_come_back_undone);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
