@@ -193,6 +193,9 @@ resolve(const char *text, union address *out, socklen_t *size, struct error *err
 		return error_set(error, ERR_CONFIG_ERROR,
 			"listening on \"%s\": not an address and a port, as in \"127.0.0.1:7117\"",
 			text);
+	/* Never asked of a resolver (RFC 6761, 6.3). */
+	if (span_is(name, "localhost"))
+		name = SPAN("127.0.0.1");
 	snprintf(host, sizeof(host), "%.*s", SPAN_FMT(name));
 	snprintf(service, sizeof(service), "%d", port);
 	failure = getaddrinfo(host, service, &hints, &found);
