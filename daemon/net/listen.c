@@ -92,6 +92,8 @@ refuse_waiting(struct listener *l)
 		refused++;
 	}
 	open_reserve(l);
+	if (refused == 0)
+		return;
 	log_warn("net", "connections refused: no file descriptors", F_STR("listener", l->name),
 		F_INT("refused", refused));
 }

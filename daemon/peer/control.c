@@ -131,9 +131,21 @@ on_resume(struct peer *p)
 		conn_resume(&p->conn);
 }
 
+/** What came in and was not run is given up. */
+static void
+drop_input(struct control *c)
+{
+	size_t max = c->lines.max;
+
+	rpc_lines_fini(&c->lines);
+	rpc_lines_init(&c->lines, max);
+	peer_keep_input(&c->peer, 0);
+}
+
 static void
 on_close(struct peer *p, unsigned close_code, const char *reason)
 {
+	struct control *c = control_of(p);
 	struct buf params;
 	struct json_out o;
 
@@ -148,10 +160,11 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 		peer_notify(p, "closing", buf_span(&params));
 	buf_fini(&params);
 	subscriber_fini(&p->subscriber);
+	drop_input(c);
 	conn_pause(&p->conn);
 	p->at_end = true;
 	if (peer_is_done(p))
-		control_end(control_of(p)); /* else it goes when all is answered and written */
+		control_end(c); /* else it goes when all is answered and written */
 }
 
 static void

@@ -33,7 +33,8 @@ struct peers {
 	unsigned count[KINDS];
 	uint64_t last_id;
 	uint64_t last_batch;
-	size_t input; /* bytes of unfinished messages */
+	size_t input;      /* bytes of unfinished messages */
+	bool is_giving_up; /* peer_keep_input() closes those that keep too much */
 	struct counter given_up;
 	struct buf result; /* of the request that runs */
 	struct buf answer; /* the message that is being made */
@@ -434,9 +435,15 @@ peer_keep_input(struct peer *p, size_t nbytes)
 		p->input_ms = loop_now_ms(ps->loop);
 	ps->input = ps->input - p->input + nbytes;
 	p->input = nbytes;
+	if (ps->is_giving_up)
+		return; /* called by the close below */
+	ps->is_giving_up = true;
 	while ((int64_t)ps->input > ps->api->conf->websocket.max_input &&
-		(victim = find_unfinished(ps)) != NULL)
+		(victim = find_unfinished(ps)) != NULL) {
 		close_unfinished(victim);
+		must(victim->input == 0);
+	}
+	ps->is_giving_up = false;
 }
 
 static void

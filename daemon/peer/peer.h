@@ -24,7 +24,8 @@ struct peer_ops {
 	/** The peer may take input again: go on with what is buffered, then read. At the end of its
 	 * input: it may be done. */
 	void (*resume)(struct peer *p);
-	/** Says why and closes (shutdown, session.close). */
+	/** Says why and closes (shutdown, session.close, input that is given up): what was answered
+	 * is still written, what came in and was not run is dropped. */
 	void (*close)(struct peer *p, unsigned close_code, const char *reason);
 	/** Closes at once, without a word. */
 	void (*abandon)(struct peer *p);

@@ -408,6 +408,24 @@ class UnfinishedOnControl(OnControl, Unfinished, unittest.TestCase):
         peer.send_raw(whole[:nbytes // 2])
         return whole[nbytes // 2:]
 
+    def test_given_up_while_its_answers_are_unread(self):
+        """What was answered is still written; its half of a line is not kept for it."""
+        slow, asked = self.open(), 0
+        number = self.number_of(slow)
+        while self.sessions()[number]["unsent"] == 0:
+            slow.send("methods")
+            asked += 1
+            wait_for(lambda: self.sessions()[number]["requests"] > asked)
+        self.begin(slow, 4 * KIB * KIB)
+        wait_for(lambda: self.unfinished() > KIB * KIB)
+        others = [self.open_and_begin(4 * KIB * KIB) for _ in range(4)]
+        self.assertEqual(self.given_up(), 1)
+        self.assertLess(self.unfinished(), 9 * KIB * KIB)
+        for _ in range(asked):
+            self.assertIn("result", slow.recv())
+        self.expect_given_up(slow)
+        self.finish(*others[-1])
+
     def expect_given_up(self, peer):
         answer = peer.recv()
         self.assertEqual((answer["id"], answer["error"]["data"]["code"]), (None, "LIMIT_EXCEEDED"))
