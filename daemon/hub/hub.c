@@ -62,6 +62,7 @@ hub_new(struct loop *loop, struct store *store, const struct conf *conf)
 	watches_init(&h->topics, random_seed());
 	list_init(&h->slice.groups);
 	list_init(&h->touched);
+	list_init(&h->flushing);
 	list_init(&h->catching_up);
 	replay_init(h);
 	return h;
@@ -72,7 +73,8 @@ hub_free(struct hub *h)
 {
 	if (h == NULL)
 		return;
-	must(list_is_empty(&h->touched) && list_is_empty(&h->catching_up));
+	must(list_is_empty(&h->touched) && list_is_empty(&h->flushing));
+	must(list_is_empty(&h->catching_up));
 	loop_undefer(h->loop, h);
 	replay_fini(h);
 	publish_fini(h);
@@ -106,13 +108,13 @@ hub_warm(struct hub *h, struct error *error)
 	return OK;
 }
 
-/** Writes what was queued, one flush a peer, to some of them. */
+/** Writes what was queued, one flush a peer, to some of those whose turn it is. */
 static void
-flush_touched(struct hub *h)
+flush_some(struct hub *h)
 {
 	struct list *at;
 
-	for (unsigned n = 0; n < FLUSHES_PER_TURN && (at = list_shift(&h->touched)) != NULL; n++) {
+	for (unsigned n = 0; n < FLUSHES_PER_TURN && (at = list_shift(&h->flushing)) != NULL; n++) {
 		struct subscriber *s = list_item(at, struct subscriber, touched);
 
 		s->ops->flush(s);
@@ -125,13 +127,14 @@ turn(void *arg)
 	struct hub *h = arg;
 
 	h->is_turn_due = false;
-	flush_touched(h);
-	if (list_is_empty(&h->touched)) {
+	flush_some(h);
+	if (list_is_empty(&h->flushing)) {
 		replay_turn(h);
 		publish_turn(h);
-		flush_touched(h);
+		list_splice(&h->flushing, &h->touched);
+		flush_some(h);
 	}
-	if (!list_is_empty(&h->touched))
+	if (!list_is_empty(&h->flushing) || !list_is_empty(&h->touched))
 		hub_schedule(h);
 }
 
@@ -258,6 +261,7 @@ hub_replay_all(struct hub *h)
 	ring_void(&h->ring, h->published);
 	list_each (at, tmp, &h->changes.all)
 		list_item(at, struct watch, all)->prev = h->published;
+	hub_schedule(h);
 }
 
 void

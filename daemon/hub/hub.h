@@ -41,9 +41,8 @@ struct subscriber {
 	bool has_drained;     /* since then: the hub's next turn goes on with it */
 	unsigned next_number; /* of the next subscription, from 1 */
 	unsigned subscriptions_n;
-	unsigned dropped; /* topic messages lost while lagging, told in the next `lagged` */
 	struct list subscriptions;
-	struct list touched;     /* linked while something was queued in this slice */
+	struct list touched;     /* linked while something queued is not written yet */
 	struct list catching_up; /* linked while a replay of it may go on */
 };
 

@@ -64,6 +64,7 @@ struct hub {
 	struct slice slice;
 	struct replay replay;
 	struct list touched;      /* subscribers with something to write */
+	struct list flushing;     /* those that are written to now; the others come after a slice */
 	struct list catching_up;  /* subscribers with a replay that can go on */
 	unsigned n[SUB_COUNT];    /* subscriptions by state */
 	uint64_t published_total; /* changes */

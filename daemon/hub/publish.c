@@ -66,7 +66,7 @@ hub_publish(struct hub *h, struct change *const *changes, size_t n)
 bool
 hub_is_idle(const struct hub *h)
 {
-	return h->backlog.n == 0 && list_is_empty(&h->touched);
+	return h->backlog.n == 0 && list_is_empty(&h->touched) && list_is_empty(&h->flushing);
 }
 
 void
@@ -184,7 +184,7 @@ void
 publish_turn(struct hub *h)
 {
 	/* One slice, or more when commits come faster than that: the backlog stays within about
-	 * twice of what one turn of the loop can bring. */
+	 * twice of what comes in while all peers are written to once. */
 	size_t slices = 1 + h->backlog.n / (2 * SLICE_CHANGES);
 
 	if (h->backlog.n == 0)

@@ -254,7 +254,6 @@ subscriber_end_lag(struct subscriber *s)
 	struct list *at, *tmp;
 
 	s->lagging = s->has_drained = false;
-	s->dropped = 0;
 	list_each (at, tmp, &s->subscriptions) {
 		struct subscription *sub = list_item(at, struct subscription, in_subscriber);
 

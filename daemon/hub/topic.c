@@ -23,7 +23,6 @@ tell_group(struct hub *h, struct group *g, struct body *body)
 			continue;
 		}
 		sub->dropped++;
-		sub->subscriber->dropped++;
 		h->dropped_total++;
 	}
 	frame_unref(f);

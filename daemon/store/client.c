@@ -19,7 +19,7 @@ client_new(struct lobby *lobby, uint64_t id, bool is_control)
 	qlist_init(&c->held);
 	qlist_init(&c->put_off);
 	list_init(&c->waiting);
-	list_init(&c->going_on);
+	list_init(&c->resting);
 	return c;
 }
 

@@ -19,7 +19,7 @@ struct store_client {
 	uint64_t id;
 	bool is_control;
 	bool is_closed;
-	struct lobby *lobby;     /* borrowed; NULL once the store is closed */
+	struct lobby *lobby;     /* borrowed: the store outlives its clients */
 	struct qlist parked;     /* jobs without room, in order */
 	struct qlist held;       /* reads that wait for writes, in order of ticket */
 	struct list waiting;     /* in the lobby's list while something is parked */
@@ -27,7 +27,7 @@ struct store_client {
 	uint64_t last_submitted; /* ticket of its newest write */
 	uint64_t last_done;      /* ticket of its newest write that is back */
 	struct qlist put_off;    /* reads that came back undone: they wait until it takes answers */
-	struct list going_on;    /* in the lobby's list while something is put off */
+	struct list resting;     /* in one of the lobby's lists while something is put off */
 	_Atomic bool is_choked;  /* it takes no answers now: none are made for it */
 	_Atomic size_t made;     /* bytes of answers to its reads that are not back yet */
 };

@@ -242,6 +242,7 @@ read_pages(struct read *r, struct tail *t, struct error *error)
 			*error = j->error;
 		} else {
 			append_page(t, &j->page);
+			trim(t);
 			j->read.since = j->page.end;
 		}
 	} while (e == OK && !j->page.at_head);
@@ -257,9 +258,10 @@ read_snapshot(struct read *r, sqlite3 *db, struct tail *t, struct error *error)
 
 	if (e != OK)
 		return e;
-	t->seq = read_seq(r);
-	e = find_floor(db, t->max_n, &t->floor, error);
-	if (e == OK)
+	t->seq = t->floor = read_seq(r);
+	if (t->max_n > 0)
+		e = find_floor(db, t->max_n, &t->floor, error);
+	if (e == OK && t->max_n > 0)
 		e = read_pages(r, t, error);
 	read_end(r);
 	return e;
@@ -279,9 +281,7 @@ file_read_tail(const char *path, const struct conf *conf, struct tail *t, struct
 		e = read_snapshot(r, db, t, error);
 	read_free(r);
 	sql_close(db);
-	if (e == OK)
-		trim(t);
-	else
+	if (e != OK)
 		tail_fini(t);
 	return e;
 }

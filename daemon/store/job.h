@@ -115,6 +115,7 @@ struct job {
 	struct origin origin;
 	struct store_client *client; /* counted; NULL for the daemon's own work */
 	bool is_inside;              /* the lobby let it in and waits for it to come back */
+	unsigned reader;             /* 1 and the number of the reader that has it; 0: none */
 	bool is_put_off; /* a read that comes back undone: its client takes no answers now */
 	uint64_t ticket; /* of a write; for a read: the write that must be committed before it */
 	int64_t deadline_us; /* monotonic; 0: none (reads) */

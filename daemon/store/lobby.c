@@ -10,14 +10,19 @@ lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct l
 	*l = (struct lobby){.ops = *ops, .queue_max = queue_max, .bytes_max = bytes_max};
 	list_init(&l->waiting);
 	list_init(&l->going_on);
+	list_init(&l->choked);
+}
+
+static bool
+has_slot(const struct lobby *l, const struct store_client *c)
+{
+	return l->inside < l->queue_max + (c->is_control ? LOBBY_CONTROL_SLOTS : 0);
 }
 
 static bool
 has_room(const struct lobby *l, const struct store_client *c, size_t nbytes)
 {
-	unsigned max = l->queue_max + (c->is_control ? LOBBY_CONTROL_SLOTS : 0);
-
-	return l->inside == 0 || (l->inside < max && l->inside_bytes + nbytes <= l->bytes_max);
+	return l->inside == 0 || (has_slot(l, c) && l->inside_bytes + nbytes <= l->bytes_max);
 }
 
 static void
@@ -96,8 +101,8 @@ put_off(struct lobby *l, struct store_client *c, struct job *j)
 		return;
 	}
 	qlist_append(&c->put_off, &j->item);
-	if (!list_is_linked(&c->going_on))
-		list_append(&l->going_on, &c->going_on);
+	if (!list_is_linked(&c->resting))
+		list_append(&l->going_on, &c->resting);
 }
 
 bool
@@ -112,7 +117,7 @@ lobby_returned(struct lobby *l, struct job *j)
 	if (c == NULL)
 		return true;
 	c->queued--;
-	if (j->is_put_off) {
+	if (j->is_put_off && !l->is_ending) {
 		put_off(l, c, j);
 		return false;
 	}
@@ -130,7 +135,7 @@ enter_put_off(struct lobby *l, struct store_client *c)
 	struct qlist jobs;
 	struct qitem *it;
 
-	list_remove(&c->going_on);
+	list_remove(&c->resting);
 	qlist_init(&jobs);
 	qlist_splice(&jobs, &c->put_off);
 	while ((it = qlist_shift(&jobs)) != NULL)
@@ -140,14 +145,27 @@ enter_put_off(struct lobby *l, struct store_client *c)
 void
 lobby_go_on(struct lobby *l)
 {
-	struct list *at, *tmp;
+	struct list *link;
 
-	list_each (at, tmp, &l->going_on) {
-		struct store_client *c = list_item(at, struct store_client, going_on);
+	while ((link = list_shift(&l->going_on)) != NULL) {
+		struct store_client *c = list_item(link, struct store_client, resting);
 
-		if (!c->is_choked)
+		if (c->is_choked)
+			list_append(&l->choked, &c->resting);
+		else
 			enter_put_off(l, c);
 	}
+}
+
+void
+lobby_end(struct lobby *l, struct qlist *out)
+{
+	struct list *link;
+
+	l->is_ending = true;
+	list_splice(&l->choked, &l->going_on);
+	while ((link = list_shift(&l->choked)) != NULL)
+		qlist_splice(out, &list_item(link, struct store_client, resting)->put_off);
 }
 
 void
@@ -161,7 +179,7 @@ lobby_choke(struct lobby *l, struct store_client *c, bool is_choked)
 }
 
 /** The client whose turn it is: the first that has room and is below its share, else the first that
- * has room. */
+ * has room. Nobody passes one that lacks bytes only: a large job would wait for ever. */
 static struct store_client *
 next_client(const struct lobby *l)
 {
@@ -171,8 +189,10 @@ next_client(const struct lobby *l)
 	for (struct list *it = l->waiting.next; it != &l->waiting; it = it->next) {
 		struct store_client *c = list_item(it, struct store_client, waiting);
 
-		if (!has_room(l, c, c->parked.first->nbytes))
+		if (l->inside > 0 && !has_slot(l, c))
 			continue;
+		if (!has_room(l, c, c->parked.first->nbytes))
+			break;
 		if (c->queued < share)
 			return c;
 		if (first == NULL)
@@ -241,7 +261,7 @@ lobby_leave(struct lobby *l, struct store_client *c)
 	l->parked_n += c->parked.n;
 	drop_reads(&c->held, &dropped);
 	qlist_splice(&dropped, &c->put_off);
-	list_remove(&c->going_on);
+	list_remove(&c->resting);
 	if (c->parked.n == 0 && list_is_linked(&c->waiting))
 		stop_waiting(l, c);
 	free_jobs(&dropped);
@@ -250,7 +270,7 @@ lobby_leave(struct lobby *l, struct store_client *c)
 bool
 lobby_is_idle(const struct lobby *l)
 {
-	return l->inside == 0 && list_is_empty(&l->waiting) && list_is_empty(&l->going_on);
+	return l->inside == 0 && list_is_empty(&l->waiting);
 }
 
 void
@@ -265,6 +285,4 @@ lobby_drain(struct lobby *l, struct qlist *out)
 		qlist_splice(out, &c->parked);
 		client_unref(c);
 	}
-	while ((link = list_shift(&l->going_on)) != NULL)
-		qlist_splice(out, &list_item(link, struct store_client, going_on)->put_off);
 }

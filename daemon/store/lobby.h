@@ -30,7 +30,9 @@ struct lobby_ops {
 struct lobby {
 	struct lobby_ops ops;
 	struct list waiting;  /* clients with something parked, in turn */
-	struct list going_on; /* clients with something put off */
+	struct list going_on; /* clients with something put off in this wake ... */
+	struct list choked;   /* ... and before, that do not take answers */
+	bool is_ending;       /* nothing is put off any more */
 	unsigned queue_max;   /* jobs on their way, of any kind */
 	size_t bytes_max;
 	unsigned inside; /* jobs that were let through and are not back */
@@ -49,11 +51,13 @@ bool lobby_returned(struct lobby *l, struct job *j);
 void lobby_serve(struct lobby *l);
 /** Lets in again what was put off, of clients that are not choked: after the answers went out. */
 void lobby_go_on(struct lobby *l);
+/** Hands out what is put off; from now on what comes back undone is handed on. */
+void lobby_end(struct lobby *l, struct qlist *out);
 /** The client takes no answers from now on, or takes them again. */
 void lobby_choke(struct lobby *l, struct store_client *c, bool is_choked);
 /** The client is gone: its parked reads are dropped, its parked writes stay. */
 void lobby_leave(struct lobby *l, struct store_client *c);
 /** True when nothing waits and nothing is inside. */
 bool lobby_is_idle(const struct lobby *l);
-/** Takes everything that waits out of the lobby, what was put off too. */
+/** Takes everything that waits out of the lobby. */
 void lobby_drain(struct lobby *l, struct qlist *out);

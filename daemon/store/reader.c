@@ -43,42 +43,46 @@ run_job(struct reader *r, struct job *j)
 		c->made += j->reply.n;
 }
 
-/** Answers some of the jobs in one snapshot. */
+/** Answers some of the jobs in one snapshot. What is answered does not wait for one that may take
+ * long. */
 static void
-run_snapshot(struct reader *r, struct qlist *waiting, struct qlist *done)
+run_snapshot(struct reader *r, struct qlist *waiting)
 {
+	struct qlist done;
 	struct error error = ERROR_NONE;
 	enum err e = read_begin(r->read, &error);
 	int64_t start_us = clock_mono_us();
 
+	qlist_init(&done);
 	for (unsigned n = 0; waiting->first != NULL && n < SNAPSHOT_JOBS; n++) {
 		struct job *j = (struct job *)(void *)qlist_shift(waiting);
 
+		if (j->kind != JOB_GET)
+			queue_push(r->out, &done);
 		if (e == OK) {
 			run_job(r, j);
 		} else {
 			j->result = e;
 			j->error = error;
 		}
-		qlist_append(done, &j->item);
+		qlist_append(&done, &j->item);
 		if (clock_mono_us() - start_us > SNAPSHOT_US)
 			break;
 	}
 	read_end(r->read);
+	queue_push(r->out, &done);
 }
 
 static void *
 run(void *arg)
 {
 	struct reader *r = arg;
-	struct qlist waiting, done;
+	struct qlist waiting;
 
 	qlist_init(&waiting);
-	qlist_init(&done);
 	while (waiting.first != NULL || queue_wait(r->in, INT64_MAX)) {
 		queue_take(r->in, &waiting);
-		run_snapshot(r, &waiting, &done);
-		queue_push(r->out, &done);
+		run_snapshot(r, &waiting);
 	}
 	return NULL;
 }

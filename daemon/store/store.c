@@ -35,6 +35,7 @@ struct store {
 	struct writer *writer;
 	struct reader *readers[READERS_MAX]; /* the first is for replay */
 	unsigned readers_n;
+	unsigned readers_have[READERS_MAX]; /* jobs, those that run too */
 	struct queue *to_writer;
 	struct queue *done;
 	struct loop_watch *done_watch;
@@ -57,22 +58,14 @@ push_entering(void *arg)
 }
 
 /** The reader with the least to do; replays keep to theirs. */
-static struct reader *
-pick_reader(struct store *s, const struct job *j)
+static unsigned
+pick_reader(const struct store *s, const struct job *j)
 {
-	struct reader *best = s->readers[0];
-	unsigned least = UINT32_MAX;
+	unsigned best = s->readers_n > 1 && j->kind != JOB_REPLAY ? 1 : 0;
 
-	if (j->kind == JOB_REPLAY)
-		return best;
-	for (unsigned i = s->readers_n > 1 ? 1 : 0; i < s->readers_n; i++) {
-		unsigned n = queue_length(reader_queue(s->readers[i]));
-
-		if (n < least) {
-			least = n;
-			best = s->readers[i];
-		}
-	}
+	for (unsigned i = best; i < s->readers_n && j->kind != JOB_REPLAY; i++)
+		if (s->readers_have[i] < s->readers_have[best])
+			best = i;
 	return best;
 }
 
@@ -81,6 +74,7 @@ on_enter(void *arg, struct job *j)
 {
 	struct store *s = arg;
 	struct qlist one;
+	unsigned i;
 
 	if (j->kind != JOB_WRITE && j->deadline_us == 0)
 		j->deadline_us = clock_mono_us() + s->conf->store.read_timeout_ms * 1000;
@@ -91,9 +85,12 @@ on_enter(void *arg, struct job *j)
 		s->is_pushing = true;
 		return;
 	}
+	i = pick_reader(s, j);
+	j->reader = 1 + i;
+	s->readers_have[i]++;
 	qlist_init(&one);
 	qlist_append(&one, &j->item);
-	queue_push(reader_queue(pick_reader(s, j)), &one);
+	queue_push(reader_queue(s->readers[i]), &one);
 }
 
 /** The client is told after the answers of this wake. */
@@ -125,20 +122,55 @@ tell_roomy(struct store *s)
 	free(clients);
 }
 
+static void
+give_up(struct job *j)
+{
+	j->result = error_set(
+		&j->error, ERR_UNAVAILABLE, "the daemon is shutting down; this was not done");
+}
+
+/** Answers jobs that are given up. */
+static void
+give_up_all(struct store *s, struct qlist *jobs)
+{
+	for (struct qitem *it = jobs->first; it != NULL; it = it->next)
+		give_up((struct job *)(void *)it);
+	if (jobs->n > 0)
+		s->sink.done(s->sink.arg, jobs);
+}
+
+/** Takes what the threads have handed back; what was put off stays in the lobby. */
+static void
+take_done(struct store *s, struct qlist *jobs)
+{
+	struct qlist back;
+	struct qitem *it;
+
+	qlist_init(&back);
+	queue_take(s->done, &back);
+	while ((it = qlist_shift(&back)) != NULL) {
+		struct job *j = (struct job *)(void *)it;
+
+		if (j->reader > 0)
+			s->readers_have[j->reader - 1]--;
+		j->reader = 0;
+		if (!lobby_returned(&s->lobby, j))
+			continue;
+		if (j->is_put_off)
+			give_up(j);
+		qlist_append(jobs, it);
+	}
+}
+
 /** Jobs are back: first the next ones go in, so that the threads have work, then the answers. */
 static void
 on_done(void *arg)
 {
 	struct store *s = arg;
-	struct qlist back, jobs;
-	struct qitem *it;
+	struct qlist jobs;
 
-	qlist_init(&back);
 	qlist_init(&jobs);
-	queue_take(s->done, &back);
-	while ((it = qlist_shift(&back)) != NULL)
-		if (lobby_returned(&s->lobby, (struct job *)(void *)it))
-			qlist_append(&jobs, it);
+	take_done(s, &jobs);
 	lobby_serve(&s->lobby);
 	if (s->is_pushing)
 		queue_push(s->to_writer, &s->entering);
@@ -384,24 +416,18 @@ store_add_status(struct store *s, struct json_out *o)
 void
 store_refuse(struct store *s)
 {
+	struct qlist jobs;
+
 	s->is_refusing = true;
+	qlist_init(&jobs);
+	lobby_end(&s->lobby, &jobs);
+	give_up_all(s, &jobs);
 }
 
 bool
 store_is_idle(const struct store *s)
 {
 	return lobby_is_idle(&s->lobby) && queue_length(s->done) == 0;
-}
-
-static void
-answer_unavailable(struct qlist *jobs)
-{
-	for (struct qitem *it = jobs->first; it != NULL; it = it->next) {
-		struct job *j = (struct job *)(void *)it;
-
-		j->result = error_set(&j->error, ERR_UNAVAILABLE,
-			"the daemon is shutting down; this was not done");
-	}
 }
 
 void
@@ -412,9 +438,7 @@ store_abandon(struct store *s)
 	qlist_init(&parked);
 	writer_abandon(s->writer);
 	lobby_drain(&s->lobby, &parked);
-	answer_unavailable(&parked);
-	if (parked.n > 0)
-		s->sink.done(s->sink.arg, &parked);
+	give_up_all(s, &parked);
 }
 
 static void

@@ -80,7 +80,7 @@ enum err store_read_tail(struct store *s, struct tail *t, struct error *error);
 /** Writes the members of status's "store" object. */
 void store_add_status(struct store *s, struct json_out *o);
 
-/** From here on store_submit() refuses. */
+/** From here on store_submit() refuses, and reads whose answers nobody takes are given up. */
 void store_refuse(struct store *s);
 /** True when no accepted job is on its way. */
 bool store_is_idle(const struct store *s);

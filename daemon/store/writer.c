@@ -61,6 +61,7 @@ struct writer {
 	int64_t page_bytes;
 	int64_t restart_from_us; /* monotonic: not earlier; 0: no restart has failed */
 	bool is_failing;         /* the last batch failed, and that was logged */
+	bool has_seen_others;    /* somebody else has committed, and that is not told yet */
 	bool must_reload;        /* where the store stands could not be read after a rollback */
 	_Atomic bool is_abandoned;
 	_Atomic int64_t wal_limit;
@@ -232,18 +233,20 @@ run_job(struct writer *w, struct job *j)
 	return e;
 }
 
-/** True when somebody else has committed since the last batch; then where the store stands is read
- * again. Inside the transaction. */
+/** When somebody else has committed since the last batch, where the store stands is read again.
+ * Inside the transaction; what was seen is remembered until a commit of ours can be told after it.
+ */
 static enum err
-look_for_others(struct writer *w, bool *found, struct error *error)
+look_for_others(struct writer *w, struct error *error)
 {
 	int64_t version = sql_int(w->st[ST_DATA_VERSION], 0, NULL);
+	bool is_new = version != w->data_version;
 	enum err e = OK;
 
-	*found = version != w->data_version;
-	if (*found || w->must_reload)
+	if (is_new || w->must_reload)
 		e = apply_reload(w->apply, error);
 	w->must_reload = e != OK;
+	w->has_seen_others |= is_new;
 	w->data_version = version;
 	return e;
 }
@@ -257,16 +260,18 @@ push_notice(struct writer *w, struct qlist *done)
 	w->figures.foreign_commits++;
 	log_warn("store", "another program wrote to the store, or restarted its log",
 		F_INT("last_seq", apply_last_seq(w->apply)));
-	if (notice != NULL)
-		qlist_append(done, &notice->item);
+	if (notice == NULL)
+		return;
+	qlist_append(done, &notice->item);
+	w->has_seen_others = false;
 }
 
 static enum err
-begin(struct writer *w, bool *others, struct error *error)
+begin(struct writer *w, struct error *error)
 {
 	if (sql_run(w->st[ST_BEGIN]) != SQLITE_DONE)
 		return sql_error(w->db, error, "beginning a transaction");
-	return look_for_others(w, others, error);
+	return look_for_others(w, error);
 }
 
 static enum err
@@ -345,12 +350,11 @@ static enum err
 run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct qlist *notices,
 	struct error *error)
 {
-	bool others = false;
 	enum err e;
 
 	qlist_init(&b->jobs);
 	b->start_us = clock_mono_us();
-	e = begin(w, &others, error);
+	e = begin(w, error);
 	b->has_begun = e == OK;
 	if (e == OK)
 		e = run_jobs(w, waiting, b, error);
@@ -361,7 +365,7 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 		return e;
 	}
 	note_commit(w, clock_mono_us() - b->start_us, b->ops_n);
-	if (others)
+	if (w->has_seen_others)
 		push_notice(w, notices);
 	return OK;
 }
@@ -493,12 +497,19 @@ restart_log(struct writer *w)
 	w->restart_from_us = clock_mono_us() + RESTART_AGAIN_US;
 }
 
+/** At the hard limit writes are refused: so it is restarted there in any case. */
+static int64_t
+wal_limit(const struct writer *w)
+{
+	return w->wal_limit < w->wal_hard_limit ? w->wal_limit : w->wal_hard_limit;
+}
+
 static void
 look_after_log(struct writer *w, bool is_idle)
 {
 	int64_t copied_n;
 
-	w->law.limit_n = w->wal_limit / w->page_bytes;
+	w->law.limit_n = wal_limit(w) / w->page_bytes;
 	if (w->law.is_out && checkpointer_take(w->checkpointer, &copied_n)) {
 		checkpoint_on_taken(&w->law, copied_n);
 		w->figures.checkpoints++;
@@ -548,7 +559,7 @@ wake_us(struct writer *w)
 	int64_t now = clock_mono_us();
 	int64_t until = maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(), now);
 
-	if (w->figures.log_bytes >= w->wal_limit && until > now + RESTART_AGAIN_US)
+	if (w->figures.log_bytes >= wal_limit(w) && until > now + RESTART_AGAIN_US)
 		until = now + RESTART_AGAIN_US;
 	return until;
 }

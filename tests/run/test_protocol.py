@@ -695,21 +695,29 @@ class AboutOnControl(OnControl, About, unittest.TestCase):
             self.still_works()
 
     def test_a_stop_does_not_cut_answers_off(self):
-        """What was asked for is answered, and written to the end, if it is read in time."""
+        """What was answered is written to the end, however slowly it is read; reads that waited
+        for the client to listen are given up."""
         count = 20
         self.peer.call_all([("record.put", {"id": str(n), "data": "x" * 4000})
                             for n in range(300)])
         slow = self.open()
         slow.send_raw(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"record.list","params":'
                                b'{"limit":1000}}\n' % n for n in range(count)))
-        wait_for(lambda: any(s["unsent"] > 0 and s["in_flight"] > 0
+        wait_for(lambda: any(s["unsent"] > 1 << 19 and s["requests"] == count
                              for s in self.peer.call("session.list")["items"]))
         self.daemon.signal(signal.SIGTERM)
+        with self.assertRaises(Closed):
+            self.peer.recv()
+        whole = 0
         for number in range(count):
-            self.assertGreater(len(slow.answer(number)["items"]), 200)
-        for peer in (slow, self.peer):
-            with self.assertRaises(Closed):
-                peer.recv()
+            try:
+                self.assertGreater(len(slow.answer(number)["items"]), 200)
+                whole += 1
+            except RpcError as error:
+                self.assertEqual(error.code, "UNAVAILABLE")
+        self.assertGreater(whole, 0)
+        with self.assertRaises(Closed):
+            slow.recv()
         self.assertEqual(self.daemon.wait_exit(), 0)
 
     def test_config(self):

@@ -236,6 +236,35 @@ START_TEST(a_checkpoint_that_cannot_sync_is_made_up_for)
 }
 END_TEST
 
+/** The batch that sees somebody else's commit fails: the next one tells of it. */
+START_TEST(somebody_elses_write_is_told_after_a_failure_too)
+{
+	bool is_told = false;
+
+	put_all(0, 1, 0);
+	ck_assert_uint_eq(take_answers(1, OK, ""), 1);
+	ck_assert_int_eq(
+		rig_sql("INSERT INTO records VALUES (50, 'c', 'z', 'z', '1', 1, 1, 1, NULL) "
+			"RETURNING seq"),
+		50);
+	fault_arm(FAULT_WRITE, FAULT_LOG, 0, 1, SQLITE_FULL);
+	put_all(1, 1, 0);
+	ck_assert_uint_eq(take_answers(1, ERR_IO_ERROR, "full"), 0);
+	ck_assert_uint_eq(fault_hits(), 1);
+	put_all(1, 1, 0);
+	for (unsigned answers = 0; answers == 0;) {
+		struct job *j = rig_next();
+
+		is_told |= j->kind == JOB_NOTICE;
+		answers += j->kind == JOB_WRITE;
+		if (j->kind == JOB_WRITE)
+			ck_assert_int_eq(j->ops[0].seq, 51);
+		job_free(j);
+	}
+	ck_assert(is_told);
+}
+END_TEST
+
 START_TEST(a_read_that_fails_is_said)
 {
 	put_all(0, 40, BIG_BYTES);
@@ -423,6 +452,7 @@ main(void)
 	tcase_add_test(faults, a_sync_that_fails_is_an_unknown_outcome);
 	tcase_add_test(faults, syncs_that_go_on_failing_leave_a_batch_unknown);
 	tcase_add_test(faults, a_checkpoint_that_cannot_sync_is_made_up_for);
+	tcase_add_test(faults, somebody_elses_write_is_told_after_a_failure_too);
 	tcase_add_test(faults, a_read_that_fails_is_said);
 	tcase_add_test(others, a_writer_that_holds_the_lock);
 	tcase_add_test(others, a_writer_between_every_two_batches);

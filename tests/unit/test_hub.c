@@ -208,6 +208,39 @@ START_TEST(many_peers_are_written_to_over_several_turns)
 }
 END_TEST
 
+/** Messages to topics, as many as a loop can take, do not keep changes from being told. */
+START_TEST(topics_leave_room_for_changes)
+{
+	static struct reader listeners[100];
+	struct change *c = change_new_delete(SPAN("a"), SPAN("i1"), 1, 1, 1);
+	struct reader r;
+	unsigned turns = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		struct pattern *topic = rig_pattern("t", NULL);
+		struct subscribed out;
+
+		reader_init(&listeners[i], FRAMING_LINE);
+		ck_assert_int_eq(
+			hub_subscribe_topics(&listeners[i].subscriber, &topic, &out, NULL), OK);
+	}
+	reader_init(&r, FRAMING_LINE);
+	subscribe_all(&r, -1);
+	rig_settle();
+	hub_publish(rig.hub, &c, 1);
+	while (r.views[1].changes == 0) {
+		ck_assert_uint_eq(hub_publish_topic(rig.hub, SPAN("t"), SPAN("1")), 100);
+		rig_turns(0);
+		ck_assert_uint_lt(++turns, 100);
+	}
+	rig_settle();
+	for (unsigned i = 0; i < 100; i++)
+		reader_fini(&listeners[i]);
+	reader_fini(&r);
+	change_unref(c);
+}
+END_TEST
+
 /** One flush a peer and turn, whatever the number of changes. */
 START_TEST(flushes_once_a_turn)
 {
@@ -506,6 +539,8 @@ START_TEST(warm_after_a_start)
 	struct pattern *all = rig_pattern("*", NULL);
 	struct error error = ERROR_NONE;
 	struct reader r;
+	struct buf status;
+	struct json_out o;
 
 	put_some(50);
 	hub_free(rig.hub);
@@ -514,9 +549,16 @@ START_TEST(warm_after_a_start)
 	ck_assert_int_eq(hub_published(rig.hub), rig.last_seq);
 	reader_init(&r, FRAMING_LINE);
 	subscribe_all(&r, 0);
-	rig_turns(2); /* no time for a page */
-	ck_assert_uint_eq(r.views[1].synced, 1);
+	while (r.views[1].synced == 0)
+		rig_turns(0);
 	reader_check_state(&r, 1, all);
+	buf_init(&status, SIZE_MAX / 2);
+	o = json_out_start(&status);
+	json_begin_object(&o, NULL);
+	hub_add_status(rig.hub, &o);
+	buf_add_char(&status, '\0');
+	ck_assert_ptr_nonnull(strstr(status.p, "\"pages\":0,"));
+	buf_fini(&status);
 	free(all);
 	reader_fini(&r);
 }
@@ -533,6 +575,7 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, prev_is_the_match_before);
 	tcase_add_test(tc, flushes_once_a_turn);
 	tcase_add_test(tc, many_peers_are_written_to_over_several_turns);
+	tcase_add_test(tc, topics_leave_room_for_changes);
 	tcase_add_test(tc, slow_reader_is_bounded_and_converges);
 	tcase_add_test(tc, short_lag_loses_nothing);
 	tcase_add_test(tc, empty_queue_takes_a_message_of_any_size);
