@@ -26,7 +26,7 @@ RUNS = 40 if LONG else 2
 STEPS = 500 if LONG else 160
 SETTLE_S = 60
 CATEGORIES = ("a", "b.x", "b.y", "c")
-IDS = [f"{letter}{n}" for letter in "kl" for n in range(8)]
+IDS = [f"{letter}{n}" for letter in "kl" for n in range(24)]
 QUICK_BEAT = "300ms"  # closes who stops reading for a second
 KEYS = [(category, name) for category in CATEGORIES for name in IDS]
 
@@ -86,17 +86,18 @@ MAKERS = (
     (8, lambda rng: ("delete", rng.choice(KEYS))),
     (3, lambda rng: ("put_many", [make_put(rng) for _ in range(rng.randrange(1, 80))])),
     (1, lambda rng: ("put_many_refused", [make_put(rng) for _ in range(rng.randrange(1, 20))])),
-    (2, lambda rng: ("delete_many", rng.sample(IDS, 5), rng.choice(CATEGORIES))),
+    (3, lambda rng: ("delete_many", rng.sample(IDS, 8), rng.choice(CATEGORIES))),
     (6, lambda rng: ("burst", [make_put(rng) for _ in range(rng.randrange(20, 150))])),
     (8, lambda rng: ("stop", rng.randrange(len(READERS)))),
     (5, lambda rng: ("go_on", rng.randrange(len(READERS)))),
     (3, lambda rng: ("hang_up", rng.randrange(len(READERS)))),
     (4, lambda rng: ("come_back", rng.randrange(len(READERS)))),
-    (1, lambda rng: ("stranger", rng.choice(KEYS), rng.choice(["put", "delete"]))),
+    (2, lambda rng: ("stranger", rng.choice(KEYS), rng.choice(["put", "delete"]))),
     (1, lambda rng: ("reload", make_hub(rng))),
     (1, lambda rng: ("term", rng.randrange(50))),
     (1, lambda rng: ("kill", rng.randrange(50))),
-    (2, lambda rng: ("settle",)),
+    (1, lambda rng: ("sleep", rng.randrange(1, 400))),
+    (4, lambda rng: ("settle",)),
 )
 
 
@@ -263,6 +264,18 @@ class Run:
         self.open_writers()
         for i in following:
             self.come_back(i)
+
+    def sleep(self, n):
+        """Records that expire while the daemon is down: it deletes them when it starts."""
+        records = [{"category": CATEGORIES[i % 4], "id": f"k{i}", "data": self.written,
+                    "expires_at": time.time_ns() // 1_000_000 + 300} for i in range(n)]
+        self.call("record.put_many", records=records)
+        self.restart(self.stop_for_a_moment, 0)
+
+    def stop_for_a_moment(self):
+        expired_at = time.monotonic() + 0.31
+        self.daemon.kill()
+        time.sleep(max(0, expired_at - time.monotonic()))
 
     def term(self, n):
         self.restart(self.daemon.stop, n)
