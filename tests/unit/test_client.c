@@ -18,7 +18,8 @@
 
 #include "common/client/sysrt.h"
 
-static char folder[] = "/tmp/test_client.XXXXXX";
+#define FOLDER "/tmp/test_client.XXXXXX"
+static char folder[] = FOLDER;
 static char path[sizeof(folder) + 16];
 static int listener;
 static int peer;
@@ -30,6 +31,7 @@ set_up(void)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 
+	memcpy(folder, FOLDER, sizeof(FOLDER));
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/socket", folder);
 	memcpy(a.sun_path, path, strlen(path));

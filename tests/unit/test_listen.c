@@ -28,7 +28,8 @@
 static struct loop *loop;
 static struct listener *listener;
 static struct error error;
-static char dir[] = "/tmp/sysrt-listen-XXXXXX";
+#define DIR_TEMPLATE "/tmp/sysrt-listen-XXXXXX"
+static char dir[] = DIR_TEMPLATE;
 static char path[64];
 static int accepted[64];
 static int accepted_n;
@@ -47,6 +48,9 @@ on_accept(void *arg, struct listener *l, int fd)
 static void
 set_up(void)
 {
+	memcpy(dir, DIR_TEMPLATE, sizeof(DIR_TEMPLATE));
+	accepted_n = wanted = 0;
+	listener = NULL;
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/socket", dir);
 	loop = loop_new();
