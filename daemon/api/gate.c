@@ -9,6 +9,8 @@
 #include "common/log.h"
 #include "daemon/api/methods.h"
 
+#define METHOD_NAME_MAX 256 /* as it is sent: longer than any name with all of it escaped */
+
 const struct arg_spec no_args[] = {{.name = NULL}};
 
 /* clang-format off */
@@ -59,6 +61,16 @@ method_find(struct span name)
 {
 	return bsearch(&name, methods, sizeof(methods) / sizeof(methods[0]), sizeof(methods[0]),
 		compare_name);
+}
+
+/** The row of a name as it was sent: strings are compared decoded. */
+static const struct method *
+find_sent(struct span raw)
+{
+	char name[METHOD_NAME_MAX];
+	size_t n = raw.n <= sizeof(name) ? json_string_decode(raw, name) : SIZE_MAX;
+
+	return n != SIZE_MAX ? method_find((struct span){name, n}) : NULL;
 }
 
 static enum err
@@ -117,8 +129,7 @@ enum err
 gate_call(struct api *api, const struct caller *caller, const struct rpc_request *request,
 	uint64_t batch, struct buf *result, struct error *error)
 {
-	struct span name = {request->method.p + 1, request->method.n - 2};
-	const struct method *m = method_find(name);
+	const struct method *m = find_sent(request->method);
 	struct args args;
 	struct call c;
 	enum err e;

@@ -36,6 +36,7 @@ struct peers {
 	size_t input;      /* bytes of unfinished messages */
 	bool is_giving_up; /* peer_keep_input() closes those that keep too much */
 	struct counter given_up;
+	struct counter notifications_failed;
 	struct buf result; /* of the request that runs */
 	struct buf answer; /* the message that is being made */
 };
@@ -68,6 +69,8 @@ peers_new(struct api *api, struct net *net, struct loop *loop)
 	buf_init(&ps->answer, RESULT_MAX);
 	stats_add_gauge(api->stats, "sysrt_peers_unfinished_bytes", read_input, ps);
 	stats_add_counter(api->stats, "sysrt_peers_given_up_total", &ps->given_up);
+	stats_add_counter(
+		api->stats, "sysrt_peers_notifications_failed_total", &ps->notifications_failed);
 	return ps;
 }
 
@@ -352,9 +355,11 @@ tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, s
 	const struct error *error)
 {
 	if (id.n == 0) {
-		if (result != OK)
-			log_debug("peer", "a notification failed", F_INT("session", p->caller.id),
-				F_ERROR(error));
+		if (result == OK)
+			return;
+		counter_add(&p->peers->notifications_failed, 1);
+		log_debug("peer", "a notification failed", F_INT("session", p->caller.id),
+			F_ERROR(error));
 		return;
 	}
 	if (b == NULL) {

@@ -733,6 +733,25 @@ class AboutOnControl(OnControl, About, unittest.TestCase):
         self.assertEqual(self.peer.call("system.log_level")["filter"], "warn,store=debug")
         self.peer.call("system.log_level", filter=before)
 
+    def test_failed_notifications_are_counted(self):
+        name = "sysrt_peers_notifications_failed_total"
+        before = self.peer.call("system.stats")[name]
+        for text in ('{"jsonrpc":"2.0","method":"nonsense"}',
+                     '{"jsonrpc":"2.0","method":"record.get","params":{"id":"not there"}}',
+                     '{"jsonrpc":"2.0","method":"ping"}'):
+            self.peer.send_text(text)
+        wait_for(lambda: self.peer.call("system.stats")[name] == before + 2)
+
+    def test_names_are_compared_decoded(self):
+        for text in (r"\u0070ing", r"pi\u006eg", "".join(rf"\u{ord(c):04x}" for c in "ping")):
+            self.peer.send_text('{"jsonrpc":"2.0","id":77,"method":"%s"}' % text)
+            self.assertIn("time", self.peer.answer(77))
+        for text in (r"\ud800", r"ping\u0000", r"\u0070" * 60):
+            self.peer.send_text('{"jsonrpc":"2.0","id":77,"method":"%s"}' % text)
+            with self.assertRaises(RpcError) as caught:
+                self.peer.answer(77)
+            self.assertEqual(caught.exception.code, "METHOD_NOT_FOUND")
+
     def test_stats(self):
         stats = self.peer.call("system.stats")
         self.assertGreater(stats["sysrt_net_read_bytes_total"], 0)
