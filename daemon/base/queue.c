@@ -19,10 +19,7 @@
 struct queue {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	unsigned max_items;
-	size_t max_bytes;
 	struct qlist items;
-	size_t nbytes;
 	int fd; /* -1: nobody waits on a descriptor */
 	bool is_closed;
 };
@@ -67,13 +64,11 @@ qlist_splice(struct qlist *to, struct qlist *from)
 }
 
 struct queue *
-queue_new(unsigned max_items, size_t max_bytes)
+queue_new(void)
 {
 	struct queue *q = xnew(struct queue);
 	pthread_condattr_t attr;
 
-	q->max_items = max_items;
-	q->max_bytes = max_bytes;
 	q->fd = -1;
 	qlist_init(&q->items);
 	must(pthread_mutex_init(&q->lock, NULL) == 0);
@@ -95,18 +90,6 @@ queue_free(struct queue *q)
 	pthread_cond_destroy(&q->wake);
 	pthread_mutex_destroy(&q->lock);
 	free(q);
-}
-
-bool
-queue_has_room(struct queue *q, size_t nbytes)
-{
-	bool has;
-
-	pthread_mutex_lock(&q->lock);
-	has = q->items.n == 0 || (q->items.n < q->max_items && nbytes <= q->max_bytes &&
-					 q->nbytes <= q->max_bytes - nbytes);
-	pthread_mutex_unlock(&q->lock);
-	return has;
 }
 
 static void
@@ -134,8 +117,6 @@ queue_push(struct queue *q, struct qlist *items)
 		return;
 	pthread_mutex_lock(&q->lock);
 	was_empty = q->items.first == NULL;
-	for (struct qitem *it = items->first; it != NULL; it = it->next)
-		q->nbytes += it->nbytes;
 	qlist_splice(&q->items, items);
 	if (was_empty) {
 		pthread_cond_signal(&q->wake);
@@ -152,7 +133,6 @@ queue_take(struct queue *q, struct qlist *out)
 	if (q->fd >= 0 && q->items.first != NULL)
 		clear_fd(q->fd);
 	qlist_splice(out, &q->items);
-	q->nbytes = 0;
 	pthread_mutex_unlock(&q->lock);
 }
 

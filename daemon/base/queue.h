@@ -1,10 +1,10 @@
 #pragma once
 /*
- * The bounded hand-over between threads: a list under a lock, a wake-up only
- * when it goes from empty to not empty, and the taker takes all of it at once.
- * Items are owned by the queue while they are in it. This is the only lock of
- * the daemon. The taker waits either on a condition (threads) or on an eventfd
- * (the loop).
+ * The hand-over between threads: a list under a lock, a wake-up only when it goes
+ * from empty to not empty, and the taker takes all of it at once. Items are owned
+ * by the queue while they are in it. What may be in it is bounded by who lets
+ * things in (the store's lobby). This is the only lock of the daemon. The taker
+ * waits either on a condition (threads) or on an eventfd (the loop).
  */
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 /** Embedded as a member by whatever is queued. */
 struct qitem {
 	struct qitem *next;
-	size_t nbytes; /* what it counts against the queue's bound */
+	size_t nbytes; /* what it counts against the bounds of who hands it over */
 };
 
 /** A taken run of items, first in first out. */
@@ -37,15 +37,11 @@ void qlist_splice(struct qlist *to, struct qlist *from);
 
 struct queue;
 
-/** A queue of at most max_items and max_bytes (an empty queue takes one item of any size). */
-struct queue *queue_new(unsigned max_items, size_t max_bytes);
+struct queue *queue_new(void);
 /** The queue must be empty. */
 void queue_free(struct queue *q);
 
-/** True if one more item of this size would be taken now. Only meaningful to the sole producer. */
-bool queue_has_room(struct queue *q, size_t nbytes);
-/** Puts all of a list in at once, whatever the bounds (they are what queue_has_room() tells);
- * empties the list. */
+/** Puts all of a list in at once; empties the list. */
 void queue_push(struct queue *q, struct qlist *items);
 /** Takes everything that waits; never blocks. */
 void queue_take(struct queue *q, struct qlist *out);

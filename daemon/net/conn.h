@@ -6,9 +6,9 @@
  * the conn and hears its events. Loop thread.
  *
  * Writing: conn_send() only queues; what was queued in a turn is written at its
- * end with as few calls as possible (up to 64 frames a call), or at once
- * by conn_flush(), for which conn_queue() leaves it altogether. The queue is allocated with its
- * first frame and freed when drained.
+ * end with as few calls as possible (up to 64 frames a call), or at once by
+ * conn_flush(). conn_queue() leaves the writing to the caller. The queue is
+ * allocated with its first frame and freed when drained.
  */
 
 #include <event2/event_struct.h>

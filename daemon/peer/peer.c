@@ -369,7 +369,7 @@ tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, s
 	}
 	if (b->answers.n > 0)
 		buf_add_char(&b->answers, ',');
-	if (b->answers.n + reply.n > BATCH_RESULT_MAX)
+	if (result == OK && b->answers.n + reply.n > BATCH_RESULT_MAX)
 		add_too_large(b, id);
 	else
 		add_outcome(&b->answers, id, result, reply, error);

@@ -155,8 +155,8 @@ checkpointer_start(
 		return e;
 	c = xnew(struct checkpointer);
 	c->db = db;
-	c->asked = queue_new(1, SIZE_MAX);
-	c->done = queue_new(1, SIZE_MAX);
+	c->asked = queue_new();
+	c->done = queue_new();
 	must(pthread_create(&c->thread, NULL, run, c) == 0);
 	pthread_setname_np(c->thread, "checkpointer");
 	*out = c;

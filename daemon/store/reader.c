@@ -14,7 +14,6 @@
 /* One snapshot serves this much, then a new one is opened. */
 #define SNAPSHOT_JOBS 64
 #define SNAPSHOT_US   2000
-#define QUEUE_MAX     1024
 /* Answers made for a client and not yet handed on: at this much its next read is put off. */
 #define MADE_MAX (256u << 10)
 
@@ -101,7 +100,7 @@ reader_start(const char *path, const struct conf *conf, const char *epoch, struc
 		free(r);
 		return e;
 	}
-	r->in = queue_new(QUEUE_MAX, SIZE_MAX);
+	r->in = queue_new();
 	r->out = out;
 	must(pthread_create(&r->thread, NULL, run, r) == 0);
 	pthread_setname_np(r->thread, "reader");

@@ -227,8 +227,8 @@ store_open(struct loop *loop, const struct conf *conf, const struct store_sink *
 	s->sink = *sink;
 	s->path = xstrdup(conf->store.path);
 	s->lock_fd = -1;
-	s->to_writer = queue_new(UINT32_MAX, SIZE_MAX);
-	s->done = queue_new(UINT32_MAX, SIZE_MAX);
+	s->to_writer = queue_new();
+	s->done = queue_new();
 	s->done_watch = loop_watch_new(loop, queue_fd(s->done), on_done, s);
 	qlist_init(&s->entering);
 	lobby_init(&s->lobby, queue_jobs(conf), (size_t)conf->store.queue_bytes,

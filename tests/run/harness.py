@@ -382,6 +382,40 @@ def http_get(port, path, headers=None, host=None):
             body)
 
 
+class OnControl:
+    """Mixed into tests that run on both doors: open() is a client of the Unix socket."""
+
+    def open(self):
+        control = self.daemon.control()
+        self.addCleanup(control.close)
+        return control
+
+    open_slow = open
+
+
+class OnWebSocket:
+    def open(self):
+        ws = self.daemon.ws()
+        self.addCleanup(ws.close)
+        return ws
+
+    def open_slow(self):
+        """One whose kernel keeps little for it."""
+        ws = self.daemon.ws(receive_buffer=4096)
+        self.addCleanup(ws.close)
+        return ws
+
+
+def does_nothing(pid):
+    """True if the process sleeps, and has done nothing for a while."""
+    def look():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return fields[0], fields[11:13]
+    before = look()
+    time.sleep(0.1)
+    return before[0] == "S" and look() == before
+
+
 def connect_websockets(daemon, path="/ws", **options):
     """A connection of python3-websockets, to be used with `async with`."""
     import websockets

@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BUILD, TIMEOUT_S, daemon_for, seeded, sysrtctl, wait_for
+from harness import BUILD, TIMEOUT_S, daemon_for, does_nothing, seeded, sysrtctl, wait_for
 from terminal import Terminal
 
 CTL = str(BUILD / "sysrtctl")
@@ -308,7 +308,7 @@ class Breaks(ManyLines):
         self.wait_for_some(process, 1)
         self.daemon.signal(signal.SIGSTOP)
         try:
-            wait_for(lambda: self.is_blocked(process), what="the import to wait for the daemon")
+            wait_for(lambda: does_nothing(process.pid), what="the import to wait for the daemon")
             process.send_signal(signal.SIGTERM)
             wait_for(lambda: not self.has_pending(process))
             self.assertIsNone(process.poll())
@@ -316,16 +316,6 @@ class Breaks(ManyLines):
             self.assertEqual(process.wait(TIMEOUT_S), 128 + signal.SIGTERM)
         finally:
             self.daemon.signal(signal.SIGCONT)
-
-    @staticmethod
-    def is_blocked(process):
-        """True if it sleeps, and does nothing for a while."""
-        def look():
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            return fields[0], fields[11:13]
-        before = look()
-        time.sleep(0.1)
-        return before[0] == "S" and look() == before
 
     @staticmethod
     def has_pending(process):

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from follow import RESYNC, Follower, View, stored_records
-from harness import RpcError, daemon_for, wait_for
+from harness import OnControl, OnWebSocket, RpcError, daemon_for, wait_for
 
 SMALL = """
 [websocket]
@@ -321,27 +321,6 @@ class Prunings(Positions):
                 self.restart()
         self.assertNotIn("base", page)
         self.assertEqual(known, stored_records(self.daemon)[0])
-
-
-class OnControl:
-    def open(self):
-        control = self.daemon.control()
-        self.addCleanup(control.close)
-        return control
-
-    open_slow = open
-
-
-class OnWebSocket:
-    def open(self):
-        ws = self.daemon.ws()
-        self.addCleanup(ws.close)
-        return ws
-
-    def open_slow(self):
-        ws = self.daemon.ws(receive_buffer=4096)
-        self.addCleanup(ws.close)
-        return ws
 
 
 class HistoriesOnControl(OnControl, Histories, unittest.TestCase):

@@ -11,7 +11,7 @@ import time
 import unittest
 import uuid
 
-from harness import Closed, Control, RpcError, daemon_for, wait_for
+from harness import Closed, Control, OnControl, OnWebSocket, RpcError, daemon_for, wait_for
 
 BIG_INTEGER = "123456789012345678901234567890"
 CONFIG = """
@@ -578,18 +578,37 @@ class About(Door):
         self.assertEqual(len(names), 21)
 
 
-class OnControl:
-    def open(self):
-        control = self.daemon.control()
-        self.addCleanup(control.close)
-        return control
+class LargeBatch(unittest.TestCase):
+    LIMIT = 16 << 20
 
+    def test_what_failed_is_told_as_it_is(self):
+        """Also behind answers that fill the batch to the last byte: only what was done may be said to
+        have been done."""
+        daemon = daemon_for(self)
+        with daemon.control() as control:
+            control.call("record.put", id="big", data="x" * ((1 << 20) - 2))
+            control.call("record.put", id="end", data="x")
+            whole = len(self.get(control, "big"))
+            head = len('{"jsonrpc":"2.0","id":10,"result":}')
+            room = self.LIMIT - 15 * (whole + 1) - (len(self.get(control, "end")) - head)
+            control.call("record.put", id="end", data="x" * (1 + room))
+            self.assertEqual(15 * (whole + 1) + len(self.get(control, "end")) - head, self.LIMIT)
+            ids = ["big"] * 15 + ["end", "missing", "big"]
+            control.send_text(json.dumps([self.request(10 + i, name) for i, name in enumerate(ids)]))
+            answers = {a["id"]: a for a in control.recv()}
+            for number in range(10, 26):
+                self.assertIn("result", answers[number])
+            self.assertEqual(answers[26]["error"]["data"]["code"], "NOT_FOUND")
+            self.assertEqual(answers[27]["error"]["data"]["code"], "LIMIT_EXCEEDED")
+            self.assertIn("was done", answers[27]["error"]["message"])
 
-class OnWebSocket:
-    def open(self):
-        ws = self.daemon.ws()
-        self.addCleanup(ws.close)
-        return ws
+    @staticmethod
+    def request(number, name):
+        return {"jsonrpc": "2.0", "id": number, "method": "record.get", "params": {"id": name}}
+
+    def get(self, control, name):
+        control.send_text(json.dumps(self.request(10, name)))
+        return control.recv_text()
 
 
 class RecordsOnControl(OnControl, Records, unittest.TestCase):

@@ -16,7 +16,8 @@ import time
 import unittest
 
 from follow import Follower, View, stored_records
-from harness import LONG, PING, TEXT, TIMEOUT_S, Closed, daemon_for, encode_frame, wait_for
+from harness import (LONG, PING, TEXT, TIMEOUT_S, Closed, OnControl, OnWebSocket, daemon_for,
+                     encode_frame, wait_for)
 
 KIB = 1024
 SLACK_KIB = 64
@@ -42,28 +43,6 @@ send_queue = "64KiB"
 recent = 64
 recent_bytes = "64KiB"
 """
-
-
-class OnControl:
-    def open(self):
-        control = self.daemon.control()
-        self.addCleanup(control.close)
-        return control
-
-    open_slow = open
-
-
-class OnWebSocket:
-    def open(self):
-        ws = self.daemon.ws()
-        self.addCleanup(ws.close)
-        return ws
-
-    def open_slow(self):
-        """One whose kernel keeps little for it."""
-        ws = self.daemon.ws(receive_buffer=4096)
-        self.addCleanup(ws.close)
-        return ws
 
 
 class Slow:

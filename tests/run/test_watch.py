@@ -15,7 +15,8 @@ import threading
 import time
 import unittest
 
-from harness import BUILD, TIMEOUT_S, Closed, daemon_for, seeded, sysrtctl, wait_for
+from harness import (BUILD, TIMEOUT_S, Closed, daemon_for, does_nothing, seeded, sysrtctl,
+                     wait_for)
 from terminal import Terminal
 
 CTL = str(BUILD / "sysrtctl")
@@ -542,24 +543,13 @@ class Interrupted(WatchTest):
         read, write = os.pipe()
         watch = self.watch("--since", "0", stdout=write)
         os.close(write)
-        wait_for(lambda: self.is_stuck(watch))
+        wait_for(lambda: does_nothing(watch.process.pid))
         position = watch.stop(signal.SIGTERM)
         seq = 0 if position == "0" else int(position.split(":")[1])  # it may not have written all of any
         with open(read, "rb") as pipe:
             whole = [json.loads(line)["seq"] for line in pipe.read().split(b"\n")[:-1]]
         self.assertEqual(whole, seqs[:len(whole)])
         self.assertLessEqual(set(range(seqs[0], seq + 1)), set(whole))
-
-    @staticmethod
-    def is_stuck(watch):
-        """True if it does nothing although there is something to do."""
-        stat = f"/proc/{watch.process.pid}/stat"
-        with open(stat) as f:
-            before = f.read().rpartition(")")[2].split()
-        time.sleep(0.1)
-        with open(stat) as f:
-            after = f.read().rpartition(")")[2].split()
-        return before[0] == after[0] == "S" and before[11:13] == after[11:13]
 
     def test_the_reader_goes_away(self):
         """It ends although nothing more comes to be written."""

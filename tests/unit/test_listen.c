@@ -401,9 +401,20 @@ main(void)
 	tcase_add_test(t, a_live_socket_is_left_alone_and_a_stale_one_replaced);
 	tcase_add_test(t, other_files_are_never_removed);
 	tcase_add_test(t, the_group_is_set);
+	tcase_add_test(t, a_listener_may_be_stopped_while_it_accepts);
+	suite_add_tcase(s, t);
+
+	/*
+	 * Valgrind keeps RLIMIT_NOFILE itself: an accept() beyond it closes the connection that the
+	 * kernel had already handed over, where the kernel leaves it waiting. So under valgrind
+	 * there is nothing that could come back, and tests/check leaves these out there.
+	 */
+	t = tcase_create("out of descriptors");
+	tcase_set_timeout(t, 30);
+	tcase_set_tags(t, "not-under-valgrind");
+	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, out_of_descriptors_accepting_pauses_and_comes_back);
 	tcase_add_test(t, whoever_waits_long_is_refused);
-	tcase_add_test(t, a_listener_may_be_stopped_while_it_accepts);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

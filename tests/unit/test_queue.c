@@ -93,30 +93,9 @@ START_TEST(lists_keep_order)
 }
 END_TEST
 
-START_TEST(bounds_are_told)
-{
-	struct queue *q = queue_new(2, 100);
-	struct qlist out;
-
-	qlist_init(&out);
-	ck_assert(queue_has_room(q, 1000)); /* an empty queue takes one of any size */
-	push_one(q, 0, 0, 60);
-	ck_assert(queue_has_room(q, 40));
-	ck_assert(!queue_has_room(q, 41));
-	ck_assert(!queue_has_room(q, SIZE_MAX));
-	push_one(q, 0, 1, 0);
-	ck_assert(!queue_has_room(q, 0));
-	ck_assert_uint_eq(queue_length(q), 2);
-	queue_take(q, &out);
-	ck_assert_uint_eq(free_all(&out), 2);
-	ck_assert(queue_has_room(q, 100));
-	queue_free(q);
-}
-END_TEST
-
 START_TEST(descriptor_is_readable_while_something_waits)
 {
-	struct queue *q = queue_new(10, 100);
+	struct queue *q = queue_new();
 	int fd = queue_fd(q);
 	struct qlist out;
 
@@ -136,7 +115,7 @@ END_TEST
 
 START_TEST(waiting_ends_by_time_and_by_closing)
 {
-	struct queue *q = queue_new(10, 100);
+	struct queue *q = queue_new();
 	int64_t start_us = clock_mono_us();
 	struct qlist out;
 
@@ -172,7 +151,7 @@ produce(void *arg)
 
 START_TEST(nothing_is_lost_between_threads)
 {
-	struct queue *q = queue_new(10, 100);
+	struct queue *q = queue_new();
 	struct producer producers[PRODUCERS];
 	pthread_t threads[PRODUCERS];
 	unsigned next[PRODUCERS] = {0}, taken = 0;
@@ -211,7 +190,7 @@ close_later(void *arg)
 
 START_TEST(closing_wakes_a_waiting_thread)
 {
-	struct queue *q = queue_new(10, 100);
+	struct queue *q = queue_new();
 	pthread_t thread;
 
 	ck_assert_int_eq(pthread_create(&thread, NULL, close_later, q), 0);
@@ -231,7 +210,6 @@ main(void)
 
 	tcase_set_timeout(t, 60);
 	tcase_add_test(t, lists_keep_order);
-	tcase_add_test(t, bounds_are_told);
 	tcase_add_test(t, descriptor_is_readable_while_something_waits);
 	tcase_add_test(t, waiting_ends_by_time_and_by_closing);
 	tcase_add_test(t, nothing_is_lost_between_threads);
