@@ -51,6 +51,7 @@ daemon_sources := \
 	daemon/store/migrate.c \
 	daemon/store/apply.c \
 	daemon/store/maintain.c \
+	daemon/store/writeback.c \
 	daemon/store/checkpoint.c \
 	daemon/store/writer.c \
 	daemon/store/read.c \

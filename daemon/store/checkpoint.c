@@ -30,7 +30,7 @@ bool
 checkpoint_may_post(const struct checkpoint_law *law)
 {
 	int64_t from_n = law->copied_n > law->posted_n ? law->copied_n : law->posted_n;
-	int64_t least_n = is_near_limit(law) ? CHECKPOINT_LAST_PAGES : CHECKPOINT_PAGES;
+	int64_t least_n = law->log_n >= law->limit_n ? CHECKPOINT_LAST_PAGES : CHECKPOINT_PAGES;
 
 	return !law->is_out && law->has_commit && law->log_n - from_n >= least_n;
 }
@@ -95,6 +95,8 @@ struct request {
 
 struct checkpointer {
 	sqlite3 *db;
+	struct writeback *file; /* borrowed */
+	int64_t copied_n;       /* pages of the log, at the last pass */
 	struct queue *asked;
 	struct queue *done;
 	struct request request;
@@ -113,14 +115,25 @@ sync_file(sqlite3 *db)
 	return file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
 }
 
+/** Returns how many pages of the log are copied; -1 after a failure. A pass that reaches the log's
+ * end syncs the file by itself: so what is there is written back before that too. */
 static int64_t
-run_pass(sqlite3 *db, bool does_sync)
+run_pass(struct checkpointer *c, bool does_sync)
 {
 	int copied = 0;
-	int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, &copied);
+	int rc;
 
-	if (rc == SQLITE_OK && does_sync)
-		rc = sync_file(db);
+	if (does_sync)
+		writeback_run(c->file);
+	rc = sqlite3_wal_checkpoint_v2(c->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, &copied);
+	if (rc == SQLITE_OK) {
+		writeback_add(c->file, copied < c->copied_n ? copied : copied - c->copied_n);
+		c->copied_n = copied;
+	}
+	if (rc == SQLITE_OK && does_sync) {
+		writeback_run(c->file);
+		rc = sync_file(c->db);
+	}
 	if (rc == SQLITE_OK)
 		return copied;
 	if ((rc & 0xff) != SQLITE_BUSY)
@@ -137,15 +150,15 @@ run(void *arg)
 	qlist_init(&items);
 	while (queue_wait(c->asked, INT64_MAX)) {
 		queue_take(c->asked, &items);
-		c->request.copied_n = run_pass(c->db, c->request.does_sync);
+		c->request.copied_n = run_pass(c, c->request.does_sync);
 		queue_push(c->done, &items);
 	}
 	return NULL;
 }
 
 enum err
-checkpointer_start(
-	const char *path, const struct conf *conf, struct checkpointer **out, struct error *error)
+checkpointer_start(const char *path, const struct conf *conf, struct writeback *file,
+	struct checkpointer **out, struct error *error)
 {
 	struct checkpointer *c;
 	sqlite3 *db;
@@ -155,6 +168,7 @@ checkpointer_start(
 		return e;
 	c = xnew(struct checkpointer);
 	c->db = db;
+	c->file = file;
 	c->asked = queue_new();
 	c->done = queue_new();
 	must(pthread_create(&c->thread, NULL, run, c) == 0);

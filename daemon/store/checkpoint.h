@@ -7,11 +7,12 @@
  * completion and has committed at least one frame since; only the writer
  * restarts the log, with no request out.
  *
- * Copied pages reach the disk in one go, when the log comes near its limit: a sync
- * after each pass writes three times as slowly, and the commits' own syncs wait for
- * it (measured on a million records: 7,500 puts a second against 11,500). From there
- * on passes are short and synced, so that little is left for the restart, which the
- * writer has to wait for (half a second otherwise).
+ * Copied pages reach the disk when the log comes near its limit, not after each
+ * pass: that writes three times as slowly, as pages change again and have no
+ * neighbours (measured on a million records: 7,500 puts a second against 11,500).
+ * How they are written without making commits wait is in writeback.h. At the limit
+ * passes are short, so that little is left for the restart, which the writer has to
+ * wait for (half a second otherwise).
  *
  * struct checkpoint_law is pure and belongs to the writer's thread; the
  * checkpointer's thread does the passes.
@@ -22,10 +23,11 @@
 
 #include "common/err.h"
 #include "daemon/base/conf.h"
+#include "daemon/store/writeback.h"
 
 #define CHECKPOINT_PAGES      4000 /* in the log and not copied: worth a pass */
-#define CHECKPOINT_LAST_PAGES 500  /* the same, near the limit */
-#define RESTART_PAGES         1000 /* what a restart may have to copy itself */
+#define CHECKPOINT_LAST_PAGES 500  /* the same, at the limit */
+#define RESTART_PAGES         1500 /* what a restart may have to copy itself */
 
 struct checkpoint_law {
 	int64_t limit_n;  /* pages: the log is to be restarted when it has so many */
@@ -55,9 +57,9 @@ void checkpoint_on_restart_failed(struct checkpoint_law *law, int64_t copied_n);
 
 struct checkpointer;
 
-/** Starts the thread with a connection of its own. */
-enum err checkpointer_start(
-	const char *path, const struct conf *conf, struct checkpointer **out, struct error *error);
+/** Starts the thread with a connection of its own. The file is borrowed. */
+enum err checkpointer_start(const char *path, const struct conf *conf, struct writeback *file,
+	struct checkpointer **out, struct error *error);
 /** Waits for a pass that runs, and ends the thread. */
 void checkpointer_stop(struct checkpointer *c);
 /** Posts a request. */

@@ -3,14 +3,15 @@
  * everything that can happen to it in any order; once with the real writer, the
  * real checkpointer and readers in the way, watched from below SQLite.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
- * links: common/json.c common/json_write.c daemon/base/frame.c daemon/base/loop.c
- * links: daemon/base/queue.c daemon/store/pattern.c daemon/store/change.c daemon/store/client.c
- * links: daemon/store/job.c daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/checkpoint.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c
+ * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
+ * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
+ * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
+ * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
+ * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
+ * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
+ * links: daemon/store/checkpoint.c daemon/store/writer.c daemon/store/read.c
+ * links: daemon/store/read_list.c daemon/store/read_changes.c daemon/store/reader.c
+ * links: daemon/store/lobby.c daemon/store/file.c daemon/store/store.c common/wire/ws.c
  * links: tests/unit/store_rig.c tests/unit/fault_vfs.c
  */
 
@@ -168,11 +169,16 @@ START_TEST(a_pass_that_a_reader_cut_short_is_not_repeated_at_once)
 }
 END_TEST
 
-START_TEST(near_the_limit_passes_are_short_and_synced)
+START_TEST(near_the_limit_passes_are_synced_and_at_it_short)
 {
-	struct checkpoint_law law = {.limit_n = LIMIT};
+	struct checkpoint_law law = {.limit_n = 8 * CHECKPOINT_PAGES};
 
-	checkpoint_on_commit(&law, LIMIT - LIMIT / 4);
+	checkpoint_on_commit(&law, 6 * CHECKPOINT_PAGES);
+	ck_assert(checkpoint_on_post(&law));
+	checkpoint_on_taken(&law, law.log_n);
+	checkpoint_on_commit(&law, law.log_n + CHECKPOINT_PAGES - 1);
+	ck_assert(!checkpoint_may_post(&law));
+	checkpoint_on_commit(&law, law.limit_n);
 	ck_assert(checkpoint_on_post(&law));
 	checkpoint_on_taken(&law, law.log_n);
 	checkpoint_on_commit(&law, law.log_n + CHECKPOINT_LAST_PAGES - 1);
@@ -290,7 +296,7 @@ main(void)
 	tcase_add_test(law, no_pass_begins_on_a_wholly_copied_log);
 	tcase_add_test(law, one_request_at_most);
 	tcase_add_test(law, a_pass_that_a_reader_cut_short_is_not_repeated_at_once);
-	tcase_add_test(law, near_the_limit_passes_are_short_and_synced);
+	tcase_add_test(law, near_the_limit_passes_are_synced_and_at_it_short);
 	tcase_add_test(law, a_restart_waits_until_little_is_left);
 	tcase_add_test(law, a_restart_that_failed_counts_as_a_pass);
 	tcase_add_checked_fixture(threads, rig_setup, rig_teardown);
