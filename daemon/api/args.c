@@ -157,25 +157,21 @@ read_term(struct reading *r, struct json_value value, struct term *t)
 static enum err
 read_pattern(struct reading *r, struct arg *arg)
 {
-	struct args *a = r->args;
-	struct term *terms = xnew_n(ARG_PATTERN_MAX, struct term);
 	struct json_walk w;
 	struct json_value item;
 	enum err e = OK;
 
-	must(a->terms_n < sizeof(a->terms) / sizeof(a->terms[0]));
-	a->terms[a->terms_n++] = terms;
-	arg->terms = terms;
+	arg->terms = xnew_n(ARG_PATTERN_MAX, struct term);
 	if (arg->value.type != JSON_ARRAY) {
 		arg->terms_n = 1;
-		return read_term(r, arg->value, terms);
+		return read_term(r, arg->value, arg->terms);
 	}
 	w = json_walk_start(arg->value);
 	while (e == OK && json_array_next(&w, &item)) {
 		if (arg->terms_n == ARG_PATTERN_MAX)
 			return error_set(r->error, ERR_LIMIT_EXCEEDED, "%s: at most %d of them",
 				r->spec->name, ARG_PATTERN_MAX);
-		e = read_term(r, item, &terms[arg->terms_n++]);
+		e = read_term(r, item, &arg->terms[arg->terms_n++]);
 	}
 	if (e == OK && arg->terms_n == 0)
 		return error_set(
@@ -370,8 +366,8 @@ void
 args_fini(struct args *a)
 {
 	free(a->texts);
-	for (unsigned i = 0; i < a->terms_n; i++)
-		free(a->terms[i]);
+	for (size_t i = 0; i < ARGS_MAX; i++)
+		free(a->v[i].terms);
 }
 
 struct pattern *

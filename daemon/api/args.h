@@ -47,17 +47,15 @@ struct arg {
 	struct json_value value; /* as sent */
 	struct span text;        /* decoded */
 	int64_t i;
-	const struct term *terms;
+	struct term *terms; /* owned by struct args */
 	size_t terms_n;
 };
 
-/** Checked parameters, in the order of their specs, and the memory that their texts live in. */
+/** Checked parameters, in the order of their specs, and the memory that they live in. */
 struct args {
 	struct arg v[ARGS_MAX];
 	char *texts; /* decoded ones that could not be used in place */
 	size_t texts_n;
-	struct term *terms[2]; /* of at most two patterns */
-	unsigned terms_n;
 };
 
 /** Reads `params` (raw.n == 0: none were given) by the table. ERR_INVALID_ARGUMENT or
