@@ -64,6 +64,12 @@ enum err args_read(struct args *a, const struct arg_spec *specs, struct json_val
 	struct error *error);
 void args_fini(struct args *a);
 
+/** What `methods` calls a kind: "name", "pattern", ... */
+const char *args_kind_name(enum arg_kind kind);
+/** The least and the most of an integer, of the milliseconds of a time or a duration, of the bytes
+ * of a text, of the items of an array or a pattern; false for kinds that have no such bounds. */
+bool args_bounds(const struct arg_spec *spec, int64_t *min, int64_t *max);
+
 /** Judges the text of an id; `name` is what the error calls it. */
 enum err args_check_id(const char *name, struct span text, struct error *error);
 /** The pattern of two arguments of terms (ids may be unset), or NULL when out of memory. */
