@@ -15,6 +15,53 @@ struct reading {
 	struct error *error;
 };
 
+/** What a kind is called, what is said to be wanted, and bounds that hold for all of the kind. */
+struct kind_info {
+	const char *name;
+	const char *wanted;
+	bool is_number; /* its bounds are told with what is wanted */
+	int64_t min;
+	int64_t max;
+};
+
+/* The last year that RFC 3339 can write, so that sums cannot overflow. */
+#define ARG_TIME_MAX   INT64_C(253402300799999)
+#define PATTERN_WANTED "a string, {\"prefix\": string}, or an array of these"
+
+/* clang-format off */
+static const struct kind_info kinds[] = {
+	/*                  name        wanted                                                     number min max */
+	[ARG_NAME]       = {"name",     "a string",                                                false, 1,  ARG_NAME_MAX},
+	[ARG_PATTERN]    = {"pattern",  PATTERN_WANTED,                                            false, 1,  ARG_PATTERN_MAX},
+	[ARG_ID]         = {"id",       "a string",                                                false, 1,  ARG_ID_MAX},
+	[ARG_ID_PATTERN] = {"pattern",  PATTERN_WANTED,                                            false, 1,  ARG_PATTERN_MAX},
+	[ARG_STRING]     = {"string",   "a string",                                                false, 0,  0},
+	[ARG_INT]        = {"integer",  "an integer",                                              true,  0,  0},
+	[ARG_BOOL]       = {"boolean",  "true or false",                                           false, 0,  0},
+	[ARG_TIME]       = {"time",     "an RFC 3339 string, or an integer of milliseconds",       true,  0,  ARG_TIME_MAX},
+	[ARG_DURATION]   = {"duration", "a string such as \"30s\", or an integer of milliseconds", true,  1,  ARG_TIME_MAX},
+	[ARG_JSON]       = {"json",     "a value",                                                 false, 0,  0},
+	[ARG_ARRAY]      = {"array",    "an array",                                                false, 1,  0},
+	[ARG_CHOICE]     = {"choice",   "a string",                                                false, 0,  0},
+};
+/* clang-format on */
+
+const char *
+args_kind_name(enum arg_kind kind)
+{
+	return kinds[kind].name;
+}
+
+bool
+args_bounds(const struct arg_spec *spec, int64_t *min, int64_t *max)
+{
+	const struct kind_info *kind = &kinds[spec->kind];
+
+	*min = kind->min > spec->min ? kind->min : spec->min;
+	*max = kind->max > 0 ? kind->max : spec->max;
+	return *max > 0;
+}
+
 /** Decodes a string, in place where it has no escapes. */
 static enum err
 decode(struct reading *r, struct span raw, struct span *text)
@@ -100,23 +147,15 @@ check_term(struct reading *r, const struct term *t)
 static enum err
 wrong_kind(struct reading *r)
 {
-	static const char *const wanted[] = {
-		[ARG_NAME] = "a string",
-		[ARG_PATTERN] = "a string, {\"prefix\": string}, or an array of these",
-		[ARG_ID] = "a string",
-		[ARG_ID_PATTERN] = "a string, {\"prefix\": string}, or an array of these",
-		[ARG_STRING] = "a string",
-		[ARG_INT] = "an integer",
-		[ARG_BOOL] = "true or false",
-		[ARG_TIME] = "an integer of milliseconds since 1970 or an RFC 3339 string",
-		[ARG_DURATION] = "a string such as \"30s\", or an integer of milliseconds above 0",
-		[ARG_JSON] = "a value",
-		[ARG_ARRAY] = "an array",
-		[ARG_CHOICE] = "a string",
-	};
+	const struct kind_info *kind = &kinds[r->spec->kind];
+	int64_t min, max;
 
-	return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be %s", r->spec->name,
-		wanted[r->spec->kind]);
+	if (!kind->is_number)
+		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be %s", r->spec->name,
+			kind->wanted);
+	args_bounds(r->spec, &min, &max);
+	return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be %s between %lld and %lld",
+		r->spec->name, kind->wanted, (long long)min, (long long)max);
 }
 
 /** {"prefix": "..."} */
@@ -157,25 +196,21 @@ read_term(struct reading *r, struct json_value value, struct term *t)
 static enum err
 read_pattern(struct reading *r, struct arg *arg)
 {
-	struct args *a = r->args;
-	struct term *terms = xnew_n(ARG_PATTERN_MAX, struct term);
 	struct json_walk w;
 	struct json_value item;
 	enum err e = OK;
 
-	must(a->terms_n < sizeof(a->terms) / sizeof(a->terms[0]));
-	a->terms[a->terms_n++] = terms;
-	arg->terms = terms;
+	arg->terms = xnew_n(ARG_PATTERN_MAX, struct term);
 	if (arg->value.type != JSON_ARRAY) {
 		arg->terms_n = 1;
-		return read_term(r, arg->value, terms);
+		return read_term(r, arg->value, arg->terms);
 	}
 	w = json_walk_start(arg->value);
 	while (e == OK && json_array_next(&w, &item)) {
 		if (arg->terms_n == ARG_PATTERN_MAX)
 			return error_set(r->error, ERR_LIMIT_EXCEEDED, "%s: at most %d of them",
 				r->spec->name, ARG_PATTERN_MAX);
-		e = read_term(r, item, &terms[arg->terms_n++]);
+		e = read_term(r, item, &arg->terms[arg->terms_n++]);
 	}
 	if (e == OK && arg->terms_n == 0)
 		return error_set(
@@ -206,14 +241,21 @@ read_text(struct reading *r, struct arg *arg)
 	return OK;
 }
 
+static bool
+is_within_bounds(const struct arg_spec *spec, int64_t i)
+{
+	int64_t min, max;
+
+	args_bounds(spec, &min, &max);
+	return i >= min && i <= max;
+}
+
 static enum err
 read_int(struct reading *r, struct arg *arg)
 {
-	if (arg->value.type != JSON_NUMBER || !json_number_int64(arg->value.raw, &arg->i))
+	if (arg->value.type != JSON_NUMBER || !json_number_int64(arg->value.raw, &arg->i) ||
+		!is_within_bounds(r->spec, arg->i))
 		return wrong_kind(r);
-	if (arg->i < r->spec->min || arg->i > r->spec->max)
-		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must be between %lld and %lld",
-			r->spec->name, (long long)r->spec->min, (long long)r->spec->max);
 	return OK;
 }
 
@@ -221,7 +263,7 @@ read_int(struct reading *r, struct arg *arg)
 static enum err
 read_time(struct reading *r, struct arg *arg, bool (*parse)(struct span text, int64_t *ms))
 {
-	bool is_duration = r->spec->kind == ARG_DURATION, is_valid = false;
+	bool is_valid = false;
 	struct span text = {NULL, 0};
 	enum err e;
 
@@ -233,11 +275,7 @@ read_time(struct reading *r, struct arg *arg, bool (*parse)(struct span text, in
 			return e;
 		is_valid = parse(text, &arg->i);
 	}
-	/* Within the years that RFC 3339 can write, so that sums cannot overflow. */
-	if (!is_valid || arg->i < 0 || (is_duration && arg->i == 0) ||
-		arg->i > INT64_C(253402300799999))
-		return wrong_kind(r);
-	return OK;
+	return is_valid && is_within_bounds(r->spec, arg->i) ? OK : wrong_kind(r);
 }
 
 static enum err
@@ -317,12 +355,19 @@ static enum err
 unknown(struct span key, const struct arg_spec *specs, struct error *error)
 {
 	char name[64];
+	struct buf known;
 
 	json_string_text(key, name, sizeof(name));
 	if (specs->name == NULL)
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"unknown parameter \"%s\": this method takes none", name);
-	return error_set(error, ERR_INVALID_ARGUMENT, "unknown parameter \"%s\"", name);
+	buf_init(&known, ERROR_TEXT_MAX);
+	for (; specs->name != NULL; specs++)
+		buf_addf(&known, "%s%s", known.n > 0 ? ", " : "", specs->name);
+	error_set(error, ERR_INVALID_ARGUMENT, "unknown parameter \"%s\" (known: %.*s)", name,
+		SPAN_FMT(buf_span(&known)));
+	buf_fini(&known);
+	return ERR_INVALID_ARGUMENT;
 }
 
 static enum err
@@ -370,8 +415,8 @@ void
 args_fini(struct args *a)
 {
 	free(a->texts);
-	for (unsigned i = 0; i < a->terms_n; i++)
-		free(a->terms[i]);
+	for (size_t i = 0; i < ARGS_MAX; i++)
+		free(a->v[i].terms);
 }
 
 struct pattern *

@@ -47,17 +47,15 @@ struct arg {
 	struct json_value value; /* as sent */
 	struct span text;        /* decoded */
 	int64_t i;
-	const struct term *terms;
+	struct term *terms; /* owned by struct args */
 	size_t terms_n;
 };
 
-/** Checked parameters, in the order of their specs, and the memory that their texts live in. */
+/** Checked parameters, in the order of their specs, and the memory that they live in. */
 struct args {
 	struct arg v[ARGS_MAX];
 	char *texts; /* decoded ones that could not be used in place */
 	size_t texts_n;
-	struct term *terms[2]; /* of at most two patterns */
-	unsigned terms_n;
 };
 
 /** Reads `params` (raw.n == 0: none were given) by the table. ERR_INVALID_ARGUMENT or
@@ -65,6 +63,12 @@ struct args {
 enum err args_read(struct args *a, const struct arg_spec *specs, struct json_value params,
 	struct error *error);
 void args_fini(struct args *a);
+
+/** What `methods` calls a kind: "name", "pattern", ... */
+const char *args_kind_name(enum arg_kind kind);
+/** The least and the most of an integer, of the milliseconds of a time or a duration, of the bytes
+ * of a text, of the items of an array or a pattern; false for kinds that have no such bounds. */
+bool args_bounds(const struct arg_spec *spec, int64_t *min, int64_t *max);
 
 /** Judges the text of an id; `name` is what the error calls it. */
 enum err args_check_id(const char *name, struct span text, struct error *error);

@@ -32,36 +32,21 @@ system_status(struct call *c)
 	return OK;
 }
 
-static const char *
-kind_name(enum arg_kind kind)
-{
-	static const char *const names[] = {
-		[ARG_NAME] = "name",
-		[ARG_PATTERN] = "pattern",
-		[ARG_ID] = "id",
-		[ARG_ID_PATTERN] = "pattern",
-		[ARG_STRING] = "string",
-		[ARG_INT] = "integer",
-		[ARG_BOOL] = "boolean",
-		[ARG_TIME] = "time",
-		[ARG_DURATION] = "duration",
-		[ARG_JSON] = "json",
-		[ARG_ARRAY] = "array",
-		[ARG_CHOICE] = "choice",
-	};
-
-	return names[kind];
-}
-
 static void
 put_params(struct json_out *o, const struct arg_spec *specs)
 {
+	int64_t min, max;
+
 	json_begin_array(o, "params");
 	for (; specs->name != NULL; specs++) {
 		json_begin_object(o, NULL);
 		json_put_str(o, "name", specs->name);
-		json_put_str(o, "kind", kind_name(specs->kind));
+		json_put_str(o, "kind", args_kind_name(specs->kind));
 		json_put_bool(o, "required", specs->required);
+		if (args_bounds(specs, &min, &max)) {
+			json_put_int(o, "min", min);
+			json_put_int(o, "max", max);
+		}
 		if (specs->choices != NULL)
 			json_put_str(o, "choices", specs->choices);
 		if (specs->help != NULL)

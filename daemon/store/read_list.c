@@ -13,6 +13,8 @@
 #include "common/xalloc.h"
 #include "daemon/store/read_priv.h"
 
+#define SEQ_DIGITS 16 /* of the highest that there can be */
+
 static const char order_letters[] = {
 	[ORDER_NEWEST] = 'n',
 	[ORDER_OLDEST] = 'o',
@@ -38,10 +40,19 @@ bad_cursor(struct error *error)
 		error, ERR_INVALID_ARGUMENT, "cursor: not one that a listing in this order gave");
 }
 
+/** A seq as put_cursor() writes it. */
 static bool
 parse_seq(struct span text, int64_t *seq)
 {
-	return text.n > 0 && text.n <= 16 && json_number_int64(text, seq) && *seq >= 0;
+	if (text.n == 0 || text.n > SEQ_DIGITS)
+		return false;
+	*seq = 0;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+		*seq = *seq * 10 + (text.p[i] - '0');
+	}
+	return true;
 }
 
 /** Picks the statement and binds where it starts. */

@@ -46,6 +46,20 @@ def wait_for(condition, timeout=TIMEOUT_S, what="the condition"):
         time.sleep(0.002)
 
 
+def source(path):
+    """The text of a file of the tree."""
+    return (TOP / path).read_text()
+
+
+def error_table():
+    """[(name, JSON-RPC code, HTTP status, exit status)] in the order of the protocol."""
+    rows = re.findall(r"\[(ERR_\w+)\]\s*= \{\"(\w+)\",\s*(-?\d+),\s*(\d+),\s*(\d+)\}",
+                      source("common/err.c"))
+    order = re.findall(r"^\t(ERR_\w+),", source("common/err.h"), re.MULTILINE)
+    by_enum = {row[0]: row[1:] for row in rows}
+    return [by_enum[name] for name in order]
+
+
 def seeded():
     """A random.Random whose seed is printed, to be repeated with SYSRT_SEED."""
     seed = int(os.environ.get("SYSRT_SEED", time.time_ns() % 1_000_000_000))

@@ -12,7 +12,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BUILD, TIMEOUT_S, TOP, daemon_for
+from harness import BUILD, TIMEOUT_S, TOP, daemon_for, error_table, source
 
 MAN = TOP / "packaging" / "man"
 GOLDEN = TOP / "tests" / "golden"
@@ -25,10 +25,6 @@ def run(*argv, **options):
     """The standard output of a command that must do well."""
     return subprocess.run([str(a) for a in argv], stdout=subprocess.PIPE, text=True, check=True,
                           timeout=TIMEOUT_S, **options).stdout
-
-
-def source(path):
-    return (TOP / path).read_text()
 
 
 def plain(text):
@@ -309,15 +305,6 @@ class CommandPage(DocsTest):
             told = [s for s, lines in described.items()
                     if re.search(rf"\b{name}\b", first_paragraph(lines))]
             self.assertEqual(told, [status] if status != "1" else [], name)
-
-
-def error_table():
-    """[(name, JSON-RPC code, HTTP status, exit status)] in the order of the protocol."""
-    rows = re.findall(r"\[(ERR_\w+)\]\s*= \{\"(\w+)\",\s*(-?\d+),\s*(\d+),\s*(\d+)\}",
-                      source("common/err.c"))
-    order = re.findall(r"^\t(ERR_\w+),", source("common/err.h"), re.MULTILINE)
-    by_enum = {row[0]: row[1:] for row in rows}
-    return [by_enum[name] for name in order]
 
 
 def member_names(text):

@@ -31,7 +31,8 @@ QUIET_S = 0.3
 HOUR_MS = 3_600_000
 NUMBERS = re.compile(
     r'"(session|uid|pid|uptime_ms|sessions|connections|log_bytes|commits|writes|rollbacks|'
-    r'checkpoints|log_restarts|retry_after_ms|p50|p99|max|sysrt_\w+)":[\d.]+')
+    r'checkpoints|log_restarts|retry_after_ms|p50|p99|sysrt_\w+)":[\d.]+')
+SLOWEST = re.compile(r'("p99":<n>,"max":)[\d.]+')
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\b")
 
 
@@ -69,7 +70,8 @@ class Marks:
             text = text.replace(value, mark)
         text = text.replace(f'"version":"{self.version}"', '"version":"<version>"')
         text = re.sub(r"\b\d{13}\b", self._mark_time, text)
-        return NUMBERS.sub(r'"\1":<n>', UUID.sub("<uuid>", text))
+        text = NUMBERS.sub(r'"\1":<n>', UUID.sub("<uuid>", text))
+        return SLOWEST.sub(r"\1<n>", text)
 
 
 class Part:

@@ -325,6 +325,7 @@ class Refusals(Door):
             ("subscribe", {}), ("subscribe", {"categories": "a", "topics": "b"}),
             ("subscribe", {"categories": 7}), ("subscribe", {"categories": "a", "since": 1}),
             ("subscribe", {"topics": "a", "since": 0}), ("subscribe", {"topics": "a", "ids": "b"}),
+            ("subscribe", {"categories": "a", "topics": "b", "ids": "c"}),
             ("unsubscribe", {}), ("unsubscribe", {"subscription": 0}),
             ("unsubscribe", {"subscription": "1"}),
             ("publish", {}), ("publish", {"topic": "a"}), ("publish", {"topic": "a*", "data": 1}),
