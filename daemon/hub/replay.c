@@ -357,14 +357,16 @@ advance_by_ring(struct hub *h, struct subscription *sub, size_t *budget)
 	return ADVANCE_DONE;
 }
 
+/** Up to its base a replay from 0 is not told deletions. So until then it may only be told what is
+ * there: pages, which were read behind the base, and not the ring, which tells what was. */
 static enum advance
 advance(struct hub *h, struct subscription *sub, size_t *budget)
 {
 	if (sub->state != SUB_REPLAY || sub->fetch != NULL)
 		return ADVANCE_DONE;
-	if (sub->position > h->published)
+	if (sub->position > h->published || sub->base > h->published)
 		return ADVANCE_WAIT;
-	if (ring_has_all_after(&h->ring, sub->position))
+	if (sub->position >= sub->base && ring_has_all_after(&h->ring, sub->position))
 		return advance_by_ring(h, sub, budget);
 	if (subscriber_has_replay_room(sub->subscriber, HEAD_SIZE))
 		ask(h, sub);
