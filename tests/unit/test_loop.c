@@ -82,27 +82,35 @@ START_TEST(deferred_calls_can_be_forgotten_even_by_one_of_them)
 }
 END_TEST
 
+static struct loop_timer *timers[4]; /* first, second, never, last */
+
+/** In one turn, in which it is one time for all. */
+static void
+start_timers(void *arg)
+{
+	(void)arg;
+	loop_timer_start(timers[1], 20);
+	loop_timer_start(timers[0], 10);
+	loop_timer_start(timers[2], 5);
+	loop_timer_stop(timers[2]);
+	loop_timer_start(timers[3], 1);
+	loop_timer_start(timers[3], 50); /* starting again moves it */
+}
+
 START_TEST(timers_fire_once_in_order_of_time_and_can_be_stopped)
 {
-	struct loop_timer *first = loop_timer_new(loop, note, a);
-	struct loop_timer *second = loop_timer_new(loop, note, b);
-	struct loop_timer *never = loop_timer_new(loop, note, c);
-	struct loop_timer *last = loop_timer_new(loop, stop, NULL);
 	int64_t start_us = clock_mono_us();
 
-	loop_timer_start(second, 20);
-	loop_timer_start(first, 10);
-	loop_timer_start(never, 5);
-	loop_timer_stop(never);
-	loop_timer_start(last, 1);
-	loop_timer_start(last, 50); /* starting again moves it */
+	timers[0] = loop_timer_new(loop, note, a);
+	timers[1] = loop_timer_new(loop, note, b);
+	timers[2] = loop_timer_new(loop, note, c);
+	timers[3] = loop_timer_new(loop, stop, NULL);
+	loop_defer(loop, start_timers, NULL);
 	loop_run(loop);
 	ck_assert_str_eq(trace, "ab");
 	ck_assert_int_ge(clock_mono_us() - start_us, 50000);
-	loop_timer_free(first);
-	loop_timer_free(second);
-	loop_timer_free(never);
-	loop_timer_free(last);
+	for (unsigned i = 0; i < 4; i++)
+		loop_timer_free(timers[i]);
 	loop_timer_free(NULL);
 }
 END_TEST
