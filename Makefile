@@ -53,6 +53,7 @@ daemon_sources := \
 	daemon/store/maintain.c \
 	daemon/store/writeback.c \
 	daemon/store/checkpoint.c \
+	daemon/store/wal.c \
 	daemon/store/writer.c \
 	daemon/store/read.c \
 	daemon/store/read_list.c \

@@ -1,0 +1,121 @@
+/* The log's care: see wal.h. */
+
+#include "daemon/store/wal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "daemon/store/sql.h"
+
+/* A restart that a reader was in the way of is tried again after this. */
+#define AGAIN_US 200000
+
+static int
+on_grown(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct wal *w = arg;
+
+	(void)db;
+	(void)name;
+	checkpoint_on_commit(&w->law, pages);
+	w->figures.nbytes = pages * w->page_bytes;
+	return SQLITE_OK;
+}
+
+enum err
+wal_start(
+	struct wal *w, sqlite3 *db, const char *path, const struct conf *conf, struct error *error)
+{
+	enum err e = sql_query_int(db, "PRAGMA page_size", 4096, &w->page_bytes, error);
+
+	if (e == OK)
+		e = checkpointer_start(path, conf, &w->file, &w->checkpointer, error);
+	if (e != OK)
+		return e;
+	w->db = db;
+	wal_reload(w, conf);
+	sqlite3_wal_hook(db, on_grown, w);
+	return OK;
+}
+
+void
+wal_reload(struct wal *w, const struct conf *conf)
+{
+	w->limit = conf->store.wal_limit;
+	w->hard_limit = conf->store.wal_hard_limit;
+}
+
+enum err
+wal_check(const struct wal *w, struct error *error)
+{
+	int64_t nbytes = w->figures.nbytes;
+
+	if (nbytes <= w->hard_limit)
+		return OK;
+	return error_set(error, ERR_UNAVAILABLE,
+		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): a program that "
+		"reads the store for long keeps it from shrinking",
+		(long long)nbytes);
+}
+
+/** Starts the log anew without waiting for readers: one that is in the way makes it fail. */
+static void
+restart(struct wal *w)
+{
+	int copied = -1, rc;
+
+	sqlite3_busy_timeout(w->db, 0);
+	rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, &copied);
+	sqlite3_busy_timeout(w->db, SQL_BUSY_TIMEOUT_MS);
+	if (rc == SQLITE_OK) {
+		checkpoint_on_restarted(&w->law);
+		w->figures.restarts++;
+		w->figures.nbytes = 0;
+		w->again_us = 0;
+		return;
+	}
+	checkpoint_on_restart_failed(&w->law, copied);
+	if (w->again_us == 0)
+		log_warn("store", "the log cannot be restarted yet",
+			F_INT("log_bytes", w->figures.nbytes), F_STR("why", sqlite3_errstr(rc)));
+	w->again_us = clock_mono_us() + AGAIN_US;
+}
+
+/** At the hard limit writes are refused: so it is restarted there in any case. */
+static int64_t
+limit_of(const struct wal *w)
+{
+	return w->limit < w->hard_limit ? w->limit : w->hard_limit;
+}
+
+void
+wal_look_after(struct wal *w, bool is_idle)
+{
+	int64_t copied_n;
+
+	w->law.limit_n = limit_of(w) / w->page_bytes;
+	if (w->law.is_out && checkpointer_take(w->checkpointer, &copied_n)) {
+		checkpoint_on_taken(&w->law, copied_n);
+		w->figures.checkpoints++;
+	}
+	if (checkpoint_may_restart(&w->law, is_idle) && clock_mono_us() >= w->again_us)
+		restart(w);
+	if (checkpoint_may_post(&w->law))
+		checkpointer_post(w->checkpointer, checkpoint_on_post(&w->law));
+}
+
+int64_t
+wal_wake_us(const struct wal *w, int64_t now_us, int64_t until_us)
+{
+	if (w->figures.nbytes >= limit_of(w) && until_us > now_us + AGAIN_US)
+		return now_us + AGAIN_US;
+	return until_us;
+}
+
+void
+wal_stop(struct wal *w)
+{
+	checkpointer_stop(w->checkpointer);
+	if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
+		SQLITE_OK)
+		log_warn("store", "the log was not truncated", F_STR("why", sqlite3_errmsg(w->db)));
+}
