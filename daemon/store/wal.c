@@ -32,6 +32,7 @@ wal_start(
 	if (e != OK)
 		return e;
 	w->db = db;
+	w->is_log_synced = conf->store.durability == DURABILITY_FULL;
 	wal_reload(w, conf);
 	sqlite3_wal_hook(db, on_grown, w);
 	return OK;
@@ -48,23 +49,37 @@ enum err
 wal_check(const struct wal *w, struct error *error)
 {
 	int64_t nbytes = w->figures.nbytes;
+	bool is_read = (w->why & 0xff) == SQLITE_BUSY || w->why == SQLITE_OK;
 
 	if (nbytes <= w->hard_limit)
 		return OK;
 	return error_set(error, ERR_UNAVAILABLE,
-		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): a program that "
-		"reads the store for long keeps it from shrinking",
-		(long long)nbytes);
+		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): %s%s",
+		(long long)nbytes,
+		is_read ? "a program that reads the store for long keeps it from shrinking"
+			: "it cannot be copied: ",
+		is_read ? "" : sqlite3_errstr(w->why));
+}
+
+static void
+note_failure(struct wal *w, const char *what, int rc)
+{
+	if (w->again_us == 0)
+		log_warn("store", what, F_INT("log_bytes", w->figures.nbytes),
+			F_STR("why", sqlite3_errstr(rc)));
+	w->why = rc;
+	w->again_us = clock_mono_us() + AGAIN_US;
 }
 
 /** Starts the log anew without waiting for readers: one that is in the way makes it fail. */
 static void
 restart(struct wal *w)
 {
-	int copied = -1, rc;
+	int64_t copied_n;
+	int rc;
 
 	sqlite3_busy_timeout(w->db, 0);
-	rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, &copied);
+	copied_n = checkpoint_run(w->db, SQLITE_CHECKPOINT_RESTART, &rc);
 	sqlite3_busy_timeout(w->db, SQL_BUSY_TIMEOUT_MS);
 	if (rc == SQLITE_OK) {
 		checkpoint_on_restarted(&w->law);
@@ -73,11 +88,20 @@ restart(struct wal *w)
 		w->again_us = 0;
 		return;
 	}
-	checkpoint_on_restart_failed(&w->law, copied);
-	if (w->again_us == 0)
-		log_warn("store", "the log cannot be restarted yet",
-			F_INT("log_bytes", w->figures.nbytes), F_STR("why", sqlite3_errstr(rc)));
-	w->again_us = clock_mono_us() + AGAIN_US;
+	checkpoint_on_restart_failed(&w->law, copied_n);
+	note_failure(w, "the log cannot be restarted yet", rc);
+}
+
+/** After a sync that failed. */
+static void
+count_anew(struct wal *w)
+{
+	int rc = checkpoint_count_anew(w->db, w->is_log_synced);
+
+	if (rc == SQLITE_OK)
+		checkpoint_on_counted_anew(&w->law);
+	else
+		note_failure(w, "the log cannot be counted anew yet", rc);
 }
 
 /** At the hard limit writes are refused: so it is restarted there in any case. */
@@ -97,6 +121,8 @@ wal_look_after(struct wal *w, bool is_idle)
 		checkpoint_on_taken(&w->law, copied_n);
 		w->figures.checkpoints++;
 	}
+	if (w->law.is_in_doubt && clock_mono_us() >= w->again_us)
+		count_anew(w);
 	if (checkpoint_may_restart(&w->law, is_idle) && clock_mono_us() >= w->again_us)
 		restart(w);
 	if (checkpoint_may_post(&w->law))
@@ -114,8 +140,12 @@ wal_wake_us(const struct wal *w, int64_t now_us, int64_t until_us)
 void
 wal_stop(struct wal *w)
 {
-	checkpointer_stop(w->checkpointer);
-	if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
-		SQLITE_OK)
-		log_warn("store", "the log was not truncated", F_STR("why", sqlite3_errmsg(w->db)));
+	int rc = SQLITE_OK;
+
+	if (checkpointer_stop(w->checkpointer) || w->law.is_in_doubt)
+		rc = checkpoint_count_anew(w->db, w->is_log_synced);
+	if (rc == SQLITE_OK)
+		checkpoint_run(w->db, SQLITE_CHECKPOINT_TRUNCATE, &rc);
+	if (rc != SQLITE_OK)
+		log_warn("store", "the log was not truncated", F_STR("why", sqlite3_errstr(rc)));
 }

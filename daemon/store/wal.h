@@ -24,7 +24,9 @@ struct wal_figures {
 struct wal {
 	struct checkpoint_law law;
 	int64_t page_bytes;
-	int64_t again_us; /* monotonic: not earlier; 0: nothing has failed */
+	int64_t again_us;   /* monotonic: not earlier; 0: nothing has failed */
+	int why;            /* SQLite's code of what failed last */
+	bool is_log_synced; /* by every commit */
 	_Atomic int64_t limit;
 	_Atomic int64_t hard_limit;
 	struct writeback file; /* the writer's to open and to close: around all connections */
