@@ -54,6 +54,7 @@ daemon_sources := \
 	daemon/store/writeback.c \
 	daemon/store/checkpoint.c \
 	daemon/store/wal.c \
+	daemon/store/place.c \
 	daemon/store/writer.c \
 	daemon/store/read.c \
 	daemon/store/read_list.c \

@@ -12,6 +12,7 @@
 #include "daemon/store/answer.h"
 #include "daemon/store/apply.h"
 #include "daemon/store/maintain.h"
+#include "daemon/store/place.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/wal.h"
 
@@ -19,6 +20,9 @@
 #define BATCH_OPS   512
 #define BATCH_BYTES (4u << 20)
 #define BATCH_US    1500 /* the commit after it takes up to six times as long, on a large store */
+
+/* How long the store's files may be gone before that is noticed when nobody writes. */
+#define LOOK_US 10000000
 
 /* Durations of commits by quarter octaves of microseconds. */
 #define TIMES_N 128
@@ -50,6 +54,7 @@ struct writer {
 	sqlite3_stmt *st[ST_COUNT];
 	struct apply *apply;
 	struct wal wal;
+	struct place place;
 	struct maintain maintain;
 	struct queue *in;  /* borrowed */
 	struct queue *out; /* borrowed */
@@ -57,6 +62,7 @@ struct writer {
 	bool is_failing;      /* the last batch failed, and that was logged */
 	bool has_seen_others; /* somebody else has committed, and that is not told yet */
 	bool must_reload;     /* where the store stands could not be read after a rollback */
+	bool is_displaced;    /* the store's files are gone from their place, and that was logged */
 	_Atomic bool is_abandoned;
 	struct writer_figures figures;
 	_Atomic uint64_t times[TIMES_N];
@@ -428,20 +434,43 @@ run_batch(struct writer *w, struct qlist *waiting)
 	queue_push(w->out, &done);
 }
 
+/** Fails while the store's files are not where they were: what is written then would be lost. */
+static enum err
+check_place(struct writer *w, struct error *error)
+{
+	enum err e = place_check(&w->place, error);
+
+	if (e != OK && !w->is_displaced)
+		log_error("store", "nothing is written", F_ERROR(error));
+	else if (e == OK && w->is_displaced)
+		log_info("store", "the store's files are back");
+	w->is_displaced = e != OK;
+	return e;
+}
+
+static enum err
+may_write(struct writer *w, struct error *error)
+{
+	enum err e;
+
+	if (w->is_abandoned)
+		return error_set(error, ERR_UNAVAILABLE,
+			"the daemon is shutting down; this write was not made");
+	e = wal_check(&w->wal, error);
+	return e == OK ? check_place(w, error) : e;
+}
+
 /** One batch of what waits, or a refusal of all of it. */
 static void
 run_some(struct writer *w, struct qlist *waiting)
 {
 	struct error error = ERROR_NONE;
-	bool is_abandoned = w->is_abandoned;
+	enum err e = may_write(w, &error);
 
-	if (is_abandoned)
-		error_set(&error, ERR_UNAVAILABLE,
-			"the daemon is shutting down; this write was not made");
-	if (!is_abandoned && wal_check(&w->wal, &error) == OK) {
+	if (e == OK) {
 		run_batch(w, waiting);
 	} else {
-		fail_all(waiting, ERR_UNAVAILABLE, &error);
+		fail_all(waiting, e, &error);
 		queue_push(w->out, waiting);
 	}
 }
@@ -478,14 +507,23 @@ run_maintenance(struct writer *w)
 	return e == OK;
 }
 
+/** What the writer does by itself; true if there is more to do. */
+static bool
+look_after_store(struct writer *w)
+{
+	struct error error = ERROR_NONE;
+
+	return check_place(w, &error) == OK && run_maintenance(w);
+}
+
 /** When there is something to do without being asked (monotonic). */
 static int64_t
 wake_us(struct writer *w)
 {
-	int64_t now = clock_mono_us();
+	int64_t now = clock_mono_us(), look = now + LOOK_US;
+	int64_t until = maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(), now);
 
-	return wal_wake_us(
-		&w->wal, now, maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(), now));
+	return wal_wake_us(&w->wal, now, w->is_displaced || until > look ? look : until);
 }
 
 static void *
@@ -504,7 +542,7 @@ run(void *arg)
 		if (waiting.n > 0)
 			run_some(w, &waiting);
 		wal_look_after(&w->wal, waiting.n == 0 && queue_length(w->in) == 0);
-		if (!is_last && !run_maintenance(w) && waiting.n == 0)
+		if (!is_last && !look_after_store(w) && waiting.n == 0)
 			queue_wait(w->in, wake_us(w));
 	}
 	return NULL;
@@ -521,6 +559,8 @@ open_connection(struct writer *w, const char *path, const struct conf *conf, str
 		e = sql_prepare(w->db, texts[i], &w->st[i], error);
 	if (e == OK)
 		e = apply_new(w->db, &w->apply, error);
+	if (e == OK)
+		e = place_init(&w->place, w->db, error);
 	if (e == OK)
 		w->data_version = sql_int(w->st[ST_DATA_VERSION], 0, NULL);
 	return e;

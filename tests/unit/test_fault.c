@@ -9,10 +9,10 @@
  * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
  * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
  * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/writer.c
- * links: daemon/store/read.c daemon/store/read_list.c daemon/store/read_changes.c
- * links: daemon/store/reader.c daemon/store/lobby.c daemon/store/file.c
- * links: daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
+ * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
+ * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
+ * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
+ * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
  * links: tests/unit/fault_vfs.c tests/unit/disk.c
  */
 
@@ -383,6 +383,56 @@ END_TEST
 
 /* --- other people at the file --- */
 
+static void
+move(const char *from, const char *to)
+{
+	char names[2][sizeof(rig.path) + 16];
+
+	snprintf(names[0], sizeof(names[0]), "%s%s", rig.path, from);
+	snprintf(names[1], sizeof(names[1]), "%s%s", rig.path, to);
+	ck_assert_int_eq(rename(names[0], names[1]), 0);
+}
+
+/* SQLite would go on with what nobody finds again. */
+START_TEST(files_that_are_moved_away)
+{
+	static const char *const endings[] = {"", "-wal"};
+	char away[16];
+
+	for (unsigned i = 0; i < 2; i++) {
+		put_all(0, 10, 0);
+		ck_assert_uint_eq(take_answers(10, OK, ""), 10);
+		snprintf(away, sizeof(away), "%s.away", endings[i]);
+		move(endings[i], away);
+		put_all(0, 10, 0);
+		ck_assert_uint_eq(take_answers(10, ERR_UNAVAILABLE, "put it back"), 0);
+		check_acknowledged(0); /* reads go on */
+		move(away, endings[i]);
+		put_all(10, 10, 0);
+		ck_assert_uint_eq(take_answers(10, OK, ""), 10);
+	}
+	check_file(0);
+}
+END_TEST
+
+START_TEST(a_file_that_is_replaced)
+{
+	char command[2 * sizeof(rig.path) + 32];
+
+	put_all(0, 10, 0);
+	take_answers(10, OK, "");
+	move("", ".mine");
+	snprintf(command, sizeof(command), "cp %s.mine %s", rig.path, rig.path);
+	ck_assert_int_eq(system(command), 0);
+	put_all(0, 10, 0);
+	ck_assert_uint_eq(take_answers(10, ERR_UNAVAILABLE, "another file is there"), 0);
+	move(".mine", "");
+	put_all(0, 10, 0);
+	ck_assert_uint_eq(take_answers(10, OK, ""), 10);
+	check_file(0);
+}
+END_TEST
+
 /** A sqlite3 process on the store. */
 struct other {
 	pid_t pid;
@@ -552,6 +602,8 @@ main(void)
 	tcase_add_test(faults, somebody_elses_write_is_told_after_a_failure_too);
 	tcase_add_test(faults, a_read_that_fails_is_said);
 	tcase_add_loop_test(faults, what_a_failed_sync_has_dropped_is_written_again, 0, 4);
+	tcase_add_test(others, files_that_are_moved_away);
+	tcase_add_test(others, a_file_that_is_replaced);
 	tcase_add_test(others, a_writer_that_holds_the_lock);
 	tcase_add_test(others, a_writer_between_every_two_batches);
 	tcase_add_test(others, a_reader_that_holds_the_log);
