@@ -346,6 +346,7 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 
 	qlist_init(&b->jobs);
 	b->start_us = clock_mono_us();
+	sql_begin_work();
 	e = begin(w, error);
 	b->has_begun = e == OK;
 	if (e == OK)
