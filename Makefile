@@ -53,6 +53,8 @@ daemon_sources := \
 	daemon/store/maintain.c \
 	daemon/store/writeback.c \
 	daemon/store/checkpoint.c \
+	daemon/store/wal.c \
+	daemon/store/place.c \
 	daemon/store/writer.c \
 	daemon/store/read.c \
 	daemon/store/read_list.c \

@@ -14,10 +14,16 @@
  * passes are short, so that little is left for the restart, which the writer has to
  * wait for (half a second otherwise).
  *
+ * A sync that fails is in doubt for good: the kernel says so once, forgets what it
+ * could not write, and the next sync succeeds. What is lost may have been copied by
+ * earlier passes, which SQLite counts as done. So the log is not started anew until
+ * all of it has been copied once more.
+ *
  * struct checkpoint_law is pure and belongs to the writer's thread; the
  * checkpointer's thread does the passes.
  */
 
+#include <sqlite3.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,6 +35,10 @@
 #define CHECKPOINT_LAST_PAGES 500  /* the same, at the limit */
 #define RESTART_PAGES         1500 /* what a restart may have to copy itself */
 
+/* What a pass answers instead of the number of pages that are copied. */
+#define CHECKPOINT_IN_WAY   -1 /* it could not begin: somebody else copies, or reads */
+#define CHECKPOINT_IN_DOUBT -2 /* an I/O error: what was copied may not be on the disk */
+
 struct checkpoint_law {
 	int64_t limit_n;  /* pages: the log is to be restarted when it has so many */
 	int64_t log_n;    /* pages in the log at the last commit */
@@ -38,6 +48,7 @@ struct checkpoint_law {
 	bool has_commit;  /* a frame was committed since the last completion was taken */
 	bool does_sync;   /* the last pass was to sync the database file */
 	bool is_synced;   /* and did: what it copied is on the disk */
+	bool is_in_doubt; /* what was copied may not be on the disk */
 };
 
 /** A commit left this many pages in the log. */
@@ -51,18 +62,28 @@ void checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n);
  * left to copy, or nobody waits for the writer, or the log is at twice its limit. */
 bool checkpoint_may_restart(const struct checkpoint_law *law, bool is_idle);
 void checkpoint_on_restarted(struct checkpoint_law *law);
-/** A reader was in the way, but the attempt has copied what it could (-1: unknown): the log may be
- * wholly copied now, so the next pass waits for a commit. */
+/** A reader was in the way, but the attempt has copied what it could: the log may be wholly copied
+ * now, so the next pass waits for a commit. */
 void checkpoint_on_restart_failed(struct checkpoint_law *law, int64_t copied_n);
+/** All of the log counts as not copied. */
+void checkpoint_on_counted_anew(struct checkpoint_law *law);
+
+/** Copies: how many pages of the log are copied then, or one of the two above; *rc says why. Any
+ * thread with its own connection. */
+int64_t checkpoint_run(sqlite3 *db, int mode, int *rc);
+/** Has SQLite count all of the log as not copied, and before that, unless the log is synced by
+ * every commit, writes it once more and syncs it. The writer's thread, outside of a transaction,
+ * with no pass out. Returns SQLite's code; SQLITE_BUSY: somebody else is at the log. */
+int checkpoint_count_anew(sqlite3 *db, bool is_log_synced);
 
 struct checkpointer;
 
 /** Starts the thread with a connection of its own. The file is borrowed. */
 enum err checkpointer_start(const char *path, const struct conf *conf, struct writeback *file,
 	struct checkpointer **out, struct error *error);
-/** Waits for a pass that runs, and ends the thread. */
-void checkpointer_stop(struct checkpointer *c);
+/** Waits for a pass that runs, and ends the thread. True if that pass was in doubt. */
+bool checkpointer_stop(struct checkpointer *c);
 /** Posts a request. */
 void checkpointer_post(struct checkpointer *c, bool does_sync);
-/** Takes the completion, when there is one: how many pages are copied; -1 after a failure. */
+/** Takes the completion, when there is one: what checkpoint_run() answered. */
 bool checkpointer_take(struct checkpointer *c, int64_t *copied_n);

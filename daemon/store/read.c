@@ -87,6 +87,7 @@ read_begin(struct read *r, struct error *error)
 {
 	int rc;
 
+	sql_begin_work();
 	if (sql_run(r->st[RD_BEGIN]) != SQLITE_DONE)
 		return sql_error(r->db, error, "beginning to read");
 	r->seq = sql_int(r->st[RD_LAST_SEQ], 0, &rc);
@@ -280,6 +281,7 @@ void
 read_run(struct read *r, struct job *j)
 {
 	r->deadline_us = j->deadline_us;
+	sql_begin_work();
 	j->result = run_kind(r, j);
 	r->deadline_us = 0;
 	if (j->result == OK && j->reply.failed)

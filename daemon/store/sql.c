@@ -2,6 +2,7 @@
 
 #include "daemon/store/sql.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,16 +10,40 @@
  * mapping is a SIGBUS. */
 #define READER_MMAP_BYTES (INT64_C(1) << 34)
 
+void
+sql_begin_work(void)
+{
+	errno = 0;
+}
+
+/** What the system said, if it was about the disk; 0: nothing. */
+static int
+disk_errno(void)
+{
+	static const int of_disks[] = {EIO, ENXIO, EROFS, EDQUOT, EPERM, ESTALE, EFBIG};
+
+	for (size_t i = 0; i < sizeof(of_disks) / sizeof(of_disks[0]); i++)
+		if (errno == of_disks[i])
+			return errno;
+	return 0;
+}
+
 enum err
 sql_error(sqlite3 *db, struct error *error, const char *doing)
 {
-	int rc = sqlite3_extended_errcode(db);
+	int rc = sqlite3_extended_errcode(db) & 0xff, cause = disk_errno();
 	enum err code = ERR_DATABASE_ERROR;
 
-	if ((rc & 0xff) == SQLITE_BUSY || (rc & 0xff) == SQLITE_LOCKED)
-		code = ERR_UNAVAILABLE;
-	else if ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_FULL)
+	/* SQLite calls a disk that cannot be read a malformed store. */
+	if (rc == SQLITE_IOERR || (rc == SQLITE_CORRUPT && cause != 0)) {
 		code = ERR_IO_ERROR;
+		if (cause != 0)
+			return error_set_errno(error, code, cause, "%s: disk I/O error", doing);
+	} else if (rc == SQLITE_FULL) {
+		code = ERR_IO_ERROR;
+	} else if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED) {
+		code = ERR_UNAVAILABLE;
+	}
 	return error_set(error, code, "%s: %s", doing, sqlite3_errmsg(db));
 }
 

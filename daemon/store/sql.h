@@ -40,6 +40,8 @@ enum err sql_open(const char *path, enum sql_role role, const struct conf *conf,
 /** Closes without a checkpoint; NULL is fine. All statements must be finalised. */
 void sql_close(sqlite3 *db);
 
+/** Before a transaction or a read: what the system says from here on is about it. */
+void sql_begin_work(void);
 /** Sets *error from what SQLite says of the last call on db: DATABASE_ERROR, IO_ERROR (disk full,
  * I/O error) or UNAVAILABLE (busy). Returns the code. */
 enum err sql_error(sqlite3 *db, struct error *error, const char *doing);

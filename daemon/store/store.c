@@ -388,6 +388,7 @@ void
 store_add_status(struct store *s, struct json_out *o)
 {
 	const struct writer_figures *f = writer_figures(s->writer);
+	const struct wal_figures *log = writer_log_figures(s->writer);
 
 	json_begin_object(o, "store");
 	json_put_str(o, "path", s->path);
@@ -397,7 +398,7 @@ store_add_status(struct store *s, struct json_out *o)
 	json_put_int(o, "seq", f->last_seq);
 	json_put_int(o, "pruned_to", f->pruned_to);
 	json_put_int(o, "tombstones", f->tombstones);
-	json_put_int(o, "log_bytes", f->log_bytes);
+	json_put_int(o, "log_bytes", log->nbytes);
 	json_put_int(o, "queue", s->lobby.inside);
 	json_put_int(o, "parked", s->lobby.parked_n);
 	json_put_int(o, "commits", (int64_t)f->commits);
@@ -406,8 +407,8 @@ store_add_status(struct store *s, struct json_out *o)
 	json_put_int(o, "expired", (int64_t)f->expired);
 	json_put_int(o, "expiry_lag_ms", f->expiry_lag_ms);
 	json_put_int(o, "pruned", (int64_t)f->pruned);
-	json_put_int(o, "checkpoints", (int64_t)f->checkpoints);
-	json_put_int(o, "log_restarts", (int64_t)f->restarts);
+	json_put_int(o, "checkpoints", (int64_t)log->checkpoints);
+	json_put_int(o, "log_restarts", (int64_t)log->restarts);
 	json_put_int(o, "foreign_commits", (int64_t)f->foreign_commits);
 	writer_add_commit_times(s->writer, o);
 	json_end_object(o);

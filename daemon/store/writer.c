@@ -11,20 +11,21 @@
 #include "common/xalloc.h"
 #include "daemon/store/answer.h"
 #include "daemon/store/apply.h"
-#include "daemon/store/checkpoint.h"
 #include "daemon/store/maintain.h"
+#include "daemon/store/place.h"
 #include "daemon/store/sql.h"
+#include "daemon/store/wal.h"
 
 /* A batch ends at any of these. */
 #define BATCH_OPS   512
 #define BATCH_BYTES (4u << 20)
 #define BATCH_US    1500 /* the commit after it takes up to six times as long, on a large store */
 
+/* How long the store's files may be gone before that is noticed when nobody writes. */
+#define LOOK_US 10000000
+
 /* Durations of commits by quarter octaves of microseconds. */
 #define TIMES_N 128
-
-/* A restart of the log that a reader was in the way of is tried again after this. */
-#define RESTART_AGAIN_US 200000
 
 enum statement {
 	ST_BEGIN,
@@ -49,24 +50,20 @@ static const char *const texts[ST_COUNT] = {
 
 struct writer {
 	pthread_t thread;
-	struct writeback file; /* outlives every connection of this process */
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
 	struct apply *apply;
-	struct checkpointer *checkpointer;
-	struct checkpoint_law law;
+	struct wal wal;
+	struct place place;
 	struct maintain maintain;
 	struct queue *in;  /* borrowed */
 	struct queue *out; /* borrowed */
 	int64_t data_version;
-	int64_t page_bytes;
-	int64_t restart_from_us; /* monotonic: not earlier; 0: no restart has failed */
-	bool is_failing;         /* the last batch failed, and that was logged */
-	bool has_seen_others;    /* somebody else has committed, and that is not told yet */
-	bool must_reload;        /* where the store stands could not be read after a rollback */
+	bool is_failing;      /* the last batch failed, and that was logged */
+	bool has_seen_others; /* somebody else has committed, and that is not told yet */
+	bool must_reload;     /* where the store stands could not be read after a rollback */
+	bool is_displaced;    /* the store's files are gone from their place, and that was logged */
 	_Atomic bool is_abandoned;
-	_Atomic int64_t wal_limit;
-	_Atomic int64_t wal_hard_limit;
 	struct writer_figures figures;
 	_Atomic uint64_t times[TIMES_N];
 };
@@ -145,16 +142,10 @@ writer_figures(const struct writer *w)
 	return &w->figures;
 }
 
-static int
-on_log_grown(void *arg, sqlite3 *db, const char *name, int pages)
+const struct wal_figures *
+writer_log_figures(const struct writer *w)
 {
-	struct writer *w = arg;
-
-	(void)db;
-	(void)name;
-	checkpoint_on_commit(&w->law, pages);
-	w->figures.log_bytes = pages * w->page_bytes;
-	return SQLITE_OK;
+	return &w->wal.figures;
 }
 
 static void
@@ -355,6 +346,7 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 
 	qlist_init(&b->jobs);
 	b->start_us = clock_mono_us();
+	sql_begin_work();
 	e = begin(w, error);
 	b->has_begun = e == OK;
 	if (e == OK)
@@ -443,18 +435,30 @@ run_batch(struct writer *w, struct qlist *waiting)
 	queue_push(w->out, &done);
 }
 
-/** True when the log is past the hard limit: then writes are refused until it could be restarted.
- */
-static bool
-is_log_too_large(struct writer *w, struct error *error)
+/** Fails while the store's files are not where they were: what is written then would be lost. */
+static enum err
+check_place(struct writer *w, struct error *error)
 {
-	if (w->figures.log_bytes <= w->wal_hard_limit)
-		return false;
-	error_set(error, ERR_UNAVAILABLE,
-		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): a program that "
-		"reads the store for long keeps it from shrinking",
-		(long long)w->figures.log_bytes);
-	return true;
+	enum err e = place_check(&w->place, error);
+
+	if (e != OK && !w->is_displaced)
+		log_error("store", "nothing is written", F_ERROR(error));
+	else if (e == OK && w->is_displaced)
+		log_info("store", "the store's files are back");
+	w->is_displaced = e != OK;
+	return e;
+}
+
+static enum err
+may_write(struct writer *w, struct error *error)
+{
+	enum err e;
+
+	if (w->is_abandoned)
+		return error_set(error, ERR_UNAVAILABLE,
+			"the daemon is shutting down; this write was not made");
+	e = wal_check(&w->wal, error);
+	return e == OK ? check_place(w, error) : e;
 }
 
 /** One batch of what waits, or a refusal of all of it. */
@@ -462,63 +466,14 @@ static void
 run_some(struct writer *w, struct qlist *waiting)
 {
 	struct error error = ERROR_NONE;
-	bool is_abandoned = w->is_abandoned;
+	enum err e = may_write(w, &error);
 
-	if (is_abandoned)
-		error_set(&error, ERR_UNAVAILABLE,
-			"the daemon is shutting down; this write was not made");
-	if (!is_abandoned && !is_log_too_large(w, &error)) {
+	if (e == OK) {
 		run_batch(w, waiting);
 	} else {
-		fail_all(waiting, ERR_UNAVAILABLE, &error);
+		fail_all(waiting, e, &error);
 		queue_push(w->out, waiting);
 	}
-}
-
-/** Starts the log anew without waiting for readers: one that is in the way makes it fail. */
-static void
-restart_log(struct writer *w)
-{
-	int copied = -1, rc;
-
-	sqlite3_busy_timeout(w->db, 0);
-	rc = sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, &copied);
-	sqlite3_busy_timeout(w->db, SQL_BUSY_TIMEOUT_MS);
-	if (rc == SQLITE_OK) {
-		checkpoint_on_restarted(&w->law);
-		w->figures.restarts++;
-		w->figures.log_bytes = 0;
-		w->restart_from_us = 0;
-		return;
-	}
-	checkpoint_on_restart_failed(&w->law, copied);
-	if (w->restart_from_us == 0)
-		log_warn("store", "the log cannot be restarted yet",
-			F_INT("log_bytes", w->figures.log_bytes), F_STR("why", sqlite3_errstr(rc)));
-	w->restart_from_us = clock_mono_us() + RESTART_AGAIN_US;
-}
-
-/** At the hard limit writes are refused: so it is restarted there in any case. */
-static int64_t
-wal_limit(const struct writer *w)
-{
-	return w->wal_limit < w->wal_hard_limit ? w->wal_limit : w->wal_hard_limit;
-}
-
-static void
-look_after_log(struct writer *w, bool is_idle)
-{
-	int64_t copied_n;
-
-	w->law.limit_n = wal_limit(w) / w->page_bytes;
-	if (w->law.is_out && checkpointer_take(w->checkpointer, &copied_n)) {
-		checkpoint_on_taken(&w->law, copied_n);
-		w->figures.checkpoints++;
-	}
-	if (checkpoint_may_restart(&w->law, is_idle) && clock_mono_us() >= w->restart_from_us)
-		restart_log(w);
-	if (checkpoint_may_post(&w->law))
-		checkpointer_post(w->checkpointer, checkpoint_on_post(&w->law));
 }
 
 /** Runs one piece of maintenance as a job of the daemon's own; true if there is more to do. */
@@ -553,16 +508,23 @@ run_maintenance(struct writer *w)
 	return e == OK;
 }
 
+/** What the writer does by itself; true if there is more to do. */
+static bool
+look_after_store(struct writer *w)
+{
+	struct error error = ERROR_NONE;
+
+	return check_place(w, &error) == OK && run_maintenance(w);
+}
+
 /** When there is something to do without being asked (monotonic). */
 static int64_t
 wake_us(struct writer *w)
 {
-	int64_t now = clock_mono_us();
+	int64_t now = clock_mono_us(), look = now + LOOK_US;
 	int64_t until = maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(), now);
 
-	if (w->figures.log_bytes >= wal_limit(w) && until > now + RESTART_AGAIN_US)
-		until = now + RESTART_AGAIN_US;
-	return until;
+	return wal_wake_us(&w->wal, now, w->is_displaced || until > look ? look : until);
 }
 
 static void *
@@ -580,8 +542,8 @@ run(void *arg)
 			break;
 		if (waiting.n > 0)
 			run_some(w, &waiting);
-		look_after_log(w, waiting.n == 0 && queue_length(w->in) == 0);
-		if (!is_last && !run_maintenance(w) && waiting.n == 0)
+		wal_look_after(&w->wal, waiting.n == 0 && queue_length(w->in) == 0);
+		if (!is_last && !look_after_store(w) && waiting.n == 0)
 			queue_wait(w->in, wake_us(w));
 	}
 	return NULL;
@@ -590,16 +552,16 @@ run(void *arg)
 static enum err
 open_connection(struct writer *w, const char *path, const struct conf *conf, struct error *error)
 {
-	enum err e = writeback_open(&w->file, path, error);
+	enum err e = writeback_open(&w->wal.file, path, error);
 
 	if (e == OK)
 		e = sql_open(path, SQL_WRITER, conf, &w->db, error);
 	for (int i = 0; i < ST_COUNT && e == OK; i++)
 		e = sql_prepare(w->db, texts[i], &w->st[i], error);
 	if (e == OK)
-		e = sql_query_int(w->db, "PRAGMA page_size", 4096, &w->page_bytes, error);
-	if (e == OK)
 		e = apply_new(w->db, &w->apply, error);
+	if (e == OK)
+		e = place_init(&w->place, w->db, error);
 	if (e == OK)
 		w->data_version = sql_int(w->st[ST_DATA_VERSION], 0, NULL);
 	return e;
@@ -612,14 +574,13 @@ close_connection(struct writer *w)
 	for (int i = 0; i < ST_COUNT; i++)
 		sqlite3_finalize(w->st[i]);
 	sql_close(w->db);
-	writeback_close(&w->file);
+	writeback_close(&w->wal.file);
 }
 
 void
 writer_reload(struct writer *w, const struct conf *conf)
 {
-	w->wal_limit = conf->store.wal_limit;
-	w->wal_hard_limit = conf->store.wal_hard_limit;
+	wal_reload(&w->wal, conf);
 	maintain_reload(&w->maintain, conf);
 }
 
@@ -631,7 +592,7 @@ writer_start(const char *path, const struct conf *conf, struct queue *in, struct
 	enum err e = open_connection(w, path, conf, error);
 
 	if (e == OK)
-		e = checkpointer_start(path, conf, &w->file, &w->checkpointer, error);
+		e = wal_start(&w->wal, w->db, path, conf, error);
 	if (e != OK) {
 		close_connection(w);
 		free(w);
@@ -645,7 +606,6 @@ writer_start(const char *path, const struct conf *conf, struct queue *in, struct
 	w->figures.last_seq = apply_last_seq(w->apply);
 	w->figures.pruned_to = apply_pruned_to(w->apply);
 	w->figures.tombstones = apply_tombstones(w->apply);
-	sqlite3_wal_hook(w->db, on_log_grown, w);
 	must(pthread_create(&w->thread, NULL, run, w) == 0);
 	pthread_setname_np(w->thread, "writer");
 	*result = w;
@@ -664,10 +624,7 @@ writer_stop(struct writer *w)
 	if (w == NULL)
 		return;
 	pthread_join(w->thread, NULL);
-	checkpointer_stop(w->checkpointer);
-	if (sqlite3_wal_checkpoint_v2(w->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) !=
-		SQLITE_OK)
-		log_warn("store", "the log was not truncated", F_STR("why", sqlite3_errmsg(w->db)));
+	wal_stop(&w->wal);
 	close_connection(w);
 	free(w);
 }

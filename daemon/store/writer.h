@@ -13,6 +13,7 @@
 #include "daemon/base/conf.h"
 #include "daemon/base/queue.h"
 #include "daemon/store/job.h"
+#include "daemon/store/wal.h"
 
 struct writer;
 
@@ -21,15 +22,12 @@ struct writer_figures {
 	_Atomic int64_t last_seq; /* committed */
 	_Atomic int64_t pruned_to;
 	_Atomic int64_t tombstones;
-	_Atomic int64_t log_bytes;
 	_Atomic uint64_t commits;
 	_Atomic uint64_t writes; /* operations that were committed */
 	_Atomic uint64_t rollbacks;
 	_Atomic uint64_t expired;
 	_Atomic int64_t expiry_lag_ms; /* of the oldest record that should be gone */
 	_Atomic uint64_t pruned;
-	_Atomic uint64_t checkpoints;
-	_Atomic uint64_t restarts; /* of the log */
 	_Atomic uint64_t foreign_commits;
 	_Atomic int64_t commit_max_us;
 };
@@ -46,5 +44,6 @@ void writer_abandon(struct writer *w);
 /** Ends the thread after what is queued (the queue `in` must be closed), truncates the log. */
 void writer_stop(struct writer *w);
 const struct writer_figures *writer_figures(const struct writer *w);
+const struct wal_figures *writer_log_figures(const struct writer *w);
 /** Writes p50, p99 and max of the commits' durations, in milliseconds. Any thread. */
 void writer_add_commit_times(const struct writer *w, struct json_out *o);

@@ -45,15 +45,19 @@ real_of(sqlite3_file *f)
 	return ((struct file *)(void *)f)->real;
 }
 
+static enum fault_file
+which(sqlite3_file *f)
+{
+	return ((struct file *)(void *)f)->is_log ? FAULT_LOG : FAULT_DB;
+}
+
 /** What to fail this call with, or SQLITE_OK. */
 static int
 fault_of(sqlite3_file *f, enum fault_call call)
 {
-	const struct file *file = (struct file *)(void *)f;
 	int rc = state.rc;
 
-	if (rc == 0 || state.call != (int)call ||
-		state.file != (file->is_log ? FAULT_LOG : FAULT_DB))
+	if (rc == 0 || state.call != (int)call || state.file != (int)which(f))
 		return SQLITE_OK;
 	if (atomic_fetch_sub(&state.skip, 1) > 0 || atomic_fetch_sub(&state.left, 1) <= 0)
 		return SQLITE_OK;
@@ -80,12 +84,17 @@ file_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
 	int rc = fault_of(f, FAULT_WRITE);
 
-	return rc != SQLITE_OK ? rc : real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
+	if (rc == SQLITE_OK)
+		rc = real_of(f)->pMethods->xWrite(real_of(f), p, n, at);
+	if (rc == SQLITE_OK)
+		disk_on_write(which(f), p, (size_t)n, (size_t)at);
+	return rc;
 }
 
 static int
 file_truncate(sqlite3_file *f, sqlite3_int64 n)
 {
+	disk_on_truncate(which(f), (size_t)n);
 	return real_of(f)->pMethods->xTruncate(real_of(f), n);
 }
 
@@ -94,6 +103,7 @@ file_sync(sqlite3_file *f, int flags)
 {
 	int rc = fault_of(f, FAULT_SYNC);
 
+	disk_on_sync(which(f), rc != SQLITE_OK);
 	return rc != SQLITE_OK ? rc : real_of(f)->pMethods->xSync(real_of(f), flags);
 }
 
@@ -234,6 +244,8 @@ vfs_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, int *out_
 	int rc;
 
 	(void)v;
+	if (name != NULL && !disk_is_under(name))
+		return real_vfs->xOpen(real_vfs, name, f, flags, out_flags);
 	*file = (struct file){.is_log = (flags & SQLITE_OPEN_WAL) != 0};
 	file->real = (sqlite3_file *)(void *)(file + 1);
 	rc = real_vfs->xOpen(real_vfs, name, file->real, flags, out_flags);

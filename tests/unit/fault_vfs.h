@@ -5,8 +5,9 @@
  * on a log that was wholly copied already. Any thread.
  */
 
+#include "tests/unit/disk.h"
+
 enum fault_call { FAULT_READ, FAULT_WRITE, FAULT_SYNC };
-enum fault_file { FAULT_DB, FAULT_LOG };
 
 /** Makes it the default for connections that are opened from now on. */
 void fault_install(void);

@@ -10,12 +10,13 @@
  * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
  * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
  * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/writer.c daemon/store/read.c
- * links: daemon/store/read_list.c daemon/store/read_changes.c daemon/store/reader.c
- * links: daemon/store/lobby.c daemon/store/file.c daemon/store/store.c common/wire/ws.c
- * links: daemon/hub/table.c daemon/hub/index.c daemon/hub/ring.c daemon/hub/notify.c
- * links: daemon/hub/group.c daemon/hub/subscription.c daemon/hub/replay.c
- * links: daemon/hub/publish.c daemon/hub/topic.c daemon/hub/hub.c tests/unit/hub_rig.c
+ * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
+ * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
+ * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
+ * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c daemon/hub/table.c
+ * links: daemon/hub/index.c daemon/hub/ring.c daemon/hub/notify.c daemon/hub/group.c
+ * links: daemon/hub/subscription.c daemon/hub/replay.c daemon/hub/publish.c
+ * links: daemon/hub/topic.c daemon/hub/hub.c tests/unit/hub_rig.c
  */
 
 #include <check.h>

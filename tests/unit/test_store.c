@@ -7,10 +7,10 @@
  * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
  * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
  * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/writer.c daemon/store/read.c
- * links: daemon/store/read_list.c daemon/store/read_changes.c daemon/store/reader.c
- * links: daemon/store/lobby.c daemon/store/file.c daemon/store/store.c common/wire/ws.c
- * links: tests/unit/store_rig.c
+ * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
+ * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
+ * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
+ * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
  */
 
 #include <check.h>
