@@ -4,58 +4,14 @@ that was acknowledged, and the daemon recovers by itself when the cause goes awa
 builds: release asan
 """
 
-import os
 import sqlite3
-import subprocess
-import tempfile
 import threading
 import unittest
-from pathlib import Path
 
-from harness import RpcError, daemon_for, wait_for
+from faults import Faults, SmallDisk
+from harness import RpcError, wait_for
 
 KIB = 1024
-
-
-class Faults(unittest.TestCase):
-    def start(self, config="", store=None):
-        self.daemon = daemon_for(self, config=config, store=store)
-        self.control = self.daemon.control()
-        self.addCleanup(self.control.close)
-        self.acknowledged = {}
-
-    def put(self, key, data):
-        """Notes what was acknowledged; the error otherwise."""
-        try:
-            seq = self.control.call("record.put", id=key, data=data)["seq"]
-        except RpcError as error:
-            return error
-        self.acknowledged[key] = (seq, data)
-        return None
-
-    def put_until_refused(self, size, most=5000):
-        for number in range(most):
-            error = self.put(f"r{number % 97}", f"{number} " + "x" * size)
-            if error:
-                return error
-        raise AssertionError(f"{most} records were taken")
-
-    def check_nothing_is_lost(self):
-        """Now, and after a kill and a restart."""
-        for _ in range(2):
-            with self.daemon.control() as control:
-                stored = {r["id"]: (r["seq"], r["data"]) for r in control.list_all(limit=1000)}
-            for key, value in self.acknowledged.items():
-                self.assertEqual(stored.get(key), value, key)
-            self.daemon.kill()
-            self.daemon.start()
-        self.daemon.stop()
-        db = self.outsider()
-        self.assertEqual(db.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-        db.close()
-
-    def outsider(self):
-        return sqlite3.connect(self.daemon.store, isolation_level=None, timeout=0)
 
 
 class Others(Faults):
@@ -103,11 +59,14 @@ class Others(Faults):
 
     def test_one_that_checkpoints(self):
         self.start()
-        is_over = threading.Event()
+        is_over, has_put = threading.Event(), threading.Event()
 
         def disturb():
+            """Once after each put: without a break it would hardly let anybody write."""
             db = self.outsider()
             while not is_over.is_set():
+                has_put.wait()
+                has_put.clear()
                 try:
                     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 except sqlite3.OperationalError:
@@ -120,8 +79,10 @@ class Others(Faults):
                 error = self.put(f"r{number % 50}", f"{number} " + "x" * 3000)
                 if error:
                     self.assertEqual(error.code, "UNAVAILABLE")
+                has_put.set()
         finally:
             is_over.set()
+            has_put.set()
             thread.join()
         self.assertGreater(len(self.acknowledged), 0)
         self.assertIsNone(self.put("last", 1))
@@ -130,8 +91,7 @@ class Others(Faults):
 
 class Disk(Faults):
     def test_a_full_disk(self):
-        self.assertEqual(os.geteuid(), 0, "only root can mount a small disk")
-        disk = self.enterContext(SmallDisk("16m"))
+        disk = self.enterContext(SmallDisk("16m")).path
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(8 << 20))
         self.start(store=disk / "sysrt.db")
@@ -149,23 +109,6 @@ class Disk(Faults):
         listed = self.control.list_all(limit=1000)
         self.assertFalse([r for r in listed if r["id"].startswith("many")], "half a batch")
         self.check_nothing_is_lost()
-
-
-class SmallDisk:
-    """A file system in memory; as a context the path where it is mounted."""
-
-    def __init__(self, size):
-        self.size = size
-
-    def __enter__(self):
-        self.path = Path(tempfile.mkdtemp(prefix="sysrt-disk-"))
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", self.path],
-                       check=True)
-        return self.path
-
-    def __exit__(self, *exc):
-        subprocess.run(["umount", "-l", self.path], check=True)
-        self.path.rmdir()
 
 
 if __name__ == "__main__":
