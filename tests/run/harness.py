@@ -420,14 +420,18 @@ class OnWebSocket:
         return ws
 
 
-def does_nothing(pid):
-    """True if the process sleeps, and has done nothing for a while."""
-    def look():
+def idle(pid, for_s=0.1):
+    """A condition for wait_for(): the process sleeps, and has used no time for so long."""
+    seen, since = None, 0
+
+    def is_idle():
+        nonlocal seen, since
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return fields[0], fields[11:13]
-    before = look()
-    time.sleep(0.1)
-    return before[0] == "S" and look() == before
+        state, used = fields[0], fields[11:13]
+        if state != "S" or used != seen:
+            seen, since = used, time.monotonic()
+        return time.monotonic() - since >= for_s
+    return is_idle
 
 
 def connect_websockets(daemon, path="/ws", **options):

@@ -96,7 +96,7 @@ MAKERS = (
     (1, lambda rng: ("reload", make_hub(rng))),
     (1, lambda rng: ("term", rng.randrange(50))),
     (1, lambda rng: ("kill", rng.randrange(50))),
-    (1, lambda rng: ("sleep", rng.randrange(1, 400))),
+    (1, lambda rng: ("expire_while_down", rng.randrange(1, 400))),
     (4, lambda rng: ("settle",)),
 )
 
@@ -265,17 +265,17 @@ class Run:
         for i in following:
             self.come_back(i)
 
-    def sleep(self, n):
-        """Records that expire while the daemon is down: it deletes them when it starts."""
+    def expire_while_down(self, n):
+        """It deletes them when it starts."""
+        expires_at = time.time_ns() // 1_000_000 + 300
         records = [{"category": CATEGORIES[i % 4], "id": f"k{i}", "data": self.written,
-                    "expires_at": time.time_ns() // 1_000_000 + 300} for i in range(n)]
+                    "expires_at": expires_at} for i in range(n)]
         self.call("record.put_many", records=records)
-        self.restart(self.stop_for_a_moment, 0)
 
-    def stop_for_a_moment(self):
-        expired_at = time.monotonic() + 0.31
-        self.daemon.kill()
-        time.sleep(max(0, expired_at - time.monotonic()))
+        def end():
+            self.daemon.kill()
+            wait_for(lambda: time.time_ns() // 1_000_000 > expires_at, what="them to expire")
+        self.restart(end, 0)
 
     def term(self, n):
         self.restart(self.daemon.stop, n)

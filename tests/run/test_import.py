@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BUILD, TIMEOUT_S, daemon_for, does_nothing, seeded, sysrtctl, wait_for
+from harness import BUILD, TIMEOUT_S, daemon_for, idle, seeded, sysrtctl, wait_for
 from terminal import Terminal
 
 CTL = str(BUILD / "sysrtctl")
@@ -308,7 +308,7 @@ class Breaks(ManyLines):
         self.wait_for_some(process, 1)
         self.daemon.signal(signal.SIGSTOP)
         try:
-            wait_for(lambda: does_nothing(process.pid), what="the import to wait for the daemon")
+            wait_for(idle(process.pid), what="the import to wait for the daemon")
             process.send_signal(signal.SIGTERM)
             wait_for(lambda: not self.has_pending(process))
             self.assertIsNone(process.poll())

@@ -15,7 +15,7 @@ import threading
 import time
 import unittest
 
-from harness import (BUILD, TIMEOUT_S, Closed, daemon_for, does_nothing, seeded, sysrtctl,
+from harness import (BUILD, TIMEOUT_S, Closed, daemon_for, idle, seeded, sysrtctl,
                      wait_for)
 from terminal import Terminal
 
@@ -543,7 +543,7 @@ class Interrupted(WatchTest):
         read, write = os.pipe()
         watch = self.watch("--since", "0", stdout=write)
         os.close(write)
-        wait_for(lambda: does_nothing(watch.process.pid))
+        wait_for(idle(watch.process.pid))
         position = watch.stop(signal.SIGTERM)
         seq = 0 if position == "0" else int(position.split(":")[1])  # it may not have written all of any
         with open(read, "rb") as pipe:
