@@ -49,16 +49,17 @@ enum err
 wal_check(const struct wal *w, struct error *error)
 {
 	int64_t nbytes = w->figures.nbytes;
-	bool is_read = (w->why & 0xff) == SQLITE_BUSY || w->why == SQLITE_OK;
+	const char *why = "it is being copied, try again";
 
 	if (nbytes <= w->hard_limit)
 		return OK;
+	if ((w->why & 0xff) == SQLITE_BUSY)
+		why = "a program that reads the store for long keeps it from shrinking";
+	else if (w->why != SQLITE_OK)
+		why = sqlite3_errstr(w->why);
 	return error_set(error, ERR_UNAVAILABLE,
-		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): %s%s",
-		(long long)nbytes,
-		is_read ? "a program that reads the store for long keeps it from shrinking"
-			: "it cannot be copied: ",
-		is_read ? "" : sqlite3_errstr(w->why));
+		"the write-ahead log has reached %lld bytes (store.wal_hard_limit): %s",
+		(long long)nbytes, why);
 }
 
 static void
@@ -86,6 +87,7 @@ restart(struct wal *w)
 		w->figures.restarts++;
 		w->figures.nbytes = 0;
 		w->again_us = 0;
+		w->why = SQLITE_OK;
 		return;
 	}
 	checkpoint_on_restart_failed(&w->law, copied_n);
@@ -120,6 +122,8 @@ wal_look_after(struct wal *w, bool is_idle)
 	if (w->law.is_out && checkpointer_take(w->checkpointer, &copied_n)) {
 		checkpoint_on_taken(&w->law, copied_n);
 		w->figures.checkpoints++;
+		if (copied_n == CHECKPOINT_IN_DOUBT)
+			w->why = SQLITE_IOERR;
 	}
 	if (w->law.is_in_doubt && clock_mono_us() >= w->again_us)
 		count_anew(w);

@@ -510,11 +510,13 @@ run_maintenance(struct writer *w)
 
 /** What the writer does by itself; true if there is more to do. */
 static bool
-look_after_store(struct writer *w)
+look_after_store(struct writer *w, bool has_looked)
 {
 	struct error error = ERROR_NONE;
 
-	return check_place(w, &error) == OK && run_maintenance(w);
+	if (!has_looked)
+		check_place(w, &error);
+	return !w->is_displaced && run_maintenance(w);
 }
 
 /** When there is something to do without being asked (monotonic). */
@@ -535,15 +537,16 @@ run(void *arg)
 
 	qlist_init(&waiting);
 	for (;;) {
-		bool is_last = queue_is_closed(w->in);
+		bool is_last = queue_is_closed(w->in), has_jobs;
 
 		queue_take(w->in, &waiting);
-		if (is_last && waiting.n == 0)
+		has_jobs = waiting.n > 0;
+		if (is_last && !has_jobs)
 			break;
-		if (waiting.n > 0)
+		if (has_jobs)
 			run_some(w, &waiting);
 		wal_look_after(&w->wal, waiting.n == 0 && queue_length(w->in) == 0);
-		if (!is_last && !look_after_store(w) && waiting.n == 0)
+		if (!is_last && !look_after_store(w, has_jobs) && waiting.n == 0)
 			queue_wait(w->in, wake_us(w));
 	}
 	return NULL;

@@ -28,7 +28,7 @@ class Calls(Faults):
     def setUp(self):
         self.start()
         self.assertIsNone(self.put("before", 1))
-        self.log = f"{self.daemon.store}-wal"
+        self.files = [self.daemon.store, f"{self.daemon.store}-wal"]
         self.view = View("follower", categories="*")
         self.follower = Follower(self.view, self.daemon.ws())
         self.writers = [Writer("control", self.daemon.control()),
@@ -56,7 +56,7 @@ class Calls(Faults):
 
     @contextlib.contextmanager
     def failing(self, calls, error, when="1+"):
-        with Failing(self.daemon, calls, error, [self.log], when):
+        with Failing(self.daemon, calls, error, self.files, when):
             yield
             for writer in self.writers:
                 writer.pause()

@@ -238,6 +238,37 @@ START_TEST(a_checkpoint_that_cannot_sync_is_made_up_for)
 }
 END_TEST
 
+START_TEST(a_log_that_cannot_be_copied)
+{
+	unsigned good = 40;
+	bool has_said_why = false;
+
+	rig.conf.store.wal_limit = 4 << 20;
+	rig.conf.store.wal_hard_limit = 8 << 20;
+	store_reload(rig.store, &rig.conf);
+	fault_arm(FAULT_SYNC, FAULT_DB, 0, 1000000, SQLITE_IOERR_FSYNC);
+	for (unsigned round = 0; round < 10 && good == 40; round++) {
+		put_all(0, 40, BIG_BYTES);
+		good = take_answers(40, ERR_UNAVAILABLE, "wal_hard_limit");
+	}
+	ck_assert_uint_lt(good, 40);
+	while (!has_said_why) {
+		struct job *j = rig_put("c", "0", "1");
+
+		ck_assert_int_eq(j->result, ERR_UNAVAILABLE);
+		has_said_why = strstr(j->error.text, "disk I/O error") != NULL;
+		job_free(j);
+	}
+	check_acknowledged(0);
+	fault_disarm();
+	while (rig_status("log_bytes") >= rig.conf.store.wal_limit)
+		usleep(1000);
+	put_all(0, 40, BIG_BYTES);
+	ck_assert_uint_eq(take_answers(40, OK, ""), 40);
+	check_file(0);
+}
+END_TEST
+
 /** The batch that sees somebody else's commit fails: the next one tells of it. */
 START_TEST(somebody_elses_write_is_told_after_a_failure_too)
 {
@@ -599,6 +630,7 @@ main(void)
 	tcase_add_test(faults, a_sync_that_fails_is_an_unknown_outcome);
 	tcase_add_test(faults, syncs_that_go_on_failing_leave_a_batch_unknown);
 	tcase_add_test(faults, a_checkpoint_that_cannot_sync_is_made_up_for);
+	tcase_add_test(faults, a_log_that_cannot_be_copied);
 	tcase_add_test(faults, somebody_elses_write_is_told_after_a_failure_too);
 	tcase_add_test(faults, a_read_that_fails_is_said);
 	tcase_add_loop_test(faults, what_a_failed_sync_has_dropped_is_written_again, 0,
