@@ -17,19 +17,28 @@ common_sources := \
 	common/span.h \
 	common/utf8.h \
 	common/list.h \
+	common/rate.c \
 	common/err.c \
 	common/xalloc.c \
 	common/clock.c \
 	common/time.c \
+	common/name.c \
 	common/buf.c \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
+	common/json_pointer.c \
+	common/json_compare.c \
+	common/json_merge.c \
+	common/json_diff.c \
+	common/where.c \
+	common/where_parse.c \
 	common/toml.c \
 	common/toml_scan.c \
 	common/toml_value.c \
 	common/toml_tree.c \
 	common/rpc.c \
+	common/report.c \
 	common/wire/ws.c \
 	common/wire/http.c \
 	common/client/sysrt.c
@@ -39,30 +48,89 @@ daemon_sources := \
 	daemon/base/loop.c \
 	daemon/base/queue.c \
 	daemon/base/stats.c \
+	daemon/base/histogram.c \
+	daemon/base/network.c \
+	daemon/guard/scope.c \
 	daemon/base/conf.h \
 	daemon/base/conf_table.c \
+	daemon/base/conf_value.c \
+	daemon/base/conf_named.c \
+	daemon/base/conf_print.c \
 	daemon/base/conf.c \
+	daemon/search/tokens.c \
+	daemon/search/text.c \
+	daemon/search/query.c \
+	daemon/search/query_match.c \
+	daemon/search/snippet.c \
 	daemon/store/pattern.c \
 	daemon/store/change.c \
 	daemon/store/client.c \
+	daemon/store/sweep.c \
 	daemon/store/job.c \
+	daemon/store/chain.c \
 	daemon/store/answer.c \
 	daemon/store/sql.c \
+	daemon/store/sum.c \
 	daemon/store/migrate.c \
+	daemon/store/findings.c \
+	daemon/store/verify.c \
+	daemon/search/kinds.c \
+	daemon/search/indexfile.c \
+	daemon/search/indexcheck.c \
+	daemon/store/retention.c \
+	daemon/store/history.c \
+	daemon/store/counts.c \
+	daemon/store/copy.c \
+	daemon/store/folder.c \
+	daemon/store/beside.c \
+	daemon/store/backup.c \
+	daemon/store/patch.c \
+	daemon/store/refill.c \
+	daemon/store/grant.c \
+	daemon/store/pick.c \
+	daemon/store/apply_record.c \
+	daemon/store/apply_prune.c \
 	daemon/store/apply.c \
+	daemon/store/due.c \
 	daemon/store/maintain.c \
+	daemon/store/pace.c \
 	daemon/store/writeback.c \
 	daemon/store/checkpoint.c \
 	daemon/store/wal.c \
+	daemon/store/vacuum.c \
+	daemon/store/chores.c \
 	daemon/store/place.c \
 	daemon/store/writer.c \
 	daemon/store/read.c \
+	daemon/store/read_history.c \
 	daemon/store/read_list.c \
 	daemon/store/read_changes.c \
 	daemon/store/reader.c \
+	daemon/store/check.c \
+	daemon/store/checker.c \
 	daemon/store/lobby.c \
 	daemon/store/file.c \
+	daemon/store/restore.c \
+	daemon/store/export.c \
+	daemon/store/pages.c \
+	daemon/store/cells.c \
+	daemon/store/salvage_map.c \
+	daemon/store/salvage.c \
+	daemon/store/repair.c \
+	daemon/store/compact.c \
 	daemon/store/store.c \
+	daemon/search/recent.c \
+	daemon/search/query_recent.c \
+	daemon/search/score.c \
+	daemon/search/shared.h \
+	daemon/search/changed.c \
+	daemon/search/indexer.c \
+	daemon/search/follow.c \
+	daemon/search/source.c \
+	daemon/search/find.c \
+	daemon/search/page.c \
+	daemon/search/searcher.c \
+	daemon/search/search.c \
 	daemon/hub/hub.h \
 	daemon/hub/notify.c \
 	daemon/hub/table.c \
@@ -74,24 +142,44 @@ daemon_sources := \
 	daemon/hub/publish.c \
 	daemon/hub/topic.c \
 	daemon/hub/hub.c \
+	daemon/guard/bucket.c \
+	daemon/guard/limit.c \
+	daemon/guard/audit.c \
+	daemon/guard/peercred.c \
+	daemon/guard/token.c \
+	daemon/guard/bearer.c \
+	daemon/guard/proxy.c \
+	daemon/guard/auth.c \
 	daemon/net/conn.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
 	daemon/api/args.c \
 	daemon/api/gate.h \
+	daemon/api/reach.c \
 	daemon/api/methods.h \
 	daemon/api/record.c \
+	daemon/api/history.c \
+	daemon/api/restore.c \
+	daemon/api/search.c \
 	daemon/api/subscribe.c \
 	daemon/api/topic.c \
+	daemon/api/limits.c \
 	daemon/api/session.c \
+	daemon/api/token.c \
 	daemon/api/system.c \
 	daemon/api/gate.c \
 	daemon/peer/peer.c \
+	daemon/peer/peer_admit.c \
 	daemon/peer/hello.c \
 	daemon/peer/session.c \
+	daemon/peer/session_http.c \
 	daemon/peer/control.c \
+	daemon/backups.c \
+	daemon/errand.c \
+	daemon/doors.c \
 	daemon/deliver.c \
 	daemon/server.c \
+	daemon/offline.c \
 	daemon/main.c
 
 ctl_sources := \
@@ -107,16 +195,37 @@ ctl_sources := \
 	ctl/commands.h \
 	ctl/grammar.h \
 	ctl/record.c \
+	ctl/delete.c \
+	ctl/history.c \
+	ctl/search.c \
 	ctl/watch.c \
+	ctl/sender.c \
+	ctl/csv.c \
+	ctl/columns.c \
+	ctl/unarray.c \
+	ctl/source.c \
+	ctl/resume.c \
+	ctl/preset.c \
+	ctl/mapping.c \
+	ctl/exported.c \
 	ctl/import.c \
+	ctl/table.c \
+	ctl/export.c \
+	ctl/limits.c \
 	ctl/session.c \
+	ctl/token.c \
 	ctl/system.c \
+	ctl/status.c \
+	ctl/follow.c \
+	ctl/backup.c \
+	ctl/check.c \
+	ctl/compact.c \
 	ctl/completion.c \
 	ctl/help.c \
 	ctl/grammar.c \
 	ctl/main.c
 
-libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lcrypto -pthread
+libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lcrypto -lm -pthread
 
 # --- profiles -------------------------------------------------------------------------------------
 
@@ -251,16 +360,18 @@ $(BUILD)/man/%: packaging/man/%.scd
 	$(call say,man)
 	$(quiet)$(SCDOC) <$< >$@
 
-# --- tests: each program names the sources that it links with on a line `links:` ------------------
+# --- tests: each program links with the sources whose headers it includes (test-rules) ------------
 
-test_sources := $(wildcard tests/unit/*.c tests/bench/*.c tests/fuzz/*.c)
+test_parts := $(common_sources) $(daemon_sources) $(ctl_sources) \
+	$(wildcard tests/unit/*.[ch] tests/bench/*.[ch] tests/fuzz/*.[ch] \
+	common/*.h common/*/*.h daemon/*.h daemon/*/*.h ctl/*.h)
 ifeq ($(filter clean help deps format order sizes print-sources,$(MAKECMDGOALS)),)
 -include $(O)/gen/tests.mk
 endif
 
-$(O)/gen/tests.mk: $(test_sources) packaging/scripts/test-rules
+$(O)/gen/tests.mk: $(test_parts) packaging/scripts/test-rules
 	@mkdir -p $(@D)
-	@sh packaging/scripts/test-rules $(test_sources) >$@
+	@sh packaging/scripts/test-rules $(test_parts) >$@
 
 unit: $(unit_programs)
 benches: $(bench_programs)
@@ -311,7 +422,7 @@ fuzz:
 	$(python) tests/check fuzz
 
 lint: $(O)/gen/daemon/store/migrate_texts.h
-	@sh packaging/scripts/lint $(O) $(or $(STEP),all) $(common_sources) $(daemon_sources) $(ctl_sources) $(test_sources)
+	@sh packaging/scripts/lint $(O) $(or $(STEP),all) $(filter %.c,$(test_parts))
 
 format:
 	clang-format -i $$(find common daemon ctl tests -name '*.[ch]')

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 
+#include "common/rate.h"
 #include "common/span.h"
 
 enum err {
@@ -49,11 +50,20 @@ struct err_info {
 
 #define ERROR_TEXT_MAX 512
 
+/** Of a RATE_LIMITED: the bucket that had not enough, and when it will have. */
+struct error_limit {
+	const char *bucket; /* NULL: not known */
+	int64_t retry_after_ms;
+	int64_t level;
+	struct rate rate;
+};
+
 /** A failure: its code and one sentence that a person can act on. */
 struct error {
 	enum err code;
 	int64_t seq; /* the seq that matters (CONFLICT: the record's; RESYNC_REQUIRED: the lowest
 			valid one), or -1 */
+	struct error_limit limit;
 	char text[ERROR_TEXT_MAX]; /* always terminated, cut at a UTF-8 boundary */
 };
 

@@ -274,6 +274,12 @@ type_of(char first)
 	}
 }
 
+struct json_value
+json_value_of(struct span checked)
+{
+	return (struct json_value){type_of(*checked.p), checked};
+}
+
 enum err
 json_check(struct span text, unsigned depth_max, struct json_value *value, struct json_fault *fault)
 {
@@ -405,9 +411,8 @@ hex4(const char *p)
 	return v;
 }
 
-/** Decodes the escape at *p and moves behind it; 0 for a lone surrogate. */
-static size_t
-decode_escape(const char **p, const char *end, char out[4])
+size_t
+json_decode_escape(const char **p, const char *end, char out[4])
 {
 	static const char names[] = "bfnrt";
 	static const char meanings[] = "\b\f\n\r\t";
@@ -432,6 +437,7 @@ decode_escape(const char **p, const char *end, char out[4])
 			return utf8_encode(0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00), out);
 		}
 	}
+	utf8_encode(code, out);
 	return 0;
 }
 
@@ -444,14 +450,19 @@ json_string_is_plain(struct span raw)
 bool
 json_string_is(struct span raw, const char *text)
 {
+	return json_string_eq(raw, span_of(text));
+}
+
+bool
+json_string_eq(struct span raw, struct span text)
+{
 	struct span s = inside_quotes(raw);
 	const char *end = s.p + s.n;
-	size_t left = strlen(text);
 
-	if (s.n < left)
+	if (s.n < text.n)
 		return false;
 	if (json_string_is_plain(s))
-		return s.n == left && memcmp(s.p, text, left) == 0;
+		return span_eq(s, text);
 	while (s.p < end) {
 		char bytes[4];
 		size_t n = 1;
@@ -459,13 +470,12 @@ json_string_is(struct span raw, const char *text)
 		if (*s.p != '\\')
 			bytes[0] = *s.p++;
 		else
-			n = decode_escape(&s.p, end, bytes);
-		if (n == 0 || n > left || memcmp(bytes, text, n) != 0)
+			n = json_decode_escape(&s.p, end, bytes);
+		if (n == 0 || n > text.n || memcmp(bytes, text.p, n) != 0)
 			return false;
-		text += n;
-		left -= n;
+		text = (struct span){text.p + n, text.n - n};
 	}
-	return left == 0;
+	return text.n == 0;
 }
 
 size_t
@@ -486,7 +496,7 @@ json_string_decode(struct span raw, char *out)
 		if (p < end) {
 			char bytes[4];
 
-			n = decode_escape(&p, end, bytes);
+			n = json_decode_escape(&p, end, bytes);
 			if (n == 0)
 				return SIZE_MAX;
 			memcpy(to, bytes, n);
@@ -509,7 +519,7 @@ json_string_text(struct span raw, char *out, size_t size)
 		size_t n;
 
 		if (*p == '\\') {
-			n = decode_escape(&p, end, bytes);
+			n = json_decode_escape(&p, end, bytes);
 		} else {
 			n = utf8_next(p, end);
 			memcpy(bytes, p, n);
@@ -533,9 +543,8 @@ shift_in(uint64_t *value, unsigned digit)
 	       !__builtin_add_overflow(*value, digit, value);
 }
 
-/** The exponent behind the "e" at p; one that is huge stays huge. */
-static int64_t
-read_exponent(const char *p, const char *end)
+int64_t
+json_read_exponent(const char *p, const char *end)
 {
 	bool is_negative = p + 1 < end && p[1] == '-';
 	int64_t e = 0;
@@ -572,7 +581,7 @@ read_decimal(const char *p, const char *end, uint64_t *digits, int64_t *power)
 		if (!shift_in(digits, (unsigned)(*p - '0')))
 			return false;
 	}
-	*power = zeros - places + (p < end ? read_exponent(p, end) : 0);
+	*power = zeros - places + (p < end ? json_read_exponent(p, end) : 0);
 	return true;
 }
 

@@ -48,6 +48,9 @@ struct json_fault {
 enum err json_check(
 	struct span text, unsigned depth_max, struct json_value *value, struct json_fault *fault);
 
+/** The value that a text is which was checked before and has no white space around it. */
+struct json_value json_value_of(struct span checked);
+
 /** A walk over the members of an object or the items of an array that json_check() accepted. */
 struct json_walk {
 	const char *p;
@@ -62,6 +65,7 @@ bool json_array_next(struct json_walk *w, struct json_value *value);
 /** True if the raw string (with quotes) decodes to exactly `text` (which may hold escapes in raw
  * form only). */
 bool json_string_is(struct span raw, const char *text);
+bool json_string_eq(struct span raw, struct span text);
 /** Decodes a raw string into out, which must have room for raw.n bytes; returns the length, or
  * SIZE_MAX if it holds a lone surrogate (which has no UTF-8 form). A decoded NUL is a byte 0. Not
  * terminated. */

@@ -5,11 +5,18 @@
  */
 
 #include <endian.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
 #define JSON_ONES  UINT64_C(0x0101010101010101)
 #define JSON_HIGHS UINT64_C(0x8080808080808080)
+
+/** Decodes the escape at *p and moves behind it; returns its length. 0 for a lone surrogate, which
+ * has no UTF-8 form: then `out` has the three bytes that its code would make. */
+size_t json_decode_escape(const char **p, const char *end, char out[4]);
+/** The exponent behind the "e" at p; one that is huge stays huge. */
+int64_t json_read_exponent(const char *p, const char *end);
 
 /** Eight bytes, the first one lowest. */
 static inline uint64_t

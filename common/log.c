@@ -66,16 +66,6 @@ struct line {
 	bool overflowed;
 };
 
-static struct span
-trim(struct span s)
-{
-	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = (struct span){s.p + 1, s.n - 1};
-	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /** Cuts the text at the first `at`: what stands before it is returned, what comes behind stays in
  * *rest (all of it is returned and *rest is emptied when there is none). */
 static struct span
@@ -121,12 +111,12 @@ add_rule(struct filter *f, struct span item, struct error *error)
 	if (f->rules_n == RULES_MAX)
 		return error_set(error, ERR_CONFIG_ERROR, "the log filter names more than %d parts",
 			RULES_MAX);
-	rule->part = trim(part);
+	rule->part = span_trim(part);
 	if (rule->part.n == 0)
 		return error_set(error, ERR_CONFIG_ERROR,
 			"the log filter's item \"%.*s\" names no part", SPAN_FMT(item));
 	f->rules_n++;
-	return parse_level(trim(level), &rule->level, error);
+	return parse_level(span_trim(level), &rule->level, error);
 }
 
 static enum err
@@ -142,7 +132,7 @@ parse_filter(struct filter *f, struct span text, struct error *error)
 		memcpy(f->text, text.p, text.n);
 	rest = (struct span){f->text, text.n};
 	do {
-		enum err e = add_rule(f, trim(split(&rest, ',')), error);
+		enum err e = add_rule(f, span_trim(split(&rest, ',')), error);
 
 		if (e != OK)
 			return e;

@@ -233,6 +233,9 @@ read_error_data(struct json_value data, struct error *out)
 		} else if (value.type == JSON_NUMBER && json_string_is(key, "seq")) {
 			if (!json_number_int64(value.raw, &out->seq))
 				out->seq = -1;
+		} else if (value.type == JSON_NUMBER && json_string_is(key, "retry_after_ms")) {
+			if (!json_number_int64(value.raw, &out->limit.retry_after_ms))
+				out->limit.retry_after_ms = 0;
 		}
 	}
 }
@@ -334,23 +337,44 @@ rpc_add_result(struct buf *out, struct span id, struct span result)
 	buf_add_char(out, '}');
 }
 
+static void
+put_limit(struct json_out *o, const struct error_limit *limit)
+{
+	char rate[RATE_TEXT_SIZE];
+
+	rate_format(&limit->rate, rate);
+	json_put_int(o, "retry_after_ms", limit->retry_after_ms);
+	json_put_str(o, "bucket", limit->bucket);
+	json_put_int(o, "level", limit->level);
+	json_put_str(o, "rate", rate);
+}
+
+void
+rpc_put_error(struct json_out *o, const struct error *error)
+{
+	const struct err_info *info = err_info(error->code);
+
+	json_begin_object(o, "error");
+	json_put_int(o, "code", info->rpc_code);
+	json_put_str(o, "message", error->text);
+	json_begin_object(o, "data");
+	json_put_str(o, "code", info->name);
+	if (error->seq >= 0)
+		json_put_int(o, "seq", error->seq);
+	if (error->code == ERR_RATE_LIMITED && error->limit.bucket != NULL)
+		put_limit(o, &error->limit);
+	json_end_object(o);
+	json_end_object(o);
+}
+
 void
 rpc_add_error(struct buf *out, struct span id, const struct error *error)
 {
-	const struct err_info *info = err_info(error->code);
 	struct json_out o = json_out_start(out);
 
 	add_head(out, id);
 	o.needs_comma = true;
-	json_begin_object(&o, "error");
-	json_put_int(&o, "code", info->rpc_code);
-	json_put_str(&o, "message", error->text);
-	json_begin_object(&o, "data");
-	json_put_str(&o, "code", info->name);
-	if (error->seq >= 0)
-		json_put_int(&o, "seq", error->seq);
-	json_end_object(&o);
-	json_end_object(&o);
+	rpc_put_error(&o, error);
 	buf_add_char(out, '}');
 }
 

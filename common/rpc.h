@@ -55,7 +55,9 @@ enum err rpc_read_message(struct span text, struct rpc_message *message, struct 
 
 /** Appends {"jsonrpc":"2.0","id":ID,"result":RESULT}; an empty id is written as null. */
 void rpc_add_result(struct buf *out, struct span id, struct span result);
-/** Appends an error answer: {"code":N,"message":TEXT,"data":{"code":NAME[,"seq":N]}}. */
+/** Writes a member "error": {"code":N,"message":TEXT,"data":{"code":NAME[,"seq":N]...}}. */
+void rpc_put_error(struct json_out *o, const struct error *error);
+/** Appends an error answer: {"code":N,"message":TEXT,"data":{"code":NAME[,"seq":N]...}}. */
 void rpc_add_error(struct buf *out, struct span id, const struct error *error);
 
 /*

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct span {
@@ -15,6 +16,9 @@ struct span {
 };
 
 #define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+
+/* Of a number: as many as the highest seq has. */
+#define SPAN_DIGITS_MAX 16
 
 /* Arguments for a "%.*s" conversion. */
 #define SPAN_FMT(s) (int)(s).n, (s).p
@@ -44,6 +48,17 @@ span_has_prefix(struct span s, struct span prefix)
 	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
+/** Without the spaces and tabs at both ends. */
+static inline struct span
+span_trim(struct span s)
+{
+	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = (struct span){s.p + 1, s.n - 1};
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
 /** Order by bytes, a shorter one before its extension: <0, 0, >0. */
 static inline int
 span_compare(struct span a, struct span b)
@@ -52,4 +67,21 @@ span_compare(struct span a, struct span b)
 	int c = n > 0 ? memcmp(a.p, b.p, n) : 0;
 
 	return c != 0 ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+/** Reads digits, and nothing else, as a number. */
+static inline bool
+span_number(struct span text, int64_t *out)
+{
+	int64_t number = 0;
+
+	if (text.n == 0 || text.n > SPAN_DIGITS_MAX)
+		return false;
+	for (size_t i = 0; i < text.n; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9')
+			return false;
+		number = number * 10 + (text.p[i] - '0');
+	}
+	*out = number;
+	return true;
 }

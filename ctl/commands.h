@@ -4,17 +4,27 @@
 #include "ctl/ctl.h"
 
 int record_put(struct ctl *c);
+int record_patch(struct ctl *c);
 int record_get(struct ctl *c);
-int record_del(struct ctl *c);
+int delete_run(struct ctl *c);
 int record_ls(struct ctl *c);
 int record_count(struct ctl *c);
 int record_changes(struct ctl *c);
+int history_list(struct ctl *c);
+int history_diff(struct ctl *c);
 int record_categories(struct ctl *c);
+int search_run(struct ctl *c);
 int watch_run(struct ctl *c);
 int import_run(struct ctl *c);
+int export_run(struct ctl *c);
+int limits_list(struct ctl *c);
+int limits_test(struct ctl *c);
 int session_ls(struct ctl *c);
 int session_close(struct ctl *c);
-int system_status(struct ctl *c);
+int token_create(struct ctl *c);
+int token_ls(struct ctl *c);
+int token_revoke(struct ctl *c);
+int status_run(struct ctl *c);
 int system_ping(struct ctl *c);
 int system_call(struct ctl *c);
 int system_methods(struct ctl *c);
@@ -23,7 +33,15 @@ int system_config(struct ctl *c);
 int system_reload(struct ctl *c);
 int system_log_level(struct ctl *c);
 int system_shutdown(struct ctl *c);
+int backup_run(struct ctl *c);
+int check_run(struct ctl *c);
+int system_check_file(struct ctl *c);
+int compact_run(struct ctl *c);
+int system_compact_file(struct ctl *c);
+/** Whether a daemon has the store that is meant. */
+bool system_has_daemon(struct ctl *c);
 int system_migrate(struct ctl *c);
+int system_restore(struct ctl *c);
 int system_version(struct ctl *c);
 int completion_print(struct ctl *c);
 int help_run(struct ctl *c);

@@ -24,6 +24,18 @@ ctl_option(const struct ctl *c, const char *name)
 	return NULL;
 }
 
+const char *
+ctl_option_next(const struct ctl *c, const char *name, unsigned *at)
+{
+	while (*at < c->given_n) {
+		const struct given *g = &c->given[(*at)++];
+
+		if (strcmp(g->name, name) == 0)
+			return g->value;
+	}
+	return NULL;
+}
+
 /** One line on standard error, fit for a terminal: parts of it may come from anywhere. */
 static void
 complain(const char *who, const char *text)

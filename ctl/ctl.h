@@ -18,6 +18,7 @@ enum exit_status {
 	EXIT_DONE = 0,
 	EXIT_REFUSED = 1,
 	EXIT_USAGE = 2,
+	EXIT_NOT_RUNNING = 3,
 	EXIT_NOT_FOUND = 4,
 	EXIT_TIMEOUT = 5,
 	EXIT_DENIED = 6,
@@ -25,7 +26,7 @@ enum exit_status {
 };
 
 #define WORDS_ANY   UINT_MAX
-#define OPTIONS_MAX 12
+#define OPTIONS_MAX 16
 #define COLUMNS_MAX 8
 
 enum format { FORMAT_TABLE, FORMAT_JSON, FORMAT_NDJSON };
@@ -53,11 +54,19 @@ struct command {
 	bool runs_program; /* what stands behind "--" is a program and its arguments */
 };
 
+/** An option as it was given. */
+struct given {
+	const char *name; /* that of its spec */
+	const char *value;
+};
+
 struct ctl {
 	const struct command *command;
 	const char **words; /* owned; the texts are those of the command line */
 	unsigned words_n;
 	const char *values[OPTIONS_MAX]; /* of command->options, NULL: not given */
+	struct given *given;             /* owned; those of command->options, in their order */
+	unsigned given_n;
 	char **program; /* what stands behind "--", NULL-terminated; NULL: nothing */
 	const char *socket;
 	int timeout_ms;
@@ -76,6 +85,9 @@ extern const struct option_spec global_options[];
 
 /** The value of one of the command's options ("" for one that takes none), or NULL. */
 const char *ctl_option(const struct ctl *c, const char *name);
+/** The values of an option that can be given several times, one after the other: *at is 0 at first.
+ * NULL: no more. */
+const char *ctl_option_next(const struct ctl *c, const char *name, unsigned *at);
 /** Prints "sysrtctl: ..." to standard error; returns EXIT_USAGE, or EXIT_REFUSED. */
 int ctl_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int ctl_refuse(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -15,6 +15,7 @@
 
 #define DEFAULT_TIMEOUT_MS 10000
 #define NAME_SIZE          64
+#define WHERE_HELP         "only records whose data meets it: JSON, or such as '/price>10'"
 
 /* clang-format off */
 const struct option_spec global_options[] = {
@@ -39,59 +40,143 @@ static const struct option_spec put_options[] = {
 	{.name = NULL},
 };
 
+static const struct option_spec patch_options[] = {
+	{"if-seq", 0, "SEQ", NULL, "write only if the record is at this seq"},
+	{.name = NULL},
+};
+
 static const struct option_spec get_options[] = {
-	{"data", 0, NULL, NULL, "print only the data"},
+	{"data",   0, NULL,   NULL, "print only the data"},
+	{"rev",    0, "N",    NULL, "the version with this rev"},
+	{"at-seq", 0, "SEQ",  NULL, "the version that was there at this seq"},
+	{"at",     0, "TIME", NULL, "the version that was there at this time (RFC 3339, or milliseconds)"},
+	{.name = NULL},
+};
+
+static const struct option_spec history_options[] = {
+	{"limit",  0, "N",    NULL, "at most so many a page (default 100)"},
+	{"cursor", 0, "TEXT", NULL, "go on where a page ended"},
+	{"all",    0, NULL,   NULL, "all pages"},
 	{.name = NULL},
 };
 
 static const struct option_spec del_options[] = {
-	{"if-seq", 0, "SEQ", NULL, "delete only if the record is at this seq"},
+	{"if-seq",  0, "SEQ",       NULL, "delete only if the record is at this seq"},
+	{"where",   0, "CONDITION", NULL, "all records whose data meets it: JSON, or such as '/price>10'"},
+	{"yes",     0, NULL,        NULL, "do not ask before deleting by --where"},
+	{"dry-run", 0, NULL,        NULL, "tell how many records meet --where, delete nothing"},
 	{.name = NULL},
 };
 
 static const struct option_spec ls_options[] = {
-	{"id",        0, "PATTERN", NULL,               "ids: exact, or a prefix ending in *"},
-	{"name",      0, "TEXT",    NULL,               "only names that hold this text"},
-	{"name-like", 0, "PATTERN", NULL,               "only names that match this LIKE pattern"},
-	{"after",     0, "TIME",    NULL,               "only records written after this time"},
-	{"before",    0, "TIME",    NULL,               "only records written before this time"},
-	{"order",     0, "ORDER",   "newest oldest id", "newest, oldest or id (default newest)"},
-	{"limit",     0, "N",       NULL,               "at most so many a page (default 100)"},
-	{"offset",    0, "N",       NULL,               "pass over so many"},
-	{"cursor",    0, "TEXT",    NULL,               "go on where a page ended"},
-	{"all",       0, NULL,      NULL,               "all pages"},
+	{"id",        0, "PATTERN",   NULL,               "ids: exact, or a prefix ending in *"},
+	{"where",     0, "CONDITION", NULL,               WHERE_HELP},
+	{"name",      0, "TEXT",      NULL,               "only names that hold this text"},
+	{"name-like", 0, "PATTERN",   NULL,               "only names that match this LIKE pattern"},
+	{"after",     0, "TIME",      NULL,               "only records written after this time"},
+	{"before",    0, "TIME",      NULL,               "only records written before this time"},
+	{"order",     0, "ORDER",     "newest oldest id", "newest, oldest or id (default newest)"},
+	{"limit",     0, "N",         NULL,               "at most so many a page (default 100)"},
+	{"offset",    0, "N",         NULL,               "pass over so many"},
+	{"cursor",    0, "TEXT",      NULL,               "go on where a page ended"},
+	{"all",       0, NULL,        NULL,               "all pages"},
+	{.name = NULL},
+};
+
+static const struct option_spec search_options[] = {
+	{"category", 0, "PATTERN",   NULL,          "categories, parted by commas: exact, or prefixes ending in *"},
+	{"after",    0, "TIME",      NULL,          "only records written after this time"},
+	{"before",   0, "TIME",      NULL,          "only records written before this time"},
+	{"where",    0, "CONDITION", NULL,          WHERE_HELP},
+	{"order",    0, "ORDER",     "rank newest", "rank or newest (default rank)"},
+	{"snippet",  0, "N",         NULL,          "characters of the piece that is shown (default 160; 0: none)"},
+	{"data",     0, NULL,        NULL,          "give the data too"},
+	{"limit",    0, "N",         NULL,          "at most so many a page (default 20)"},
+	{"cursor",   0, "TEXT",      NULL,          "go on where a page ended"},
+	{"all",      0, NULL,        NULL,          "all pages"},
 	{.name = NULL},
 };
 
 static const struct option_spec count_options[] = {
-	{"id", 0, "PATTERN", NULL, "ids: exact, or a prefix ending in *"},
+	{"id",    0, "PATTERN",   NULL, "ids: exact, or a prefix ending in *"},
+	{"where", 0, "CONDITION", NULL, WHERE_HELP},
 	{.name = NULL},
 };
 
 static const struct option_spec watch_options[] = {
-	{"since", 0, "POSITION", NULL, "0: everything first; N, EPOCH:SEQ or EPOCH:SEQ:BASE: what came after (default: from now on)"},
-	{"state", 0, "FILE",     NULL, "go on from the position in this file, when it is there, and keep it there"},
-	{"id",    0, "PATTERN",  NULL, "ids: exact, or a prefix ending in *"},
-	{"topic", 0, NULL,       NULL, "the words are topics, not categories"},
+	{"since", 0, "POSITION",  NULL, "0: everything first; N, EPOCH:SEQ or EPOCH:SEQ:BASE: what came after (default: from now on)"},
+	{"state", 0, "FILE",      NULL, "go on from the position in this file, when it is there, and keep it there"},
+	{"id",    0, "PATTERN",   NULL, "ids: exact, or a prefix ending in *"},
+	{"where", 0, "CONDITION", NULL, WHERE_HELP},
+	{"history", 0, NULL,      NULL, "every version that is kept, not only the newest"},
+	{"topic", 0, NULL,        NULL, "the words are topics, not categories"},
 	{.name = NULL},
 };
 
 static const struct option_spec changes_options[] = {
-	{"since", 0, "POSITION", NULL, "0, N, EPOCH:SEQ or EPOCH:SEQ:BASE (default 0)"},
-	{"id",    0, "PATTERN",  NULL, "ids: exact, or a prefix ending in *"},
-	{"limit", 0, "N",        NULL, "at most so many (default 100)"},
+	{"since", 0, "POSITION",  NULL, "0, N, EPOCH:SEQ or EPOCH:SEQ:BASE (default 0)"},
+	{"id",    0, "PATTERN",   NULL, "ids: exact, or a prefix ending in *"},
+	{"where", 0, "CONDITION", NULL, WHERE_HELP},
+	{"limit", 0, "N",         NULL, "at most so many (default 100)"},
 	{.name = NULL},
 };
 
 static const struct option_spec import_options[] = {
-	{"category",  0, "NAME", NULL,        "category of lines that name none (default general)"},
-	{"if-absent", 0, NULL,   NULL,        "never overwrite a record that is there"},
-	{"on-error",  0, "WHAT", "stop skip", "stop or skip at a bad line (default stop)"},
+	{"format",    0, "FORMAT", "ndjson json csv tsv", "ndjson, json (an array), csv or tsv (default: by the name, else by the first byte)"},
+	{"id",        0, "MEMBER", NULL,                  "column or member that is the id"},
+	{"name",      0, "MEMBER", NULL,                  "column or member that is the name"},
+	{"map",       0, "MAPPING", NULL,                 "FIELD=POINTER: where in an item a field of the record is, such as id=/key; can be given several times"},
+	{"numbers",   0, NULL,     NULL,                  "fields of a table that are numbers become numbers, unless they are in quotes"},
+	{"preset",    0, "NAME",   "journald log",        "items are entries of journalctl -o json, or {timestamp, level, message, fields}"},
+	{"category",  0, "NAME",   NULL,                  "category of items that name none (default general; journal and log with --preset)"},
+	{"if-absent", 0, NULL,     NULL,                  "never overwrite a record that is there"},
+	{"on-error",  0, "WHAT",   "stop skip",           "stop or skip at a bad item (default stop)"},
+	{"dry-run",   0, NULL,     NULL,                  "print the records, write nothing"},
+	{"restore",   0, NULL,     NULL,                  "put an export into an empty store, with the seq, rev and times that it has"},
+	{"resume",    0, NULL,     NULL,                  "go on where an import of this file broke off, by what FILE.resume says, and keep that there"},
+	{"state",     0, "FILE",   NULL,                  "the same, with another name than FILE.resume"},
+	{.name = NULL},
+};
+
+static const struct option_spec export_options[] = {
+	{"format",  0, "FORMAT",  "ndjson csv", "ndjson or csv (default ndjson)"},
+	{"columns", 0, "COLUMNS", NULL,         "columns of csv: members of a record, and pointers into its data, such as id,name,/price"},
+	{"file",    0, "FILE",    NULL,         "write to a file, which gets its name when it is whole (default: standard output)"},
 	{.name = NULL},
 };
 
 static const struct option_spec publish_options[] = {
 	{"text", 0, NULL, NULL, "the message is a bare string, not JSON"},
+	{.name = NULL},
+};
+
+static const struct option_spec token_options[] = {
+	{"scope",   0, "SCOPE", NULL, "what it may do, such as read:ticker,sensor.*; can be given several times"},
+	{"expires", 0, "TIME",  NULL, "good for so long, such as 90d, or until a time (default: for ever)"},
+	{.name = NULL},
+};
+
+static const struct option_spec backup_options[] = {
+	{"verify", 0, NULL, NULL, "check all of the backup"},
+	{.name = NULL},
+};
+
+static const struct option_spec restore_options[] = {
+	{"store",  0, "FILE", NULL, "the store (default: the configured one)"},
+	{"config", 0, "FILE", NULL, "the configuration of the daemon"},
+	{.name = NULL},
+};
+
+static const struct option_spec compact_options[] = {
+	{"store",  0, "FILE", NULL, "a store that no daemon holds"},
+	{"config", 0, "FILE", NULL, "the configuration of the daemon, where none runs"},
+	{.name = NULL},
+};
+
+static const struct option_spec check_options[] = {
+	{"store",  0, "FILE", NULL, "a store that no daemon holds, or a copy of one"},
+	{"config", 0, "FILE", NULL, "the configuration of the daemon, with --repair"},
+	{"repair", 0, NULL,   NULL, "rebuild or salvage what is damaged; the daemon must be stopped"},
 	{.name = NULL},
 };
 
@@ -102,27 +187,47 @@ static const struct option_spec migrate_options[] = {
 	{.name = NULL},
 };
 
+static const struct option_spec limits_test_options[] = {
+	{"method", 0, "METHOD", NULL, "what is called (default record.put)"},
+	{"for",    0, "TIME",   NULL, "for so long (default 60s)"},
+	{.name = NULL},
+};
+
 const struct command commands[] = {
 	/* name            words                               min max        function            options          help */
-	{"status",        "",                                  0, 0,         system_status,      NULL,            "Show how the daemon is", false},
+	{"status",        "",                                  0, 0,         status_run,         NULL,            "Show how the daemon is", false},
 	{"ping",          "",                                  0, 0,         system_ping,        NULL,            "Ask for a sign of life", false},
 	{"put",           "CATEGORY ID [JSON | @FILE | -]",    2, 3,         record_put,         put_options,     "Write a record, its data from the argument, a file or standard input", false},
+	{"patch",         "CATEGORY ID [JSON | @FILE | -]",    2, 3,         record_patch,       patch_options,   "Change parts of a record's data by a JSON Merge Patch", false},
 	{"get",           "CATEGORY ID",                       2, 2,         record_get,         get_options,     "Print a record", false},
-	{"del",           "CATEGORY ID...",                    2, WORDS_ANY, record_del,         del_options,     "Delete records", false},
+	{"history",       "CATEGORY ID",                       2, 2,         history_list,       history_options, "List the versions of a record that are kept, the newest first", false},
+	{"diff",          "CATEGORY ID REV [REV]",             3, 4,         history_diff,       NULL,            "Show what differs between two versions of a record (default: and the newest)", false},
+	{"del",           "CATEGORY [ID...]",                  1, WORDS_ANY, delete_run,         del_options,     "Delete records, by their ids or by a condition", false},
 	{"ls",            "[CATEGORY...]",                     0, WORDS_ANY, record_ls,          ls_options,      "List records", false},
+	{"search",        "QUERY...",                          1, WORDS_ANY, search_run,         search_options,  "Find records by words, the best first", false},
 	{"count",         "[CATEGORY...]",                     0, WORDS_ANY, record_count,       count_options,   "Count records", false},
 	{"category list", "[CATEGORY...]",                     0, WORDS_ANY, record_categories,  NULL,            "List categories and how many records each has", false},
 	{"watch",         "[CATEGORY...] [-- PROGRAM ARG...]", 0, WORDS_ANY, watch_run,          watch_options,   "Follow changes as JSON lines, or run a program on each", true},
 	{"changes",       "[CATEGORY...]",                     0, WORDS_ANY, record_changes,     changes_options, "Print a page of changes after a position", false},
-	{"import",        "FILE | -",                          1, 1,         import_run,         import_options,  "Write records from JSON lines", false},
+	{"import",        "FILE | -",                          1, 1,         import_run,         import_options,  "Write records from JSON lines, an array, a table or a log", false},
+	{"export",        "[CATEGORY...]",                     0, WORDS_ANY, export_run,         export_options,  "Print all records as JSON lines or CSV", false},
 	{"publish",       "TOPIC [JSON | @FILE | -]",          1, 2,         system_publish,     publish_options, "Send a message to all who listen to a topic", false},
 	{"call",          "METHOD [JSON | @FILE | -]",         1, 2,         system_call,        NULL,            "Call any method of the daemon with these params", false},
 	{"methods",       "",                                  0, 0,         system_methods,     NULL,            "List the methods of the daemon", false},
+	{"limits list",   "",                                  0, 0,         limits_list,        NULL,            "List the addresses that are nearest to their limits", false},
+	{"limits test",   "RATE",                              1, 1,         limits_test,        limits_test_options, "Tell what would become of requests at a rate such as 50/s", false},
 	{"session list",  "",                                  0, 0,         session_ls,         NULL,            "List the connected clients", false},
 	{"session close", "NUMBER",                            1, 1,         session_close,      NULL,            "Close a session", false},
+	{"token create",  "NAME",                              1, 1,         token_create,       token_options,   "Make a token for clients of the network, which is told only now", false},
+	{"token list",    "",                                  0, 0,         token_ls,           NULL,            "List the tokens", false},
+	{"token revoke",  "NAME",                              1, 1,         token_revoke,       NULL,            "Make a token void, and close the sessions that use it", false},
 	{"config",        "",                                  0, 0,         system_config,      NULL,            "Show the configuration in force", false},
 	{"reload",        "",                                  0, 0,         system_reload,      NULL,            "Let the daemon read its configuration again", false},
 	{"log-level",     "[FILTER]",                          0, 1,         system_log_level,   NULL,            "Show or set what the daemon logs, such as info,store=debug", false},
+	{"backup",        "[FILE]",                            0, 1,         backup_run,         backup_options,  "Make a copy of the store while it is in use", false},
+	{"check",         "",                                  0, 0,         check_run,          check_options,   "Check whether the store is whole", false},
+	{"compact",       "",                                  0, 0,         compact_run,        compact_options, "Give back what is free in the store", false},
+	{"restore",       "FILE",                              1, 1,         system_restore,     restore_options, "Put a backup in the place of a store that no daemon holds", false},
 	{"migrate",       "",                                  0, 0,         system_migrate,     migrate_options, "Bring a store that no daemon holds to a version of the schema", false},
 	{"shutdown",      "",                                  0, 0,         system_shutdown,    NULL,            "Stop the daemon, and wait for its end", false},
 	{"version",       "",                                  0, 0,         system_version,     NULL,            "Print the versions of sysrtctl and of the daemon", false},
@@ -277,6 +382,7 @@ take_option(struct reading *r, const char *word)
 	if (!is_own)
 		return set_global(r, o, value);
 	r->c->values[o - own] = value;
+	r->c->given[r->c->given_n++] = (struct given){o->name, value};
 	return -1;
 }
 
@@ -350,13 +456,21 @@ is_utf8(const char *text)
 	return n > 0;
 }
 
+/** Whether its words are names of files. */
+static bool
+takes_file(const struct command *command)
+{
+	return command->run == import_run || command->run == backup_run ||
+	       command->run == system_restore;
+}
+
 /** What the command line says becomes JSON, but for the names of files. */
 static int
 check_texts(const struct ctl *c)
 {
 	const struct option_spec *o = c->command->options;
 
-	for (unsigned i = 0; i < c->words_n && c->command->run != import_run; i++)
+	for (unsigned i = 0; i < c->words_n && !takes_file(c->command); i++)
 		if (c->words[i][0] != '@' && !is_utf8(c->words[i]))
 			return ctl_usage("\"%s\" is not UTF-8", c->words[i]);
 	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++)
@@ -398,6 +512,7 @@ grammar_read(struct ctl *c, int argc, char **argv)
 
 	set_defaults(c);
 	c->words = xnew_n((size_t)argc + 1, const char *);
+	c->given = xnew_n((size_t)argc + 1, struct given);
 	status = take_all(&r);
 	if (status >= 0)
 		return status;

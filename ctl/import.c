@@ -1,9 +1,7 @@
 /*
- * import: JSON lines to record.put_many. One batch is with the daemon while the
- * next one is read; never two, so that lines take effect in their order even
- * when a batch is refused and halved until the bad lines are found. Records
- * equal to the stored ones are skipped: running it again after a break does no
- * harm. Memory is bounded by what the daemon takes as one message.
+ * import: records from lines of JSON, arrays, tables and logs. What equals the
+ * stored record is skipped: running it again after a break does no harm. Memory
+ * is bounded by what the daemon takes as one message.
  */
 
 #include <errno.h>
@@ -12,329 +10,289 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/rpc.h"
-#include "common/xalloc.h"
 #include "ctl/answer.h"
+#include "ctl/columns.h"
 #include "ctl/commands.h"
+#include "ctl/exported.h"
 #include "ctl/interrupt.h"
+#include "ctl/mapping.h"
 #include "ctl/out.h"
 #include "ctl/progress.h"
+#include "ctl/resume.h"
+#include "ctl/sender.h"
+#include "ctl/source.h"
 
-#define BATCH_RECORDS 1000
-#define BATCH_BYTES   ((size_t)512 << 10)
-#define LINE_BYTES    ((size_t)64 << 20) /* at most, whatever the daemon takes */
-#define READ_BYTES    ((size_t)128 << 10)
-#define IDLE_MS       200
-
-/** Lines that go in one call. */
-struct batch {
-	struct buf records; /* JSON of the items, with commas */
-	size_t *ends;       /* of each in `records` */
-	uint64_t *lines;    /* their numbers in the input */
-	size_t n;
-	int64_t call; /* its id, once it was sent */
-};
+#define BATCH_BYTES  ((size_t)512 << 10)
+#define RECORD_BYTES ((size_t)256 << 20) /* of one that was put together */
+#define IDLE_MS      200
+#define TOLD_MAX     1000 /* bad items that are told; the others are only counted */
 
 struct import {
 	struct ctl *c;
 	int fd;
 	const char *name;
 	bool skips_bad;
-	bool has_stopped; /* at a bad line */
-	struct rpc_lines lines;
-	size_t batch_bytes; /* the most that goes in one call, but for a single line */
-	int64_t read_bytes;
-	uint64_t written, skipped, bad;
+	bool is_dry;
+	bool is_restore;    /* of an export, into an empty store */
+	bool has_begun;     /* its first line was read */
+	bool is_complete;   /* its last line was read */
+	bool has_stopped;   /* at a bad item */
+	size_t message_max; /* what the daemon takes */
+	uint64_t bad, made; /* items; made: in a dry run */
+	uint64_t stored;    /* records that are, in the end */
+	struct source source;
+	struct columns columns; /* of a table */
+	struct mapping mapping;
 	struct progress progress;
-	struct buf params; /* of the call that is made; its memory is used again */
-	struct batch batches[2];
-	struct batch *filling;
-	struct batch *sent; /* NULL: none is with the daemon */
+	struct sender *sender; /* NULL in a dry run */
+	struct buf row;        /* a row as an object */
+	struct buf record;     /* that was put together */
+	struct resume resume;
+	char epoch[EPOCH_TEXT_SIZE]; /* of the store */
 };
 
-static void
-show_progress(struct import *im)
+/** The records that are dealt with. */
+static uint64_t
+count_all(const struct import *im)
 {
-	progress_show(&im->progress, im->written + im->skipped, im->read_bytes);
+	return im->is_dry ? im->made : sender_written(im->sender) + sender_skipped(im->sender);
 }
 
-/** Tells of a bad line: 0 to pass over it, or an exit status. */
 static int
-report_bad(struct import *im, uint64_t line, const char *why)
+on_done(void *arg)
 {
+	struct import *im = arg;
+
+	progress_show(&im->progress, count_all(im), im->source.end);
+	if (im->resume.path == NULL)
+		return 0;
+	return resume_advance(
+		&im->resume, im->epoch, sender_done(im->sender).offset, sender_seq(im->sender));
+}
+
+/** Tells of a bad item: 0 to pass over it, or an exit status. */
+static int
+on_bad(void *arg, uint64_t line, const char *why)
+{
+	struct import *im = arg;
+
 	im->bad++;
-	progress_clear(&im->progress);
-	ctl_refuse("%s:%" PRIu64 ": %s", im->name, line, why);
+	if (im->bad <= TOLD_MAX) {
+		progress_clear(&im->progress);
+		ctl_refuse("%s:%" PRIu64 ": %s", im->name, line, why);
+	}
+	if (im->bad == TOLD_MAX)
+		ctl_refuse("%s: further bad ones are counted, not told", im->name);
 	im->has_stopped = !im->skips_bad;
 	return im->has_stopped ? EXIT_REFUSED : 0;
 }
 
-/** A failure that is not that of a line. */
 static int
-fail(struct import *im, const struct sysrt_error *error)
+on_failure(void *arg, const struct sysrt_error *error)
 {
+	struct import *im = arg;
+
 	progress_clear(&im->progress);
 	return interrupt_status() != 0 ? interrupt_status() : ctl_fail(error);
 }
 
-/** The params of a call with these records; they live until the next one is made. */
-static const char *
-make_params(struct import *im, struct span records)
-{
-	const char *category = ctl_option(im->c, "category");
-	bool if_absent = ctl_option(im->c, "if-absent") != NULL;
-	struct json_out o = json_out_start(&im->params);
-
-	buf_reset(&im->params);
-	json_begin_object(&o, NULL);
-	json_put_str(&o, "mode", if_absent ? "if_absent" : "skip_equal");
-	if (category != NULL)
-		json_put_str(&o, "category", category);
-	json_begin_array(&o, "records");
-	json_put_raw(&o, NULL, records);
-	json_end_array(&o);
-	json_end_object(&o);
-	buf_add_char(&im->params, '\0');
-	must(!im->params.failed);
-	return im->params.p;
-}
-
-static void
-count(struct import *im, char *result)
-{
-	struct json_value answer = answer_value(span_of(result));
-	int64_t skipped = answer_int(answer, "skipped", 0);
-
-	im->written += (uint64_t)(answer_int(answer, "count", 0) - skipped);
-	im->skipped += (uint64_t)skipped;
-	free(result);
-}
-
-static bool
-is_fault_of_lines(const struct sysrt_error *error)
-{
-	return strcmp(error->name, "INVALID_ARGUMENT") == 0 ||
-	       strcmp(error->name, "LIMIT_EXCEEDED") == 0 || strcmp(error->name, "CONFLICT") == 0;
-}
-
-/** Waits for the answer to a call. An interruption lets the call that is under way come to its end;
- * the second one does not. */
 static int
-receive(struct import *im, int64_t call, char **result, struct sysrt_error *error)
+flush(struct import *im)
 {
-	int got;
-
-	do
-		got = sysrt_receive(im->c->sysrt, call, im->c->timeout_ms, result, error);
-	while (got != 0 && strcmp(error->name, "INTERRUPTED") == 0 && interrupt_count() < 2);
-	return got;
+	return im->is_dry ? 0 : sender_flush(im->sender);
 }
 
-/** Sends the lines from `from` to `to` of a batch and waits: 0, or -1 and why not. */
+/** An item that cannot be sent. What stands before it is written all the same. */
 static int
-send_part(
-	struct import *im, const struct batch *b, size_t from, size_t to, struct sysrt_error *error)
+refuse(struct import *im, uint64_t line, const char *why)
 {
-	size_t start = from > 0 ? b->ends[from - 1] + 1 : 0;
-	const char *params =
-		make_params(im, (struct span){b->records.p + start, b->ends[to - 1] - start});
-	int timeout_ms = im->c->timeout_ms;
-	char *result;
-	int64_t call;
+	int status = im->skips_bad ? 0 : flush(im);
 
-	if (sysrt_send(im->c->sysrt, "record.put_many", params, timeout_ms, &call, error) != 0 ||
-		receive(im, call, &result, error) != 0)
-		return -1;
-	count(im, result);
-	return 0;
-}
-
-/** Lines were refused, all of them: one is bad at least. Finds it by halves, in their order. */
-static int
-halve(struct import *im, const struct batch *b, size_t from, size_t to,
-	const struct sysrt_error *why)
-{
-	static const char place[] = "record 0: "; /* of the call, which is no news */
-	size_t middle = from + (to - from) / 2;
-	size_t bounds[] = {from, middle, to};
-	struct sysrt_error error;
-	int status = 0;
-
-	if (!is_fault_of_lines(why) || interrupt_status() != 0)
-		return fail(im, why);
-	if (to - from == 1)
-		return report_bad(im, b->lines[from],
-			why->text + (strncmp(why->text, place, strlen(place)) == 0 ? strlen(place)
-										   : 0));
-	for (unsigned i = 0; i < 2 && status == 0; i++)
-		if (send_part(im, b, bounds[i], bounds[i + 1], &error) != 0)
-			status = halve(im, b, bounds[i], bounds[i + 1], &error);
-	return status;
-}
-
-/** Waits for the batch that is with the daemon. */
-static int
-finish_sent(struct import *im)
-{
-	struct batch *b = im->sent;
-	struct sysrt_error error;
-	char *result;
-	int status = 0;
-
-	if (b == NULL)
-		return 0;
-	im->sent = NULL;
-	if (receive(im, b->call, &result, &error) == 0)
-		count(im, result);
-	else
-		status = halve(im, b, 0, b->n, &error);
-	buf_reset(&b->records);
-	b->n = 0;
-	show_progress(im);
-	return status;
-}
-
-/** Sends what was gathered, once the batch before it has its answer. */
-static int
-send_batch(struct import *im)
-{
-	struct batch *b = im->filling;
-	struct sysrt_error error;
-	int status = finish_sent(im);
-
-	if (status != 0 || b->n == 0)
-		return status;
-	if (sysrt_send(im->c->sysrt, "record.put_many", make_params(im, buf_span(&b->records)),
-		    im->c->timeout_ms, &b->call, &error) != 0)
-		return fail(im, &error);
-	im->sent = b;
-	im->filling = b == &im->batches[0] ? &im->batches[1] : &im->batches[0];
-	return 0;
+	return status == 0 ? on_bad(im, line, why) : status;
 }
 
 static int
-send_rest(struct import *im)
+refuse_long(struct import *im, uint64_t line)
 {
-	int status = send_batch(im);
-
-	return status == 0 ? finish_sent(im) : status;
-}
-
-/** What a stored record has and a put does not take. */
-static bool
-is_of_the_store(struct span key)
-{
-	return json_string_is(key, "seq") || json_string_is(key, "rev") ||
-	       json_string_is(key, "created_at") || json_string_is(key, "updated_at");
-}
-
-/** Appends the members that a put takes. */
-static void
-add_members(struct buf *out, struct json_value record)
-{
-	struct json_walk w = json_walk_start(record);
-	struct json_value value;
-	struct span key;
-	bool is_first = true;
-
-	buf_add_char(out, '{');
-	while (json_object_next(&w, &key, &value)) {
-		if (is_of_the_store(key))
-			continue;
-		if (!is_first)
-			buf_add_char(out, ',');
-		buf_add_span(out, key);
-		buf_add_char(out, ':');
-		buf_add_span(out, value.raw);
-		is_first = false;
-	}
-	buf_add_char(out, '}');
-}
-
-static bool
-is_as_put(struct json_value record)
-{
-	struct json_walk w = json_walk_start(record);
-	struct json_value value;
-	struct span key;
-
-	while (json_object_next(&w, &key, &value))
-		if (is_of_the_store(key))
-			return false;
-	return true;
-}
-
-static int
-add_record(struct import *im, struct json_value record, uint64_t line)
-{
-	struct batch *b = im->filling;
-	int status = 0;
-
-	if (b->n > 0 && b->records.n + record.raw.n > im->batch_bytes)
-		status = send_batch(im);
-	if (status != 0)
-		return status;
-	b = im->filling;
-	if (b->n > 0)
-		buf_add_char(&b->records, ',');
-	if (is_as_put(record))
-		buf_add_span(&b->records, record.raw);
-	else
-		add_members(&b->records, record);
-	b->ends[b->n] = b->records.n;
-	b->lines[b->n++] = line;
-	return b->n == BATCH_RECORDS ? send_batch(im) : 0;
-}
-
-/** A line that cannot be sent. What stands before it is written all the same. */
-static int
-refuse_line(struct import *im, uint64_t line, const char *why)
-{
-	int status = im->skips_bad ? 0 : send_rest(im);
-
-	return status == 0 ? report_bad(im, line, why) : status;
-}
-
-static int
-take_line(struct import *im, struct span text, uint64_t line)
-{
-	struct json_value record;
-	struct json_fault fault;
+	bool is_open = im->source.format == SOURCE_CSV && im->source.state.csv == CSV_QUOTED;
 	char why[128];
 
-	if (json_check(text, JSON_DEPTH_MAX, &record, &fault) != OK) {
-		snprintf(
-			why, sizeof(why), "not JSON: %s at byte %zu", fault.what, fault.offset + 1);
-		return refuse_line(im, line, why);
-	}
-	if (record.type != JSON_OBJECT)
-		return refuse_line(im, line, "not an object");
-	return add_record(im, record, line);
+	snprintf(why, sizeof(why), "longer than %zu bytes, which is what the daemon takes%s",
+		im->source.item_max, is_open ? ": is a quote not closed?" : "");
+	return refuse(im, line, why);
 }
 
-/** Takes the lines that are there. */
 static int
-take_lines(struct import *im, bool at_end)
+take_record(struct import *im, struct span record, struct place place)
 {
-	enum rpc_line found;
-	struct span text;
-	char why[96];
+	if (record.n > im->message_max)
+		return refuse_long(im, place.line);
+	if (!im->is_dry)
+		return sender_add(im->sender, record, place);
+	im->made++;
+	buf_reset(&im->row);
+	json_compact((struct json_value){JSON_OBJECT, record}, &im->row);
+	out_json(im->c, buf_span(&im->row));
+	return 0;
+}
+
+static int
+take_object(struct import *im, struct json_value object, struct place place)
+{
+	char why[MAPPING_WHY_SIZE];
+	struct span record = mapping_make(&im->mapping, object, place.offset, &im->record, why);
+
+	return record.n > 0 ? take_record(im, record, place) : refuse(im, place.line, why);
+}
+
+/** An export tells of what was deleted while it ran. */
+static int
+take_deletion(struct import *im, struct json_value line, uint64_t number)
+{
+	struct json_value category = answer_member(line, "category"),
+			  id = answer_member(line, "id");
+	struct sysrt_error error;
+	struct buf params;
+	struct json_out o;
+	char *result = NULL;
+	int status = flush(im), got;
+
+	if (status != 0 || im->is_dry)
+		return status;
+	if (category.raw.n == 0 || id.raw.n == 0)
+		return refuse(im, number, "a deletion without category or id");
+	o = ctl_params(&params);
+	json_put_raw(&o, "category", category.raw);
+	json_put_raw(&o, "id", id.raw);
+	json_end_object(&o);
+	buf_add_char(&params, '\0');
+	got = sysrt_call(
+		im->c->sysrt, "record.delete", params.p, im->c->timeout_ms, &result, &error);
+	if (got != 0)
+		status = strcmp(error.name, "INVALID_ARGUMENT") == 0
+				 ? refuse(im, number, error.text)
+				 : on_failure(im, &error);
+	free(result);
+	buf_fini(&params);
+	return status;
+}
+
+/** The last line of an export: the store is to be at its seq. */
+static int
+complete(struct import *im, struct json_value line)
+{
+	int64_t seq = answer_int(line, "seq", 0);
+	struct buf params;
+	struct json_out o;
+	char *result = NULL;
+	int status = flush(im);
+
+	im->is_complete = true;
+	if (status != 0 || seq == 0)
+		return status;
+	o = ctl_params(&params);
+	json_put_int(&o, "seq", seq);
+	json_end_object(&o);
+	status = ctl_call(im->c, "record.restore", &params, &result);
+	free(result);
+	return status;
+}
+
+/** A line of an export that is restored. */
+static int
+take_exported(struct import *im, struct json_value line, struct place place)
+{
+	enum exported kind = exported_kind(line);
+
+	if (im->is_complete)
+		return refuse(
+			im, place.line, "something stands behind the last line of the export");
+	if ((kind == EXPORTED_BEGIN) == im->has_begun)
+		return refuse(im, place.line,
+			im->has_begun ? "a second export begins here"
+				      : "this is no export: its first line is missing");
+	im->has_begun = true;
+	if (kind == EXPORTED_END)
+		return complete(im, line);
+	return kind == EXPORTED_BEGIN ? 0 : sender_add(im->sender, line.raw, place);
+}
+
+static int
+take_json(struct import *im, const struct source_item *item)
+{
+	struct json_value value;
+	struct json_fault fault;
+	enum exported kind;
+	char why[128];
+
+	if (json_check(item->text, JSON_DEPTH_MAX, &value, &fault) != OK) {
+		snprintf(
+			why, sizeof(why), "not JSON: %s at byte %zu", fault.what, fault.offset + 1);
+		return refuse(im, item->place.line, why);
+	}
+	if (value.type != JSON_OBJECT)
+		return refuse(im, item->place.line, "not an object");
+	if (im->is_restore)
+		return take_exported(im, value, item->place);
+	kind = im->mapping.makes_records ? EXPORTED_RECORD : exported_kind(value);
+	if (kind == EXPORTED_DELETE)
+		return take_deletion(im, value, item->place.line);
+	return kind == EXPORTED_RECORD ? take_object(im, value, item->place) : 0;
+}
+
+/** Nothing can be done with a table whose header is wrong, whatever is to be skipped. */
+static int
+take_header(struct import *im, const struct source_item *item)
+{
+	char why[COLUMNS_WHY_SIZE];
+	const char *missing;
+
+	if (!columns_read(&im->columns, item->text, why))
+		return ctl_refuse("%s:%" PRIu64 ": %s", im->name, item->place.line, why);
+	buf_reset(&im->row);
+	columns_add_header(&im->columns, &im->row);
+	missing =
+		mapping_missing(&im->mapping, (struct json_value){JSON_OBJECT, buf_span(&im->row)});
+	if (missing == NULL)
+		return 0;
+	return ctl_refuse(
+		"%s:%" PRIu64 ": there is no column \"%s\"", im->name, item->place.line, missing);
+}
+
+static int
+take_row(struct import *im, const struct source_item *item)
+{
+	char why[COLUMNS_WHY_SIZE];
+
+	if (im->columns.n == 0)
+		return take_header(im, item);
+	buf_reset(&im->row);
+	if (!columns_add_row(&im->columns, item->text, &im->row, why))
+		return refuse(im, item->place.line, why);
+	return take_object(im, (struct json_value){JSON_OBJECT, buf_span(&im->row)}, item->place);
+}
+
+/** Takes the items that are there. */
+static int
+take_items(struct import *im, bool at_end)
+{
+	struct source_item item;
+	enum source_found found;
 	int status = 0;
 
-	while (status == 0 &&
-		(found = rpc_lines_next(&im->lines, at_end, &text)) != RPC_LINE_NONE) {
-		uint64_t line = rpc_lines_number(&im->lines);
-
-		if (found == RPC_LINE) {
-			status = take_line(im, text, line);
-			continue;
-		}
-		snprintf(why, sizeof(why), "longer than %zu bytes, which is what the daemon takes",
-			im->lines.max);
-		status = refuse_line(im, line, why);
+	while (status == 0 && (found = source_next(&im->source, at_end, &item)) != SOURCE_NONE) {
+		if (found == SOURCE_BAD && item.why != NULL)
+			status = refuse(im, item.place.line, item.why);
+		else if (found == SOURCE_BAD)
+			status = refuse_long(im, item.place.line);
+		else if (im->source.format == SOURCE_CSV)
+			status = take_row(im, &item);
+		else
+			status = take_json(im, &item);
 	}
 	return status;
 }
@@ -345,59 +303,71 @@ send_when_idle(struct import *im)
 {
 	struct pollfd in = {.fd = im->fd, .events = POLLIN};
 
-	return im->filling->n > 0 && poll(&in, 1, IDLE_MS) == 0 ? send_rest(im) : 0;
+	if (im->is_dry || !sender_has_waiting(im->sender) || poll(&in, 1, IDLE_MS) != 0)
+		return 0;
+	return sender_flush(im->sender);
 }
 
-/** Reads some more: how many bytes, 0 at the end, -1 after telling why not. */
-static ssize_t
-read_some(struct import *im)
-{
-	char *room = rpc_lines_room(&im->lines, READ_BYTES);
-	ssize_t n;
-
-	if (room == NULL) {
-		ctl_refuse("%s: a line is too large for the memory", im->name);
-		return -1;
-	}
-	do
-		n = read(im->fd, room, READ_BYTES);
-	while (n < 0 && errno == EINTR && interrupt_status() == 0);
-	if (n < 0 && interrupt_status() == 0)
-		ctl_refuse("reading %s: %s", im->name, strerror(errno));
-	if (n > 0) {
-		rpc_lines_filled(&im->lines, (size_t)n);
-		im->read_bytes += n;
-	}
-	return n;
-}
-
+/** Goes to where an import broke off. What the input is, and the header of a table, is at its
+ * beginning. */
 static int
-read_lines(struct import *im)
+go_on(struct import *im)
 {
+	struct source_item item;
+	enum source_found found = SOURCE_NONE;
 	ssize_t n = 1;
 	int status = 0;
 
+	if (im->resume.path == NULL || im->resume.offset == 0)
+		return 0;
+	while (found == SOURCE_NONE && n > 0) {
+		n = source_read(&im->source);
+		if (n >= 0)
+			found = source_next(&im->source, n == 0, &item);
+	}
+	im->has_begun = true;
+	if (found == SOURCE_ITEM && im->source.format == SOURCE_CSV)
+		status = take_header(im, &item);
+	if (status == 0 && !source_seek(&im->source, im->resume.offset, im->resume.lines + 1))
+		status = ctl_refuse("reading %s: %s", im->name, strerror(errno));
+	return status;
+}
+
+static int
+read_items(struct import *im)
+{
+	ssize_t n = 1;
+	int status = go_on(im);
+
 	while (status == 0 && n > 0 && interrupt_status() == 0) {
 		status = send_when_idle(im);
-		if (status == 0 && (n = read_some(im)) >= 0)
-			status = take_lines(im, n == 0);
+		if (status == 0 && (n = source_read(&im->source)) >= 0)
+			status = take_items(im, n == 0);
 	}
 	if (interrupt_status() != 0) {
-		finish_sent(im); /* nothing more is sent */
+		if (!im->is_dry)
+			sender_finish(im->sender); /* nothing more is sent */
 		return interrupt_status();
 	}
 	if (status == 0 && n < 0)
 		status = EXIT_REFUSED;
-	return status == 0 ? send_rest(im) : status;
+	if (status == 0)
+		status = flush(im);
+	if (status == 0 && im->is_restore && !im->is_complete)
+		status = ctl_refuse("%s: the last line of the export is missing: what was restored "
+				    "is not all of it",
+			im->name);
+	return status;
 }
 
-/** The longest line that makes a message which the daemon takes. */
+/** The longest item that makes a message which the daemon takes, and the epoch. */
 static int
-ask_line_max(struct import *im, size_t *max)
+ask_daemon(struct import *im)
 {
 	struct buf params;
 	struct json_out o = ctl_params(&params);
-	struct json_value limits;
+	struct json_value answer;
+	struct position position = {.is_set = false};
 	int64_t message;
 	char *result;
 	int status;
@@ -405,12 +375,65 @@ ask_line_max(struct import *im, size_t *max)
 	json_end_object(&o);
 	status = ctl_call(im->c, "status", &params, &result);
 	if (status == 0) {
-		limits = answer_member(answer_value(span_of(result)), "limits");
-		message = answer_int(limits, "max_message", (int64_t)LINE_BYTES);
-		*max = message < (int64_t)LINE_BYTES ? (size_t)message : LINE_BYTES;
+		answer = answer_value(span_of(result));
+		position_set_epoch(&position, answer_member(answer, "store"));
+		memcpy(im->epoch, position.epoch, sizeof(im->epoch));
+		message =
+			answer_int(answer_member(answer, "limits"), "max_message", SOURCE_ITEM_MAX);
+		if (message < SOURCE_ITEM_MAX)
+			im->message_max = (size_t)message;
 	}
 	free(result);
 	return status;
+}
+
+static bool
+has_ending(const char *name, const char *ending)
+{
+	size_t n = strlen(name), ending_n = strlen(ending);
+
+	return n > ending_n && strcasecmp(name + n - ending_n, ending) == 0;
+}
+
+/** What the input is: as said, else by its name, else by its first byte. */
+static enum source_format
+pick_format(const struct import *im, char *separator)
+{
+	const char *said = ctl_option(im->c, "format");
+
+	*separator = ',';
+	if (im->is_restore)
+		return SOURCE_LINES;
+	if (said == NULL && ctl_option(im->c, "preset") != NULL)
+		return SOURCE_JSON;
+	if (said == NULL)
+		said = has_ending(im->name, ".csv")   ? "csv"
+		       : has_ending(im->name, ".tsv") ? "tsv"
+						      : "";
+	if (strcmp(said, "tsv") == 0)
+		*separator = '\t';
+	if (strcmp(said, "csv") == 0 || strcmp(said, "tsv") == 0)
+		return SOURCE_CSV;
+	return strcmp(said, "ndjson") == 0 ? SOURCE_LINES
+	       : strcmp(said, "json") == 0 ? SOURCE_ARRAY
+					   : SOURCE_JSON;
+}
+
+static int
+open_resume(struct import *im, bool is_file)
+{
+	bool is_named = strcmp(im->c->words[0], "-") != 0;
+	const char *state = ctl_option(im->c, "state");
+
+	if (state == NULL && ctl_option(im->c, "resume") == NULL)
+		return 0;
+	if (im->is_dry)
+		return ctl_usage("--dry-run writes nothing: --resume does not go with it");
+	if (state == NULL && !is_named)
+		return ctl_usage("standard input has no name: say --state FILE, not --resume");
+	if (!is_file)
+		return ctl_refuse("--resume: %s is not a file that can be read again", im->name);
+	return resume_open(&im->resume, im->c, im->fd, im->name, state);
 }
 
 static int
@@ -419,17 +442,16 @@ open_input(struct import *im)
 	const char *on_error = ctl_option(im->c, "on-error");
 	bool is_file = strcmp(im->c->words[0], "-") != 0;
 	struct stat info;
-	int64_t size = 0;
+	bool is_regular;
 
 	im->skips_bad = on_error != NULL && strcmp(on_error, "skip") == 0;
 	im->name = is_file ? im->c->words[0] : "standard input";
 	im->fd = is_file ? open(im->name, O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
 	if (im->fd < 0)
 		return ctl_refuse("opening %s: %s", im->name, strerror(errno));
-	if (fstat(im->fd, &info) == 0 && S_ISREG(info.st_mode))
-		size = info.st_size;
-	progress_start(&im->progress, size, im->c->is_quiet);
-	return 0;
+	is_regular = fstat(im->fd, &info) == 0 && S_ISREG(info.st_mode);
+	progress_start(&im->progress, is_regular ? info.st_size : 0, im->c->is_quiet || im->is_dry);
+	return open_resume(im, is_regular);
 }
 
 static void
@@ -438,11 +460,16 @@ print_summary(struct import *im)
 	struct buf text;
 	struct json_out o;
 
+	if (im->is_dry) {
+		ctl_hint(im->c, "%" PRIu64 " records, %" PRIu64 " bad; nothing was written",
+			im->made, im->bad);
+		return;
+	}
 	buf_init(&text, 1024);
 	o = json_out_start(&text);
 	json_begin_object(&o, NULL);
-	json_put_int(&o, "written", (int64_t)im->written);
-	json_put_int(&o, "skipped", (int64_t)im->skipped);
+	json_put_int(&o, "written", (int64_t)sender_written(im->sender));
+	json_put_int(&o, "skipped", (int64_t)sender_skipped(im->sender));
 	json_put_int(&o, "bad", (int64_t)im->bad);
 	json_put_double(
 		&o, "seconds", (double)(int64_t)(progress_seconds(&im->progress) * 1000) / 1000);
@@ -451,53 +478,147 @@ print_summary(struct import *im)
 	buf_fini(&text);
 }
 
-static int
-import_lines(struct import *im, size_t line_max)
+/** What a call says beside the records. */
+static void
+make_head(const struct import *im, struct buf *head)
 {
+	bool if_absent = ctl_option(im->c, "if-absent") != NULL;
+	struct json_out o = json_out_start(head);
+
+	if (im->is_restore)
+		return;
+	json_put_str(&o, "mode", if_absent ? "if_absent" : "skip_equal");
+	if (im->mapping.category != NULL)
+		json_put_str(&o, "category", im->mapping.category);
+	buf_add_char(head, ',');
+}
+
+static void
+start(struct import *im, const struct buf *head)
+{
+	size_t half = im->message_max / 2;
+
+	im->source.item_max = im->message_max;
+	buf_init(&im->row, RECORD_BYTES);
+	buf_init(&im->record, RECORD_BYTES);
+	if (im->is_dry)
+		return;
+	im->sender = sender_new(&(struct sender_options){
+		.c = im->c,
+		.method = im->is_restore ? "record.restore" : "record.put_many",
+		.head = im->is_restore ? SPAN("") : buf_span(head),
+		.batch_bytes = half < BATCH_BYTES ? half : BATCH_BYTES,
+		.record_bytes = im->message_max,
+		.on_bad = on_bad,
+		.on_done = on_done,
+		.on_failure = on_failure,
+		.arg = im,
+	});
+}
+
+static int
+read_to_end(struct import *im)
+{
+	int status, saved = 0;
+
+	interrupt_catch();
+	status = read_items(im);
+	if (im->resume.path != NULL)
+		saved = resume_save(&im->resume);
+	if (status == 0)
+		status = saved;
+	im->stored = im->is_dry ? 0 : count_all(im);
+	progress_end(&im->progress, count_all(im), status == 0);
+	print_summary(im);
+	return status;
+}
+
+static int
+run(struct import *im)
+{
+	struct buf head;
+	char separator;
+	enum source_format format = pick_format(im, &separator);
 	int status;
 
-	im->batch_bytes = line_max / 2 < BATCH_BYTES ? line_max / 2 : BATCH_BYTES;
-	rpc_lines_init(&im->lines, line_max);
-	buf_init(&im->params, BATCH_BYTES + line_max + 1024);
-	for (unsigned i = 0; i < 2; i++) {
-		buf_init(&im->batches[i].records, BATCH_BYTES + line_max + BATCH_RECORDS);
-		im->batches[i].ends = xnew_n(BATCH_RECORDS, size_t);
-		im->batches[i].lines = xnew_n(BATCH_RECORDS, uint64_t);
-	}
-	im->filling = &im->batches[0];
-	interrupt_catch();
-	status = read_lines(im);
-	progress_end(&im->progress, im->written + im->skipped, status == 0);
-	print_summary(im);
-	for (unsigned i = 0; i < 2; i++) {
-		buf_fini(&im->batches[i].records);
-		free(im->batches[i].ends);
-		free(im->batches[i].lines);
-	}
-	buf_fini(&im->params);
-	rpc_lines_fini(&im->lines);
+	buf_init(&head, 4096);
+	status = mapping_init(&im->mapping, im->c, format == SOURCE_CSV);
+	im->mapping.key = im->resume.path != NULL ? im->resume.key : NULL;
+	make_head(im, &head);
+	columns_init(&im->columns, separator, ctl_option(im->c, "numbers") != NULL);
+	source_init(&im->source, im->fd, im->name, format);
+	im->source.separator = separator;
+	start(im, &head);
+	if (status == 0)
+		status = read_to_end(im);
+	sender_free(im->sender);
+	source_fini(&im->source);
+	columns_fini(&im->columns);
+	mapping_fini(&im->mapping);
+	buf_fini(&im->row);
+	buf_fini(&im->record);
+	buf_fini(&head);
 	return status;
+}
+
+static void
+hint_how_to_go_on(const struct import *im, int status)
+{
+	bool would_double = im->mapping.leaves_ids && im->stored > 0;
+
+	if (im->has_stopped && !im->is_restore && !would_double)
+		ctl_hint(im->c,
+			"mend the line and run it again, or with --on-error skip: what is stored "
+			"already is skipped");
+	else if (status != 0 && im->is_restore && im->resume.path == NULL)
+		ctl_hint(im->c, "what was restored stays there: begin with a new store, and with "
+				"--resume where it may break off");
+	else if (status != 0 && im->resume.path != NULL)
+		ctl_hint(im->c, "run it again with --resume to go on");
+	else if (status != 0 && would_double)
+		ctl_hint(im->c,
+			"records without an id would be there twice if it was run again: import "
+			"what is left, and with --resume where it may break off");
+	else if (status != 0 && im->stored > 0)
+		ctl_hint(im->c, "run it again to go on: what is stored already is skipped");
+}
+
+/** Nothing of an export is changed on its way back. */
+static int
+check_restore(const struct ctl *c)
+{
+	static const char *const others[] = {"format", "id", "name", "map", "numbers", "preset",
+		"category", "if-absent", "on-error", "dry-run"};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (ctl_option(c, others[i]) != NULL)
+			return ctl_usage(
+				"--restore takes an export as it is: --%s does not go with it",
+				others[i]);
+	return 0;
 }
 
 int
 import_run(struct ctl *c)
 {
-	struct import im = {.c = c, .fd = -1};
-	size_t line_max = 0;
-	int status = ask_line_max(&im, &line_max);
+	struct import im = {.c = c, .fd = -1, .message_max = SOURCE_ITEM_MAX};
+	int status;
 
-	if (status == 0)
-		status = open_input(&im);
+	im.is_dry = ctl_option(c, "dry-run") != NULL;
+	im.is_restore = ctl_option(c, "restore") != NULL;
+	status = im.is_restore ? check_restore(c) : 0;
 	if (status != 0)
 		return status;
-	status = import_lines(&im, line_max);
-	if (im.fd != STDIN_FILENO)
+	status = im.is_dry ? 0 : ask_daemon(&im);
+	if (status == 0)
+		status = open_input(&im);
+	if (status == 0) {
+		status = run(&im);
+		if (status != EXIT_USAGE)
+			hint_how_to_go_on(&im, status);
+	}
+	if (im.fd > STDIN_FILENO)
 		close(im.fd);
-	if (im.has_stopped)
-		ctl_hint(c,
-			"mend the line and run it again, or with --on-error skip: what is stored "
-			"already is skipped");
-	else if (status != 0)
-		ctl_hint(c, "run it again to go on: what is stored already is skipped");
+	resume_close(&im.resume);
 	return status != 0 ? status : im.bad > 0 ? EXIT_REFUSED : EXIT_DONE;
 }

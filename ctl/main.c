@@ -37,5 +37,6 @@ main(int argc, char **argv)
 	ctl_disconnect(&c);
 	finished = out_finish();
 	free(c.words);
+	free(c.given);
 	return status != EXIT_DONE ? status : finished;
 }

@@ -103,9 +103,20 @@ is_time(struct span key)
 	       (key.n > 4 && memcmp(key.p + key.n - 4, "_at\"", 4) == 0);
 }
 
-/** Appends a member as a cell; `key` is raw. */
-static void
-add_cell(struct buf *out, struct span key, struct json_value value)
+void
+out_add_size(struct buf *out, int64_t nbytes)
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	double size = (double)nbytes;
+	unsigned i = 0;
+
+	for (; size >= 999.5 && i + 1 < sizeof(units) / sizeof(units[0]); i++)
+		size /= 1024;
+	buf_addf(out, i == 0 || size >= 99.5 ? "%.0f %s" : "%.1f %s", size, units[i]);
+}
+
+void
+out_add_value(struct buf *out, struct span key, struct json_value value)
 {
 	char time[TIME_TEXT_SIZE];
 	int64_t ms;
@@ -193,7 +204,7 @@ add_row(struct table *t, const struct json_value *item)
 		if (item == NULL)
 			buf_addf(&cell, "%s", t->columns[i]);
 		else
-			add_cell(&cell, span_of(key), answer_member(*item, t->columns[i]));
+			out_add_value(&cell, span_of(key), answer_member(*item, t->columns[i]));
 		set_cell(t, i, cell.n > 0 ? buf_span(&cell) : SPAN(""));
 		buf_reset(&cell);
 		free(key);
@@ -336,12 +347,12 @@ print_members(struct json_value object, const char *path)
 	buf_init(&cell, TEXT_MAX);
 	while (json_object_next(&w, &key, &value)) {
 		buf_addf(&name, "%s", path);
-		add_cell(&name, SPAN(""), (struct json_value){JSON_STRING, key});
+		out_add_value(&name, SPAN(""), (struct json_value){JSON_STRING, key});
 		if (value.type == JSON_OBJECT && !json_string_is(key, "data")) {
 			buf_addf(&name, ".%c", '\0');
 			print_members(value, name.p);
 		} else {
-			add_cell(&cell, key, value);
+			out_add_value(&cell, key, value);
 			printf("%-*.*s ", 24, SPAN_FMT(buf_span(&name)));
 			fwrite(cell.p, 1, cell.n, stdout);
 			putchar('\n');

@@ -18,6 +18,10 @@ void out_add_json(const struct ctl *c, struct buf *out, struct span json);
 /** Flushes standard output: EXIT_DONE, or EXIT_REFUSED after telling why not. */
 int out_finish(void);
 
+/** Appends a member of an object as people read it; `key` with its quotation marks. */
+void out_add_value(struct buf *out, struct span key, struct json_value value);
+/** Appends a size as people read it ("1.5 MiB"). */
+void out_add_size(struct buf *out, int64_t nbytes);
 /** Appends text for a terminal. */
 void out_add_safe(struct buf *out, struct span text);
 /** Appends JSON for a terminal. */

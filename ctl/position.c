@@ -11,7 +11,6 @@
 
 #include "common/xalloc.h"
 #include "ctl/answer.h"
-#include "ctl/text.h"
 
 #define RESYNC ":resync"
 
@@ -26,10 +25,10 @@ parse_full(struct position *p, struct span text)
 		return false;
 	seq++;
 	base = memchr(seq, ':', (size_t)(end - seq));
-	if (!text_number((struct span){seq, (size_t)((base != NULL ? base : end) - seq)}, &p->seq))
+	if (!span_number((struct span){seq, (size_t)((base != NULL ? base : end) - seq)}, &p->seq))
 		return false;
 	if (base != NULL &&
-		!text_number((struct span){base + 1, (size_t)(end - base - 1)}, &p->base))
+		!span_number((struct span){base + 1, (size_t)(end - base - 1)}, &p->base))
 		return false;
 	memcpy(p->epoch, text.p, epoch_n);
 	return true;
@@ -45,7 +44,7 @@ parse(struct position *p, struct span text)
 		parsed.is_resync = true;
 		text.n -= resync.n;
 	}
-	if (!text_number(text, &parsed.seq) && !parse_full(&parsed, text))
+	if (!span_number(text, &parsed.seq) && !parse_full(&parsed, text))
 		return false;
 	*p = parsed;
 	return true;
@@ -129,16 +128,24 @@ write_line(const char *path, const char *text)
 }
 
 int
-position_save(const struct position *p, const char *path)
+position_save_text(const char *text, const char *path)
 {
-	char text[POSITION_TEXT_SIZE], *fresh = xasprintf("%s.new", path);
+	char *fresh = xasprintf("%s.new", path);
 	int status = 0;
 
-	position_format(p, text);
 	if (!write_line(fresh, text) || rename(fresh, path) != 0)
 		status = ctl_refuse("writing %s: %s", path, strerror(errno));
 	free(fresh);
 	return status;
+}
+
+int
+position_save(const struct position *p, const char *path)
+{
+	char text[POSITION_TEXT_SIZE];
+
+	position_format(p, text);
+	return position_save_text(text, path);
 }
 
 void

@@ -27,6 +27,8 @@ int position_load(struct position *p, const char *path);
 /** Writes it to a file, which is replaced as a whole: it is never half written. 0 or an exit
  * status. */
 int position_save(const struct position *p, const char *path);
+/** As position_save(), any line. */
+int position_save_text(const char *text, const char *path);
 /** Takes the member `epoch` of an answer. */
 void position_set_epoch(struct position *p, struct json_value answer);
 /** Writes since, epoch and base as params, when it is set. */

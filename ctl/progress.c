@@ -92,6 +92,23 @@ progress_show(struct progress *p, uint64_t records, int64_t nbytes)
 }
 
 void
+progress_show_bytes(struct progress *p, int64_t nbytes, int64_t size)
+{
+	double seconds = progress_seconds(p), share;
+	char text[TEXT_SIZE], left[32];
+
+	p->size = size;
+	if (!p->shows || size <= 0 || nbytes <= 0 || clock_mono_us() - p->shown_us < SHOW_EVERY_US)
+		return;
+	p->shown_us = clock_mono_us();
+	share = nbytes < size ? (double)nbytes / (double)size : 1;
+	format_seconds(seconds / share - seconds, left, sizeof(left));
+	snprintf(text, sizeof(text), "%.0f MiB a second, %.0f %%, %s left",
+		(double)nbytes / seconds / (1 << 20), 100 * share, left);
+	draw(p, share, text);
+}
+
+void
 progress_clear(struct progress *p)
 {
 	if (p->shows && p->shown_us > 0)

@@ -17,6 +17,8 @@ void progress_start(struct progress *p, int64_t size, bool is_quiet);
 double progress_seconds(const struct progress *p);
 /** Shows the bar, a few times a second. */
 void progress_show(struct progress *p, uint64_t records, int64_t nbytes);
+/** The same where nothing but bytes is counted; the size may change. */
+void progress_show_bytes(struct progress *p, int64_t nbytes, int64_t size);
 /** Makes room for a line of text; the bar comes again with the next progress_show(). */
 void progress_clear(struct progress *p);
 /** Shows it for the last time; is_whole: all of the input was read. */

@@ -1,5 +1,5 @@
 /*
- * put, get, del, ls, count, changes, category list: a command line becomes the
+ * put, patch, get, ls, count, changes, category list: a command line becomes the
  * params of one method, its answer is printed.
  */
 
@@ -39,6 +39,27 @@ record_put(struct ctl *c)
 }
 
 int
+record_patch(struct ctl *c)
+{
+	const char *word = c->words_n > 2 ? c->words[2] : NULL;
+	struct buf params;
+	struct json_out o = ctl_params(&params);
+	int status;
+
+	json_put_str(&o, "category", c->words[0]);
+	json_put_str(&o, "id", c->words[1]);
+	status = text_put_number(c, &o, "if-seq", "if_seq");
+	json_put_raw(&o, "patch", SPAN(""));
+	if (status == 0)
+		status = text_add_data(&params, word, false);
+	json_end_object(&o);
+	if (status == 0)
+		return ctl_call_and_print(c, "record.patch", &params);
+	buf_fini(&params);
+	return status;
+}
+
+int
 record_get(struct ctl *c)
 {
 	struct buf params;
@@ -49,7 +70,15 @@ record_get(struct ctl *c)
 
 	json_put_str(&o, "category", c->words[0]);
 	json_put_str(&o, "id", c->words[1]);
+	status = text_put_number(c, &o, "rev", "rev");
+	if (status == 0)
+		status = text_put_number(c, &o, "at-seq", "at_seq");
+	text_put_time(c, &o, "at", "at_time");
 	json_end_object(&o);
+	if (status != 0) {
+		buf_fini(&params);
+		return status;
+	}
 	status = ctl_call(c, "record.get", &params, &result);
 	if (status == 0) {
 		record = answer_member(answer_value(span_of(result)), "record");
@@ -57,43 +86,6 @@ record_get(struct ctl *c)
 			out_json(c, answer_member(record, "data").raw);
 		else
 			out_object(c, record.raw);
-	}
-	free(result);
-	return status;
-}
-
-/** "Not there" is an exit status of its own, for scripts. */
-static bool
-is_nothing(struct json_value deleted)
-{
-	return deleted.type == JSON_FALSE ||
-	       (deleted.type == JSON_NUMBER && span_is(deleted.raw, "0"));
-}
-
-int
-record_del(struct ctl *c)
-{
-	struct buf params;
-	struct json_out o = ctl_params(&params);
-	char *result;
-	int status;
-
-	json_put_str(&o, "category", c->words[0]);
-	if (c->words_n == 2)
-		json_put_str(&o, "id", c->words[1]);
-	else
-		text_put_words(&o, "ids", c->words + 1, c->words_n - 1);
-	status = text_put_number(c, &o, "if-seq", "if_seq");
-	json_end_object(&o);
-	if (status != 0) {
-		buf_fini(&params);
-		return status;
-	}
-	status = ctl_call(c, "record.delete", &params, &result);
-	if (status == 0) {
-		out_object(c, span_of(result));
-		if (is_nothing(answer_member(answer_value(span_of(result)), "deleted")))
-			status = EXIT_NOT_FOUND;
 	}
 	free(result);
 	return status;
@@ -112,7 +104,9 @@ put_list_params(struct ctl *c, struct json_out *o, const char *cursor)
 	text_put_option(c, o, "order", "order");
 	text_put_time(c, o, "after", "updated_after");
 	text_put_time(c, o, "before", "updated_before");
-	status = text_put_number(c, o, "limit", "limit");
+	status = text_put_where(c, o);
+	if (status == 0)
+		status = text_put_number(c, o, "limit", "limit");
 	if (cursor != NULL) {
 		json_put_str(o, "cursor", cursor);
 	} else {
@@ -124,10 +118,20 @@ put_list_params(struct ctl *c, struct json_out *o, const char *cursor)
 	return status;
 }
 
+static bool
+has_items(struct json_value answer)
+{
+	struct json_value items = answer_member(answer, "items"), item;
+	struct json_walk w = json_walk_start(items);
+
+	return json_array_next(&w, &item);
+}
+
 /** Prints a page; *cursor is where it begins (NULL: where the options say) and, after, where the
- * next one does, as text of the caller's own, or NULL. */
+ * next one does, as text of the caller's own, or NULL. One that is empty, and not the last, is
+ * not printed: with a condition there may be many. */
 static int
-print_page(struct ctl *c, char **cursor)
+print_page(struct ctl *c, char **cursor, bool *is_empty)
 {
 	static const char *const columns[] = {
 		"category", "id", "name", "rev", "seq", "updated_at", "data", NULL};
@@ -144,8 +148,10 @@ print_page(struct ctl *c, char **cursor)
 	}
 	status = ctl_call(c, "record.list", &params, &result);
 	if (status == 0) {
-		out_list(c, result, columns);
 		*cursor = answer_dup(answer_value(span_of(result)), "cursor");
+		*is_empty = !has_items(answer_value(span_of(result)));
+		if (!*is_empty || *cursor == NULL)
+			out_list(c, result, columns);
 	}
 	free(result);
 	return status;
@@ -154,13 +160,13 @@ print_page(struct ctl *c, char **cursor)
 int
 record_ls(struct ctl *c)
 {
-	bool wants_all = ctl_option(c, "all") != NULL;
+	bool wants_all = ctl_option(c, "all") != NULL, is_empty = false;
 	char *cursor = NULL;
 	int status;
 
 	do
-		status = print_page(c, &cursor);
-	while (status == 0 && wants_all && cursor != NULL);
+		status = print_page(c, &cursor, &is_empty);
+	while (status == 0 && (wants_all || is_empty) && cursor != NULL);
 	if (cursor != NULL && c->format != FORMAT_JSON)
 		ctl_hint(c, "there is more: --cursor %s, or --all", cursor);
 	free(cursor);
@@ -178,7 +184,12 @@ record_count(struct ctl *c)
 	if (c->words_n > 0)
 		text_put_words(&o, "category", c->words, c->words_n);
 	text_put_option(c, &o, "id", "id");
+	status = text_put_where(c, &o);
 	json_end_object(&o);
+	if (status != 0) {
+		buf_fini(&params);
+		return status;
+	}
 	status = ctl_call(c, "record.count", &params, &result);
 	if (status == 0 && c->format == FORMAT_JSON)
 		out_json(c, span_of(result));
@@ -239,7 +250,9 @@ record_changes(struct ctl *c)
 		text_put_words(&o, "categories", c->words, c->words_n);
 	text_put_option(c, &o, "id", "ids");
 	position_put(&position, &o);
-	status = text_put_number(c, &o, "limit", "limit");
+	status = text_put_where(c, &o);
+	if (status == 0)
+		status = text_put_number(c, &o, "limit", "limit");
 	json_end_object(&o);
 	if (status != 0) {
 		buf_fini(&params);

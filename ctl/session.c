@@ -4,7 +4,6 @@
 
 #include "ctl/commands.h"
 #include "ctl/out.h"
-#include "ctl/text.h"
 
 int
 session_ls(struct ctl *c)
@@ -31,7 +30,7 @@ session_close(struct ctl *c)
 	struct json_out o = ctl_params(&params);
 	int64_t number;
 
-	if (!text_number(span_of(c->words[0]), &number)) {
+	if (!span_number(span_of(c->words[0]), &number)) {
 		buf_fini(&params);
 		return ctl_usage("a session is named by its number: see sysrtctl session list");
 	}

@@ -1,4 +1,4 @@
-/* status, ping, call, methods, publish, and the commands that steer the daemon. */
+/* ping, call, methods, publish, and the commands that steer the daemon. */
 
 #include <poll.h>
 #include <signal.h>
@@ -53,12 +53,6 @@ call_and_list(struct ctl *c, const char *method, const char *const *columns)
 		out_list(c, result, columns);
 	free(result);
 	return status;
-}
-
-int
-system_status(struct ctl *c)
-{
-	return call_and_print(c, "status");
 }
 
 int
@@ -248,28 +242,74 @@ status_of_daemon(int status)
 	}
 }
 
-int
-system_migrate(struct ctl *c)
+bool
+system_has_daemon(struct ctl *c)
+{
+	struct sysrt_error error;
+
+	return ctl_option(c, "store") == NULL && sysrt_connect(c->socket, &c->sysrt, &error) == 0;
+}
+
+/** Runs `sysrtd store VERB` with what of its options is given, and the words. */
+static int
+run_on_store(struct ctl *c, const char *verb)
 {
 	static const char *const passed[] = {"store", "config", "to"};
-	struct sysrt_error error;
 	char *args[16];
 	unsigned n = 0;
 	int status;
 
-	if (ctl_option(c, "store") == NULL && sysrt_connect(c->socket, &c->sysrt, &error) == 0)
-		return ctl_refuse("the daemon is running, so its store is up to date: stop it "
-				  "first (sysrtctl shutdown) to go to another version");
 	args[n++] = find_daemon();
 	args[n++] = xstrdup("store");
-	args[n++] = xstrdup("migrate");
+	args[n++] = xstrdup(verb);
 	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		if (ctl_option(c, passed[i]) != NULL)
 			args[n++] = xasprintf("--%s=%s", passed[i], ctl_option(c, passed[i]));
+	if (c->format != FORMAT_TABLE)
+		args[n++] = xstrdup("--output=json");
+	args[n++] = xstrdup("--");
+	for (unsigned i = 0; i < c->words_n; i++)
+		args[n++] = xstrdup(c->words[i]);
 	args[n] = NULL;
 	signal(SIGCHLD, SIG_DFL);
 	status = program_run(args, NULL, &status) ? status_of_daemon(status) : EXIT_REFUSED;
 	while (n > 0)
 		free(args[--n]);
 	return status;
+}
+
+int
+system_migrate(struct ctl *c)
+{
+	if (system_has_daemon(c))
+		return ctl_refuse("the daemon is running, so its store is up to date: stop it "
+				  "first (sysrtctl shutdown) to go to another version");
+	return run_on_store(c, "migrate");
+}
+
+int
+system_restore(struct ctl *c)
+{
+	if (system_has_daemon(c))
+		return ctl_refuse("the daemon is running: stop it first (sysrtctl shutdown), its "
+				  "store is to be replaced");
+	return run_on_store(c, "restore");
+}
+
+int
+system_compact_file(struct ctl *c)
+{
+	return run_on_store(c, "compact");
+}
+
+int
+system_check_file(struct ctl *c)
+{
+	bool does_repair = ctl_option(c, "repair") != NULL;
+
+	if (does_repair && system_has_daemon(c))
+		return ctl_refuse(
+			"the daemon is running: stop it first (sysrtctl shutdown), or look "
+			"at its store without --repair");
+	return run_on_store(c, does_repair ? "repair" : "check");
 }

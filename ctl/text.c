@@ -4,30 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/utf8.h"
+#include "common/xalloc.h"
 
 #define DATA_MAX   ((size_t)256 << 20)
 #define READ_BYTES 65536
-#define DIGITS_MAX 18 /* so that it fits */
-
-bool
-text_number(struct span text, int64_t *out)
-{
-	int64_t number = 0;
-
-	if (text.n == 0 || text.n > DIGITS_MAX)
-		return false;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] < '0' || text.p[i] > '9')
-			return false;
-		number = number * 10 + (text.p[i] - '0');
-	}
-	*out = number;
-	return true;
-}
 
 static int
 read_all(int fd, struct buf *out)
@@ -138,7 +123,7 @@ text_put_number(const struct ctl *c, struct json_out *o, const char *option, con
 
 	if (value == NULL)
 		return 0;
-	if (!text_number(span_of(value), &number))
+	if (!span_number(span_of(value), &number))
 		return ctl_usage("--%s is a number, not \"%s\"", option, value);
 	json_put_int(o, key, number);
 	return 0;
@@ -150,8 +135,52 @@ text_put_time(const struct ctl *c, struct json_out *o, const char *option, const
 	const char *value = ctl_option(c, option);
 	int64_t ms;
 
-	if (value != NULL && text_number(span_of(value), &ms))
+	if (value != NULL && span_number(span_of(value), &ms))
 		json_put_int(o, key, ms);
 	else if (value != NULL)
 		json_put_str(o, key, value);
+}
+
+/** "/price>10": a pointer, an operator, and JSON or else a bare string. */
+static int
+put_short_where(struct json_out *o, const char *text)
+{
+	size_t at = strcspn(text, "=!<>");
+	size_t op_n = strspn(text + at, "=!<>");
+	struct span value = span_of(text + at + op_n);
+	char *pointer = xstrndup(text, at), *op = xstrndup(text + at, op_n);
+	struct json_value checked;
+	struct json_fault fault;
+
+	json_begin_object(o, "where");
+	json_begin_object(o, pointer);
+	if (json_check(value, JSON_DEPTH_MAX, &checked, &fault) == OK)
+		json_put_raw(o, op, checked.raw);
+	else
+		json_put_string(o, op, value);
+	json_end_object(o);
+	json_end_object(o);
+	free(pointer);
+	free(op);
+	return op_n > 0 ? 0
+			: ctl_usage("--where \"%s\": write /name>10 (or = != < <= >=), or JSON",
+				  text);
+}
+
+int
+text_put_where(const struct ctl *c, struct json_out *o)
+{
+	const char *text = ctl_option(c, "where");
+	struct json_value value;
+	struct json_fault fault;
+
+	if (text == NULL)
+		return 0;
+	if (text[0] == '/')
+		return put_short_where(o, text);
+	if (json_check(span_of(text), JSON_DEPTH_MAX, &value, &fault) != OK)
+		return ctl_usage("--where is not JSON: %s at byte %zu (nor does it begin with /)",
+			fault.what, fault.offset + 1);
+	json_put_raw(o, "where", value.raw);
+	return 0;
 }

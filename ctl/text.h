@@ -4,9 +4,6 @@
 #include "common/buf.h"
 #include "ctl/ctl.h"
 
-/** Reads digits, and nothing else, as a number. */
-bool text_number(struct span text, int64_t *out);
-
 /** Appends the data that a word names, as JSON: JSON itself, "@FILE", or "-" or NULL for standard
  * input. With is_text it is a bare string. 0, or an exit status after telling what is wrong. */
 int text_add_data(struct buf *out, const char *word, bool is_text);
@@ -19,3 +16,6 @@ void text_put_words(struct json_out *o, const char *key, const char *const *word
 void text_put_option(const struct ctl *c, struct json_out *o, const char *option, const char *key);
 int text_put_number(const struct ctl *c, struct json_out *o, const char *option, const char *key);
 void text_put_time(const struct ctl *c, struct json_out *o, const char *option, const char *key);
+/** Writes the condition of --where, when it was given: JSON, or "/price>10". 0, or an exit status
+ * after telling what is wrong. */
+int text_put_where(const struct ctl *c, struct json_out *o);

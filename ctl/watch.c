@@ -191,6 +191,17 @@ on_synced(struct watch *w, struct json_value params)
 	return GO_ON;
 }
 
+/** The daemon says that we may not listen any longer. */
+static int
+on_unsubscribed(struct json_value params)
+{
+	char *reason = answer_dup(params, "reason");
+
+	ctl_warn("the subscription has ended: %s", reason != NULL ? reason : "no reason is told");
+	free(reason);
+	return EXIT_DENIED;
+}
+
 static int
 on_notice(struct watch *w, const struct sysrt_notice *n)
 {
@@ -211,24 +222,31 @@ on_notice(struct watch *w, const struct sysrt_notice *n)
 			status = AGAIN;
 	} else if (strcmp(n->method, "lagged") == 0) {
 		ctl_hint(w->c, "sysrtctl: fell behind, catching up");
+	} else if (strcmp(n->method, "unsubscribed") == 0) {
+		status = on_unsubscribed(params);
 	}
 	return status;
 }
 
-static void
+static int
 make_params(struct watch *w, struct buf *params)
 {
 	static const char *const everything[] = {"*"};
 	struct ctl *c = w->c;
 	struct json_out o = ctl_params(params);
+	int status;
 
 	text_put_words(&o, w->is_topic ? "topics" : "categories",
 		c->words_n > 0 ? c->words : everything, c->words_n > 0 ? c->words_n : 1);
 	text_put_option(c, &o, "id", "ids");
 	if (!w->is_topic)
 		position_put(&w->position, &o);
+	if (ctl_option(c, "history") != NULL)
+		json_put_bool(&o, "history", true);
+	status = text_put_where(c, &o);
 	json_end_object(&o);
 	buf_add_char(params, '\0');
+	return status;
 }
 
 static void
@@ -264,7 +282,11 @@ subscribe(struct watch *w)
 	char *result = NULL;
 	int got, status;
 
-	make_params(w, &params);
+	status = make_params(w, &params);
+	if (status != GO_ON) {
+		buf_fini(&params);
+		return status;
+	}
 	got = sysrt_call(w->c->sysrt, "subscribe", params.p, w->c->timeout_ms, &result, &error);
 	buf_fini(&params);
 	if (got == 0) {
@@ -357,8 +379,10 @@ start_position(struct watch *w)
 	int status = 0;
 
 	w->state = ctl_option(w->c, "state");
-	if (w->is_topic && (since != NULL || w->state != NULL))
-		return ctl_usage("topics are not stored: --since and --state do not go with them");
+	if (w->is_topic &&
+		(since != NULL || w->state != NULL || ctl_option(w->c, "history") != NULL))
+		return ctl_usage("topics are not stored: --since, --state and --history do not go "
+				 "with them");
 	if (w->state != NULL)
 		status = position_load(&w->position, w->state);
 	if (status == 0 && since != NULL && !w->position.is_set)

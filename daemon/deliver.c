@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/xalloc.h"
 
 static void
@@ -23,10 +24,27 @@ collect_changes(struct deliver *d, const struct job *j)
 {
 	if (j->result != OK)
 		return;
-	for (size_t i = 0; i < j->ops_n; i++)
+	for (size_t i = 0; i < j->ops_n; i++) {
+		const struct sweep *sweep = j->ops[i].sweep;
+
 		collect(d, j->ops[i].change);
-	for (size_t i = 0; i < j->changes_n; i++)
-		collect(d, j->changes[i]);
+		collect(d, j->ops[i].evicted);
+		for (size_t at = 0; sweep != NULL && at < sweep->n; at++)
+			collect(d, sweep->changes[at]);
+	}
+}
+
+static void
+note(struct deliver *d, const struct job *j)
+{
+	bool has_name =
+		j->ops_n == 1 && (j->ops[0].kind == OP_GRANT || j->ops[0].kind == OP_WITHDRAW);
+
+	gate_note(peers_api(d->peers), &(struct audit_entry){.what = j->origin.audited,
+					       .session = j->origin.peer,
+					       .name = has_name ? j->ops[0].name : SPAN(""),
+					       .result = j->result,
+					       .error = &j->error});
 }
 
 static void
@@ -34,33 +52,75 @@ answer(struct deliver *d, const struct job *j)
 {
 	struct peer *p = peers_find(d->peers, j->origin.peer);
 
+	if (j->origin.audited != NULL)
+		note(d, j);
 	if (p == NULL)
 		d->dropped++;
 	else
 		peer_answer(p, &j->origin, j->result, buf_span(&j->reply), &j->error);
 }
 
+/** A restoration that is complete takes the store to a seq that no change has told. */
+static bool
+jumps(const struct job *j)
+{
+	const struct op *last = j->ops_n > 0 ? &j->ops[j->ops_n - 1] : NULL;
+
+	return last != NULL && j->result == OK && last->kind == OP_REFILL_MARK && last->seq > 0;
+}
+
+/** A token is good before the answer says so; true if one is not any longer. */
+static bool
+take_tokens(struct deliver *d, const struct job *j)
+{
+	bool has_revoked = false;
+
+	for (size_t i = 0; j->result == OK && i < j->ops_n; i++)
+		has_revoked |= auth_take(d->auth, &j->ops[i]);
+	return has_revoked;
+}
+
 static void
 deliver_one(struct deliver *d, struct job **job)
 {
 	struct job *j = *job;
+	bool has_revoked;
 
 	switch (j->kind) {
 	case JOB_NOTICE:
 		hub_replay_all(d->hub);
+		break;
+	case JOB_BACKUP:
+		if (d->backups != NULL)
+			backups_done(d->backups, j->result, &j->error, buf_span(&j->reply));
+		break;
+	case JOB_CHECK:
+		if (j->wants_index)
+			search_mend(d->search);
+		errand_done(d->check, j);
+		break;
+	case JOB_COMPACT:
+		errand_done(d->compaction, j);
 		break;
 	case JOB_REPLAY:
 		hub_page_done(d->hub, job);
 		break;
 	case JOB_WRITE:
 		collect_changes(d, j);
+		has_revoked = take_tokens(d, j);
 		if (j->origin.kind != ORIGIN_NONE)
 			answer(d, j);
+		if (has_revoked)
+			peers_check_tokens(d->peers, clock_wall_ms());
+		if (jumps(j))
+			hub_replay_all(d->hub);
 		break;
 	case JOB_GET:
+	case JOB_HISTORY:
 	case JOB_LIST:
 	case JOB_COUNT:
 	case JOB_CATEGORIES:
+	case JOB_SEARCH:
 	case JOB_CHANGES:
 		answer(d, j);
 		break;
@@ -83,6 +143,7 @@ on_done(void *arg, struct qlist *jobs)
 			qlist_append(&done, &j->item);
 	}
 	hub_publish(d->hub, d->changes, d->changes_n);
+	search_poke(d->search);
 	d->changes_n = 0;
 	while ((it = qlist_shift(&done)) != NULL)
 		job_free((struct job *)(void *)it);

@@ -17,12 +17,13 @@
 
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/offline.h"
 #include "daemon/server.h"
 #include "daemon/store/store.h"
 
 #define OVERRIDES_MAX 8
 
-enum mode { MODE_RUN, MODE_CHECK, MODE_DEFAULTS, MODE_EFFECTIVE, MODE_MIGRATE };
+enum mode { MODE_RUN, MODE_CHECK, MODE_DEFAULTS, MODE_EFFECTIVE, MODE_OFFLINE };
 
 enum option_key {
 	OPT_CONFIG = 256,
@@ -33,6 +34,7 @@ enum option_key {
 	OPT_DEFAULTS,
 	OPT_EFFECTIVE,
 	OPT_TO,
+	OPT_NO_COPY,
 	OPT_VERSION,
 };
 
@@ -45,6 +47,8 @@ static const struct option options[] = {
 	{"print-defaults",  no_argument,       NULL, OPT_DEFAULTS },
 	{"print-effective", no_argument,       NULL, OPT_EFFECTIVE},
 	{"to",              required_argument, NULL, OPT_TO       },
+	{"no-copy",         no_argument,       NULL, OPT_NO_COPY  },
+	{"output",          required_argument, NULL, 'o'          },
 	{"version",         no_argument,       NULL, OPT_VERSION  },
 	{"help",            no_argument,       NULL, 'h'          },
 	{NULL,              0,                 NULL, 0            },
@@ -52,14 +56,19 @@ static const struct option options[] = {
 
 static const char help[] =
 	"usage: sysrtd [options]\n"
-	"       sysrtd [options] store migrate [--to VERSION]\n"
+	"       sysrtd [options] store migrate [--to VERSION] [--no-copy]\n"
+	"       sysrtd [options] store check [--output FORMAT] [FILE]\n"
+	"       sysrtd [options] store repair [--output FORMAT] [FILE]\n"
+	"       sysrtd [options] store compact [FILE]\n"
+	"       sysrtd [options] store restore FILE\n"
+	"       sysrtd [options] store export FILE\n"
 	"\n"
 	"Keeps JSON records in one SQLite file and tells every connected WebSocket client\n"
 	"about each change, in order, with nothing missed.\n"
 	"\n"
 	"  --config FILE        configuration (default " CONF_DEFAULT_FILE ", if it is there)\n"
 	"  --store FILE         the store (store.path)\n"
-	"  --listen HOST:PORT   WebSocket listener, loopback only (websocket.listen); may be given\n"
+	"  --listen HOST:PORT   WebSocket listener (websocket.listen); may be given\n"
 	"                       several times; port 0: the kernel chooses\n"
 	"  --socket PATH        control socket (control.socket)\n"
 	"  --check              check the configuration and exit\n"
@@ -70,7 +79,12 @@ static const char help[] =
 	"  --help               print this\n"
 	"\n"
 	"`store migrate` brings a store that no daemon holds to a version of its schema (by\n"
-	"default the newest, to which the daemon brings it by itself).\n"
+	"default the newest, to which the daemon brings it by itself); a copy from before is kept\n"
+	"beside it, unless --no-copy says otherwise. `store check` looks whether a store, or any\n"
+	"copy of one, is whole; `store repair` rebuilds it, or salvages what is left of it.\n"
+	"`store compact` gives back what is free in it.\n"
+	"`store restore` puts a backup in its place, `store export` writes its records to a plain\n"
+	"SQLite file.\n"
 	"\n"
 	"Every option of the configuration can also be given in the environment, as\n"
 	"SYSRT_SECTION_KEY. See sysrtd(8) and sysrt.conf(5).\n";
@@ -81,7 +95,8 @@ struct command_line {
 	struct conf_override overrides[OVERRIDES_MAX];
 	char *listen; /* all --listen, parted by commas */
 	unsigned verbosity;
-	int to; /* version of the schema; 0: the newest */
+	struct offline offline;
+	const struct offline_verb *verb; /* of store */
 };
 
 static void
@@ -117,8 +132,18 @@ take_version(struct command_line *c, const char *value)
 		fprintf(stderr, "sysrtd: --to is a version from 1 on, not \"%s\"\n", value);
 		return EX_USAGE;
 	}
-	c->to = (int)version;
+	c->offline.to = (int)version;
 	return -1;
+}
+
+static int
+take_output(struct command_line *c, const char *value)
+{
+	c->offline.is_json = strcmp(value, "json") == 0;
+	if (c->offline.is_json || strcmp(value, "text") == 0)
+		return -1;
+	fprintf(stderr, "sysrtd: --output is text or json, not \"%s\"\n", value);
+	return EX_USAGE;
 }
 
 /** Takes one option; the exit status when there is nothing more to do, else -1. */
@@ -153,6 +178,11 @@ take_option(struct command_line *c, int key, const char *value)
 		return -1;
 	case OPT_TO:
 		return take_version(c, value);
+	case OPT_NO_COPY:
+		c->offline.does_copy = false;
+		return -1;
+	case 'o':
+		return take_output(c, value);
 	case OPT_VERSION:
 		printf("sysrtd %s (SQLite %s)\n", SYSRT_VERSION, store_engine_version());
 		return EX_OK;
@@ -169,19 +199,36 @@ take_option(struct command_line *c, int key, const char *value)
 static int
 take_words(struct command_line *c, char *const *words, int n)
 {
-	if (n == 2 && strcmp(words[0], "store") == 0 && strcmp(words[1], "migrate") == 0) {
-		c->mode = MODE_MIGRATE;
-		return -1;
+	const struct offline_verb *verb = NULL;
+	int least = 0, most = 0;
+
+	if (n >= 2 && strcmp(words[0], "store") == 0)
+		verb = offline_find(words[1]);
+	if (verb != NULL) {
+		least = verb->needs_file ? 3 : 2;
+		most = verb->takes_file ? 3 : 2;
 	}
-	if (n > 0) {
+	if (n > most) {
 		fprintf(stderr, "sysrtd: unexpected argument \"%s\": see sysrtd --help\n",
-			words[0]);
+			words[most]);
 		return EX_USAGE;
 	}
-	if (c->to != 0) {
-		fputs("sysrtd: --to goes with store migrate\n", stderr);
+	if (verb != NULL && n < least) {
+		fprintf(stderr, "sysrtd: store %s needs a file: see sysrtd --help\n", verb->name);
 		return EX_USAGE;
 	}
+	if ((c->offline.to != 0 || !c->offline.does_copy) && (verb == NULL || !verb->is_move)) {
+		fputs("sysrtd: --to and --no-copy go with store migrate\n", stderr);
+		return EX_USAGE;
+	}
+	c->verb = verb;
+	if (verb == NULL)
+		return -1;
+	c->mode = MODE_OFFLINE;
+	if (n == 3 && verb->needs_file)
+		c->offline.file = words[2];
+	else if (n == 3)
+		add_override(c, "store.path", words[2]);
 	return -1;
 }
 
@@ -190,7 +237,7 @@ read_command_line(struct command_line *c, int argc, char **argv)
 {
 	int key, status = -1;
 
-	while (status < 0 && (key = getopt_long(argc, argv, "hv", options, NULL)) != -1)
+	while (status < 0 && (key = getopt_long(argc, argv, "hvo:", options, NULL)) != -1)
 		status = take_option(c, key, optarg);
 	if (status < 0)
 		status = take_words(c, argv + optind, argc - optind);
@@ -216,45 +263,6 @@ print(const struct conf *conf)
 }
 
 static int
-status_of(enum err e)
-{
-	switch ((int)e) {
-	case OK:
-		return EX_OK;
-	case ERR_CONFIG_ERROR:
-		return EX_CONFIG;
-	case ERR_PERMISSION_DENIED:
-		return EX_NOPERM;
-	default:
-		return EX_UNAVAILABLE;
-	}
-}
-
-static int
-fail(enum err e, const struct error *error)
-{
-	fprintf(stderr, "sysrtd: %s\n", error->text);
-	return status_of(e);
-}
-
-static int
-migrate(const struct conf *conf, int to)
-{
-	struct error error = ERROR_NONE;
-	int from, now;
-	enum err e = store_migrate(conf, to, &from, &now, &error);
-
-	if (e != OK)
-		return fail(e, &error);
-	if (from == now)
-		printf("%s is at version %d of the schema already\n", conf->store.path, now);
-	else
-		printf("%s went from version %d of the schema to %d\n", conf->store.path, from,
-			now);
-	return EX_OK;
-}
-
-static int
 run(struct command_line *c)
 {
 	struct error error = ERROR_NONE;
@@ -266,15 +274,16 @@ run(struct command_line *c)
 		return print(NULL);
 	e = conf_load(&c->sources, &conf, &error);
 	if (e != OK)
-		return fail(e, &error);
+		return offline_fail(e, error.text);
 	if (c->mode == MODE_RUN) {
 		e = server_run(conf, &c->sources, &error);
-		return e == OK ? EX_OK : fail(e, &error);
+		return e == OK ? EX_OK : offline_fail(e, error.text);
 	}
+	c->offline.conf = conf;
 	if (c->mode == MODE_EFFECTIVE)
 		status = print(conf);
-	else if (c->mode == MODE_MIGRATE)
-		status = migrate(conf, c->to);
+	else if (c->mode == MODE_OFFLINE)
+		status = c->verb->run(&c->offline);
 	else
 		printf("sysrtd: the configuration is good\n");
 	conf_free(conf);
@@ -284,7 +293,10 @@ run(struct command_line *c)
 int
 main(int argc, char **argv)
 {
-	struct command_line c = {.sources = {.environ_list = environ}};
+	struct command_line c = {
+		.sources = {.environ_list = environ},
+		.offline = {.does_copy = true},
+	};
 	int status = read_command_line(&c, argc, argv);
 
 	umask(umask(0077) | 0007); /* the store is nobody's business who is not of the group */

@@ -2,9 +2,9 @@
 
 #include "daemon/server.h"
 
-#include <grp.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -16,14 +16,13 @@
 #include "daemon/base/loop.h"
 #include "daemon/base/stats.h"
 #include "daemon/deliver.h"
-#include "daemon/net/listen.h"
-#include "daemon/peer/control.h"
+#include "daemon/doors.h"
 #include "daemon/peer/session.h"
 
-#define LISTENERS_MAX 32
 #define DRAIN_LOOK_MS 10
 #define CLOSING_MS    1000 /* for the last bytes to go out */
 #define CLOSE_GOING   1001
+#define NOTE_USE_MS   300000
 #define LARGE_BYTES   (256 << 10) /* blocks of memory that are mapped */
 #define SPARE_BYTES   (1 << 20)   /* at the end of a heap, before it is given back */
 
@@ -36,41 +35,30 @@ struct server {
 	struct net *net;
 	struct stats *stats;
 	struct store *store;
+	struct auth *auth;
+	struct audit *audit;
+	struct search *search;
 	struct hub *hub;
+	struct limits *limits;
 	struct deliver deliver;
 	struct api api;
 	struct peers *peers;
 	struct sessions *sessions;
-	struct listener *listeners[LISTENERS_MAX];
-	unsigned listeners_n;
-	struct listener *control;
+	struct backups *backups;
+	struct errand *check;
+	struct errand *compaction;
+	struct doors *doors;
 	struct loop_timer *look_timer;
 	struct loop_timer *drain_timer;
 	enum phase phase;
 	int64_t phase_ends_ms; /* monotonic */
 	int64_t started_ms;    /* monotonic */
+	int64_t noted_ms;      /* monotonic: when the use of tokens was last noted */
 };
 
 /* What only the whole can do, for the API. */
 
 static const char *const phase_names[] = {"serving", "stopping", "stopping", "stopping"};
-
-static void
-put_listeners(const struct server *s, struct json_out *o)
-{
-	json_begin_object(o, "websocket");
-	json_begin_array(o, "listen");
-	for (unsigned i = 0; i < s->listeners_n; i++)
-		json_put_str(o, NULL, listener_address(s->listeners[i]));
-	json_end_array(o);
-	json_put_int(o, "sessions", sessions_count(s->sessions));
-	json_put_int(o, "connections", peers_count(s->peers, ORIGIN_WEBSOCKET));
-	json_end_object(o);
-	json_begin_object(o, "control");
-	json_put_str(o, "socket", s->conf->control.socket);
-	json_put_int(o, "connections", peers_count(s->peers, ORIGIN_CONTROL));
-	json_end_object(o);
-}
 
 static void
 put_limit(struct json_out *o, const char *key, int64_t value)
@@ -109,7 +97,7 @@ add_status(void *arg, struct json_out *o)
 	json_put_str(o, "state", phase_names[s->phase]);
 	json_put_int(o, "pid", getpid());
 	json_put_int(o, "uptime_ms", clock_mono_ms() - s->started_ms);
-	put_listeners(s, o);
+	doors_add_status(s->doors, o);
 	put_limits(s->conf, o);
 }
 
@@ -132,6 +120,50 @@ close_session(void *arg, uint64_t id, struct error *error)
 	return OK;
 }
 
+static enum err
+admit(void *arg, uint64_t id, struct auth_token *token, struct error *error)
+{
+	struct server *s = arg;
+
+	return peer_admit(peers_find(s->peers, id), token, error);
+}
+
+static void
+describe(void *arg, uint64_t id, char out[AUDIT_WHO_SIZE])
+{
+	struct peer *p = peers_find(((struct server *)arg)->peers, id);
+
+	if (p != NULL)
+		peer_describe(p, out);
+	else
+		snprintf(out, AUDIT_WHO_SIZE, "somebody who is gone");
+}
+
+static enum err
+begin_backup(
+	void *arg, uint64_t peer, const struct backup_wish *wish, int64_t *job, struct error *error)
+{
+	return backups_ask(((struct server *)arg)->backups, peer, wish, job, error);
+}
+
+static enum err
+begin_check(void *arg, uint64_t peer, int64_t *job, struct error *error)
+{
+	return errand_ask(((struct server *)arg)->check, peer, job, error);
+}
+
+static enum err
+begin_compaction(void *arg, uint64_t peer, int64_t *job, struct error *error)
+{
+	return errand_ask(((struct server *)arg)->compaction, peer, job, error);
+}
+
+static void
+add_backups(void *arg, struct json_out *o)
+{
+	backups_add_status(((struct server *)arg)->backups, o);
+}
+
 /* Reload. */
 
 static int64_t
@@ -143,6 +175,8 @@ look_interval_ms(const struct conf *c)
 		least = c->websocket.header_timeout_ms;
 	if (c->websocket.stall_timeout_ms < least)
 		least = c->websocket.stall_timeout_ms;
+	if (c->websocket.auth_timeout_ms < least)
+		least = c->websocket.auth_timeout_ms;
 	return least / 10 < 10 ? 10 : least / 10 > 1000 ? 1000 : least / 10;
 }
 
@@ -166,14 +200,20 @@ reload(void *arg, struct buf *result, struct error *error)
 	merged = conf_reload(s->conf, next, &o);
 	conf_free(next);
 	e = apply_log(merged, error);
+	if (e == OK)
+		e = audit_reopen(s->audit, merged->log.audit, error);
 	if (e != OK) {
 		conf_free(merged);
 		return e;
 	}
 	store_reload(s->store, merged);
+	search_reload(s->search, merged);
 	hub_reload(s->hub, merged);
+	limits_reload(s->limits, merged);
+	backups_reload(s->backups, merged);
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
+	doors_reload(s->doors);
 	conf_free(s->conf);
 	s->conf = merged;
 	log_info("server", "configuration read again", F_SPAN("result", buf_span(result)));
@@ -211,12 +251,22 @@ enter_phase(struct server *s, enum phase phase, int64_t wait_ms)
 	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
 }
 
+/** When tokens were last used is kept in memory, and in the store now and then. */
+static void
+note_use(struct server *s)
+{
+	struct job *j = auth_note_use(s->auth);
+
+	s->noted_ms = loop_now_ms(s->loop);
+	if (j != NULL && store_submit(s->store, NULL, &j, NULL) != PENDING)
+		job_free(j);
+}
+
 static void
 start_draining(struct server *s)
 {
-	for (unsigned i = 0; i < s->listeners_n; i++)
-		listener_stop(s->listeners[i]);
-	listener_stop(s->control);
+	note_use(s);
+	doors_stop(s->doors);
 	store_refuse(s->store);
 	enter_phase(s, DRAINING, s->conf->daemon.shutdown_timeout_ms);
 }
@@ -292,12 +342,14 @@ raise_descriptors(void)
 }
 
 /** Large blocks go back to the kernel with free(): left alone, the allocator raises its own bounds
- * with the first of them, and from then on keeps tens of megabytes. */
+ * with the first of them, and from then on keeps tens of megabytes. What the environment says of
+ * the spare memory counts: see mallopt(3). */
 static void
 bound_heap(void)
 {
 	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
-	mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
+	if (getenv("MALLOC_TRIM_THRESHOLD_") == NULL)
+		mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
 }
 
 static enum err
@@ -337,6 +389,41 @@ store_fini(struct server *s)
 }
 
 static enum err
+auth_init(struct server *s, struct error *error)
+{
+	struct grant_list list;
+	enum err e = grants_read(s->conf->store.path, s->conf, &list, error);
+
+	if (e != OK)
+		return e;
+	s->auth = s->deliver.auth = auth_new(&list);
+	grant_list_fini(&list);
+	return audit_open(s->conf->log.audit, s->stats, &s->audit, error);
+}
+
+static void
+auth_fini(struct server *s)
+{
+	audit_close(s->audit);
+	auth_free(s->auth);
+}
+
+static enum err
+search_init(struct server *s, struct error *error)
+{
+	(void)error;
+	s->search = search_start(s->store, s->conf);
+	s->deliver.search = s->search;
+	return OK;
+}
+
+static void
+search_fini(struct server *s)
+{
+	search_stop(s->search);
+}
+
+static enum err
 hub_init(struct server *s, struct error *error)
 {
 	s->hub = hub_new(s->loop, s->store, s->conf);
@@ -358,9 +445,14 @@ peers_init(struct server *s, struct error *error)
 		.loop = s->loop,
 		.store = s->store,
 		.hub = s->hub,
+		.search = s->search,
+		.limits = s->limits = limits_new(s->conf, s->stats),
 		.conf = s->conf,
 		.stats = s->stats,
-		.ops = {reload, begin_stop, add_status, list_sessions, close_session, s},
+		.auth = s->auth,
+		.audit = s->audit,
+		.ops = {reload, begin_stop, add_status, list_sessions, close_session, admit,
+			describe, begin_backup, add_backups, begin_check, begin_compaction, s},
 	};
 	s->peers = peers_new(&s->api, s->net, s->loop);
 	s->deliver.peers = s->peers;
@@ -385,66 +477,58 @@ peers_fini(struct server *s)
 	loop_run(s->loop);
 	sessions_free(s->sessions);
 	peers_free(s->peers);
-}
-
-static void
-on_accept(void *arg, struct listener *l, int fd)
-{
-	struct server *s = arg;
-
-	session_accept(s->sessions, l, fd);
+	limits_free(s->limits);
 }
 
 static enum err
-listeners_init(struct server *s, struct error *error)
+backups_init(struct server *s, struct error *error)
 {
-	const struct conf_list *list = &s->conf->websocket.listen;
-	enum err e = OK;
-
-	for (size_t i = 0; i < list->n && i < LISTENERS_MAX && e == OK; i++) {
-		e = listener_open_tcp(s->loop, list->v[i], true, on_accept, s,
-			&s->listeners[s->listeners_n], error);
-		s->listeners_n += e == OK;
-	}
-	return e;
+	(void)error;
+	s->backups = backups_new(s->loop, s->store, s->peers, s->conf);
+	s->deliver.backups = s->backups;
+	return OK;
 }
 
 static void
-listeners_fini(struct server *s)
+backups_fini(struct server *s)
 {
-	for (unsigned i = 0; i < s->listeners_n; i++)
-		listener_close(s->listeners[i]);
-}
-
-static void
-on_accept_control(void *arg, struct listener *l, int fd)
-{
-	struct server *s = arg;
-
-	(void)l;
-	control_accept(s->peers, fd);
+	s->deliver.backups = NULL; /* one that is still made comes back to nobody */
+	backups_free(s->backups);
 }
 
 static enum err
-control_init(struct server *s, struct error *error)
+errands_init(struct server *s, struct error *error)
 {
-	const char *name = s->conf->control.admin_group;
-	const struct group *group = name[0] != '\0' ? getgrnam(name) : NULL;
+	static const struct errand_work check = {
+		store_check, store_check_stop, store_check_progress};
+	static const struct errand_work compaction = {
+		store_compact, store_compact_stop, store_compact_progress};
 
-	if (group == NULL && name[0] != '\0')
-		log_warn("server",
-			"there is no such group: only root and the daemon's user may use the "
-			"control socket",
-			F_STR("admin_group", name));
-	return listener_open_unix(s->loop, s->conf->control.socket,
-		group != NULL ? group->gr_gid : (gid_t)-1, on_accept_control, s, &s->control,
-		error);
+	(void)error;
+	s->check = s->deliver.check = errand_new(s->loop, s->store, s->peers, &check);
+	s->compaction = s->deliver.compaction =
+		errand_new(s->loop, s->store, s->peers, &compaction);
+	return OK;
 }
 
 static void
-control_fini(struct server *s)
+errands_fini(struct server *s)
 {
-	listener_close(s->control);
+	s->deliver.check = s->deliver.compaction = NULL;
+	errand_free(s->check);
+	errand_free(s->compaction);
+}
+
+static enum err
+doors_init(struct server *s, struct error *error)
+{
+	return doors_open(s->peers, s->sessions, &s->doors, error);
+}
+
+static void
+doors_fini(struct server *s)
+{
+	doors_close(s->doors);
 }
 
 static void
@@ -453,7 +537,10 @@ on_look(void *arg)
 	struct server *s = arg;
 
 	loop_timer_start(s->look_timer, look_interval_ms(s->conf));
+	peers_check_tokens(s->peers, clock_wall_ms());
 	peers_look(s->peers, loop_now_ms(s->loop));
+	if (loop_now_ms(s->loop) - s->noted_ms >= NOTE_USE_MS)
+		note_use(s);
 }
 
 static enum err
@@ -481,22 +568,23 @@ static const struct stage {
 	enum err (*init)(struct server *s, struct error *error);
 	void (*fini)(struct server *s);
 } stages[] = {
-	{"loop",           loop_init,      loop_fini     },
-	{"store",          store_init,     store_fini    },
-	{"hub",            hub_init,       hub_fini      },
-	{"peers",          peers_init,     peers_fini    },
-	{"listeners",      listeners_init, listeners_fini},
-	{"control socket", control_init,   control_fini  },
-	{"clocks",         clocks_init,    clocks_fini   },
+	{"loop",    loop_init,    loop_fini   },
+	{"store",   store_init,   store_fini  },
+	{"auth",    auth_init,    auth_fini   },
+	{"search",  search_init,  search_fini },
+	{"hub",     hub_init,     hub_fini    },
+	{"peers",   peers_init,   peers_fini  },
+	{"backups", backups_init, backups_fini},
+	{"errands", errands_init, errands_fini},
+	{"doors",   doors_init,   doors_fini  },
+	{"clocks",  clocks_init,  clocks_fini },
 };
 #define STAGES_N (sizeof(stages) / sizeof(stages[0]))
 
 static void
 log_ready(const struct server *s)
 {
-	for (unsigned i = 0; i < s->listeners_n; i++)
-		log_info(
-			"server", "listening", F_STR("address", listener_address(s->listeners[i])));
+	doors_log(s->doors);
 	log_info("server", "ready", F_STR("version", SYSRT_VERSION),
 		F_STR("store", s->conf->store.path), F_INT("seq", store_last_seq(s->store)),
 		F_STR("control", s->conf->control.socket),

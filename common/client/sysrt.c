@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -41,7 +42,8 @@ struct kept {
 
 struct sysrt {
 	int fd;
-	bool is_torn; /* half a request was written */
+	int passed_fd; /* goes with the next request; -1: none */
+	bool is_torn;  /* half a request was written */
 	int64_t last_id;
 	struct buf request; /* empty between calls */
 	struct rpc_lines lines;
@@ -152,6 +154,7 @@ sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 	}
 	new = xnew(struct sysrt);
 	new->fd = fd;
+	new->passed_fd = -1;
 	new->last = &new->first;
 	rpc_lines_init(&new->lines, MESSAGE_MAX);
 	buf_init(&new->request, MESSAGE_MAX);
@@ -322,13 +325,41 @@ wait_for_room(struct sysrt *s, int64_t until_us, struct sysrt_error *error)
 	return got;
 }
 
+/** As send(); the descriptor that is to go along goes with the first bytes. */
+static ssize_t
+write_some(struct sysrt *s, const char *p, size_t n)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {.bytes = {0}};
+	struct iovec part = {(void *)(uintptr_t)p, n};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *m;
+	ssize_t done;
+
+	if (s->passed_fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		m = CMSG_FIRSTHDR(&msg);
+		m->cmsg_level = SOL_SOCKET;
+		m->cmsg_type = SCM_RIGHTS;
+		m->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(m), &s->passed_fd, sizeof(int));
+	}
+	done = sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (done > 0)
+		s->passed_fd = -1;
+	return done;
+}
+
 static int
 write_all(struct sysrt *s, struct span bytes, int64_t until_us, struct sysrt_error *error)
 {
 	size_t at = 0;
 
 	while (at < bytes.n) {
-		ssize_t n = send(s->fd, bytes.p + at, bytes.n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = write_some(s, bytes.p + at, bytes.n - at);
 
 		if (n >= 0) {
 			at += (size_t)n;
@@ -389,6 +420,7 @@ send_request(struct sysrt *s, const char *method, const char *params, int64_t un
 	else
 		result = write_all(s, buf_span(&s->request), until_us, error);
 	empty_request(s);
+	s->passed_fd = -1;
 	*id = ++s->last_id;
 	return result;
 }
@@ -398,6 +430,12 @@ sysrt_send(struct sysrt *s, const char *method, const char *params, int timeout_
 	struct sysrt_error *error)
 {
 	return send_request(s, method, params, deadline(timeout_ms), id, error);
+}
+
+void
+sysrt_pass(struct sysrt *s, int fd)
+{
+	s->passed_fd = fd;
 }
 
 static int

@@ -51,6 +51,10 @@ int sysrt_call(struct sysrt *s, const char *method, const char *params, int time
  * connection has ended is told by sysrt_receive(). */
 int sysrt_send(struct sysrt *s, const char *method, const char *params, int timeout_ms, int64_t *id,
 	struct sysrt_error *error);
+/** The next request takes a copy of this descriptor along, for a method that wants one. It stays
+ * the caller's and open. */
+void sysrt_pass(struct sysrt *s, int fd);
+
 /** Waits for the answer to a request that was sent; as sysrt_call(). Every answer is to be
  * received, in any order: it is kept until then. */
 int sysrt_receive(

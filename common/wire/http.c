@@ -377,6 +377,7 @@ http_header_has_token(const struct http_request *q, const char *name, const char
 static void
 read_subprotocols(const struct http_request *q, struct http_upgrade *up)
 {
+	const struct span bearer = SPAN("base64url.bearer.authorization.");
 	struct span item;
 
 	for (unsigned i = 0; i < q->headers_n; i++) {
@@ -388,6 +389,10 @@ read_subprotocols(const struct http_request *q, struct http_upgrade *up)
 			up->offers_any = true;
 			if (span_is(item, "sysrt.v1"))
 				up->offers_sysrt_v1 = true;
+			if (!span_has_prefix(item, bearer))
+				continue;
+			up->bearer = (struct span){item.p + bearer.n, item.n - bearer.n};
+			up->bearers_n++;
 		}
 	}
 }

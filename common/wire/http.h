@@ -61,6 +61,8 @@ struct http_upgrade {
 	struct span key;
 	bool offers_sysrt_v1; /* subprotocol sysrt.v1 is offered */
 	bool offers_any;      /* some subprotocol is offered */
+	struct span bearer;   /* what follows base64url.bearer.authorization. in one of them */
+	unsigned bearers_n;   /* how many of these there are */
 };
 
 /** Checks a WebSocket handshake (RFC 6455 4.2.1). OK; or ERR_INVALID_REQUEST with the reason,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/name.h"
 #include "common/time.h"
 #include "common/xalloc.h"
 
@@ -31,7 +32,7 @@ struct kind_info {
 /* clang-format off */
 static const struct kind_info kinds[] = {
 	/*                  name        wanted                                                     number min max */
-	[ARG_NAME]       = {"name",     "a string",                                                false, 1,  ARG_NAME_MAX},
+	[ARG_NAME]       = {"name",     "a string",                                                false, 1,  NAME_TEXT_MAX},
 	[ARG_PATTERN]    = {"pattern",  PATTERN_WANTED,                                            false, 1,  ARG_PATTERN_MAX},
 	[ARG_ID]         = {"id",       "a string",                                                false, 1,  ARG_ID_MAX},
 	[ARG_ID_PATTERN] = {"pattern",  PATTERN_WANTED,                                            false, 1,  ARG_PATTERN_MAX},
@@ -43,6 +44,8 @@ static const struct kind_info kinds[] = {
 	[ARG_JSON]       = {"json",     "a value",                                                 false, 0,  0},
 	[ARG_ARRAY]      = {"array",    "an array",                                                false, 1,  0},
 	[ARG_CHOICE]     = {"choice",   "a string",                                                false, 0,  0},
+	[ARG_WHERE]      = {"where",    "an object",                                               false, 0,  0},
+	[ARG_SCOPES]     = {"scopes",   "a string such as \"read:ticker\", or an array of these",  false, 0,  0},
 };
 /* clang-format on */
 
@@ -86,36 +89,6 @@ decode(struct reading *r, struct span raw, struct span *text)
 	return OK;
 }
 
-static bool
-is_name_byte(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '.' || c == '_' || c == '/' || c == '-';
-}
-
-/** A name, or the beginning of one. */
-static enum err
-check_name(struct reading *r, struct span text, bool is_prefix)
-{
-	const char *first = text.n > 0 ? text.p : "";
-
-	if (text.n > ARG_NAME_MAX || (text.n == 0 && !is_prefix))
-		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s must have 1 to %d bytes",
-			r->spec->name, ARG_NAME_MAX);
-	if (*first == '$')
-		return error_set(r->error, ERR_INVALID_ARGUMENT,
-			"%s: names that start with $ are reserved", r->spec->name);
-	if (*first == '.' || *first == '-' || *first == '/')
-		return error_set(r->error, ERR_INVALID_ARGUMENT,
-			"%s must not start with '.', '-' or '/'", r->spec->name);
-	for (size_t i = 0; i < text.n; i++)
-		if (!is_name_byte(text.p[i]))
-			return error_set(r->error, ERR_INVALID_ARGUMENT,
-				"%s: only A-Z a-z 0-9 . _ / - are allowed, byte %zu is another",
-				r->spec->name, i + 1);
-	return OK;
-}
-
 static enum err
 check_id(const char *name, struct span text, bool is_prefix, struct error *error)
 {
@@ -140,7 +113,7 @@ static enum err
 check_term(struct reading *r, const struct term *t)
 {
 	return r->spec->kind == ARG_PATTERN || r->spec->kind == ARG_NAME
-		       ? check_name(r, t->text, t->is_prefix)
+		       ? name_check(r->spec->name, t->text, t->is_prefix, r->error)
 		       : check_id(r->spec->name, t->text, t->is_prefix, r->error);
 }
 
@@ -229,7 +202,7 @@ read_text(struct reading *r, struct arg *arg)
 	if (e != OK)
 		return e;
 	if (r->spec->kind == ARG_NAME)
-		return check_name(r, arg->text, false);
+		return name_check(r->spec->name, arg->text, false, r->error);
 	if (r->spec->kind == ARG_ID)
 		return args_check_id(r->spec->name, arg->text, r->error);
 	if ((int64_t)arg->text.n > r->spec->max)
@@ -322,6 +295,55 @@ read_choice(struct reading *r, struct arg *arg)
 }
 
 static enum err
+read_where(struct reading *r, struct arg *arg)
+{
+	enum err e;
+
+	if (arg->value.type != JSON_OBJECT)
+		return wrong_kind(r);
+	e = where_new(arg->value, &arg->where, r->error);
+	if (e != OK)
+		error_wrap(r->error, "%s", r->spec->name);
+	return e;
+}
+
+static enum err
+read_scope(struct reading *r, struct json_value value, struct scopes *scopes)
+{
+	struct span text;
+	enum err e;
+
+	if (value.type != JSON_STRING)
+		return wrong_kind(r);
+	e = decode(r, value.raw, &text);
+	if (e != OK)
+		return e;
+	e = scopes_add(scopes, text, SCOPE_ALL, r->error);
+	if (e != OK)
+		error_wrap(r->error, "%s", r->spec->name);
+	return e;
+}
+
+static enum err
+read_scopes(struct reading *r, struct arg *arg)
+{
+	struct json_walk w;
+	struct json_value item;
+	enum err e = OK;
+
+	arg->scopes = scopes_new(r->spec->name);
+	if (arg->value.type != JSON_ARRAY)
+		return read_scope(r, arg->value, arg->scopes);
+	w = json_walk_start(arg->value);
+	while (e == OK && json_array_next(&w, &item))
+		e = read_scope(r, item, arg->scopes);
+	if (e == OK && scopes_verbs(arg->scopes) == SCOPE_NONE)
+		return error_set(
+			r->error, ERR_INVALID_ARGUMENT, "%s must not be empty", r->spec->name);
+	return e;
+}
+
+static enum err
 read_value(struct reading *r, struct arg *arg)
 {
 	switch (r->spec->kind) {
@@ -345,6 +367,10 @@ read_value(struct reading *r, struct arg *arg)
 		return read_array(r, arg);
 	case ARG_CHOICE:
 		return read_choice(r, arg);
+	case ARG_WHERE:
+		return read_where(r, arg);
+	case ARG_SCOPES:
+		return read_scopes(r, arg);
 	case ARG_JSON:
 		return OK;
 	}
@@ -405,22 +431,39 @@ args_read(
 		while (e == OK && json_object_next(&w, &key, &value))
 			e = read_member(&r, specs, key, value);
 	}
-	for (size_t i = 0; e == OK && specs[i].name != NULL; i++)
-		if (specs[i].required && !a->v[i].is_set)
+	for (size_t i = 0; e == OK && specs[i].name != NULL; i++) {
+		if (a->v[i].is_set)
+			continue;
+		a->v[i].text = span_of(specs[i].standard);
+		if (specs[i].required)
 			e = error_set(error, ERR_INVALID_ARGUMENT, "%s is missing", specs[i].name);
+	}
 	return e;
+}
+
+enum err
+args_read_item(
+	struct args *a, const struct arg_spec *specs, struct json_value item, struct error *error)
+{
+	if (item.type == JSON_OBJECT)
+		return args_read(a, specs, item, error);
+	*a = (struct args){.texts = NULL};
+	return error_set(error, ERR_INVALID_ARGUMENT, "must be an object");
 }
 
 void
 args_fini(struct args *a)
 {
 	free(a->texts);
-	for (size_t i = 0; i < ARGS_MAX; i++)
+	for (size_t i = 0; i < ARGS_MAX; i++) {
 		free(a->v[i].terms);
+		free(a->v[i].where);
+		scopes_unref(a->v[i].scopes);
+	}
 }
 
 struct pattern *
-args_pattern(const struct arg *categories, const struct arg *ids)
+args_pattern(const struct arg *categories, const struct arg *ids, const struct arg *where)
 {
 	static const struct term everything = {
 		{"", 0},
@@ -428,6 +471,6 @@ args_pattern(const struct arg *categories, const struct arg *ids)
         };
 	const struct term *c = categories->is_set ? categories->terms : &everything;
 
-	return pattern_new(
-		c, categories->is_set ? categories->terms_n : 1, ids->terms, ids->terms_n);
+	return pattern_new(c, categories->is_set ? categories->terms_n : 1, ids->terms,
+		ids->terms_n, where->where);
 }

@@ -10,6 +10,7 @@
 
 #include "common/err.h"
 #include "common/json.h"
+#include "daemon/guard/scope.h"
 #include "daemon/store/pattern.h"
 
 enum arg_kind {
@@ -25,10 +26,11 @@ enum arg_kind {
 	ARG_JSON,     /* anything: arg.value */
 	ARG_ARRAY,    /* an array of 1 to max items: arg.value; arg.i is how many */
 	ARG_CHOICE,   /* one of `choices`, parted by spaces: arg.i is its place */
+	ARG_WHERE,    /* a condition on data: arg.where */
+	ARG_SCOPES,   /* a scope as text, or an array of these: arg.scopes */
 };
 
 #define ARGS_MAX        16
-#define ARG_NAME_MAX    128
 #define ARG_ID_MAX      512
 #define ARG_PATTERN_MAX 100 /* terms of one pattern */
 
@@ -40,6 +42,11 @@ struct arg_spec {
 	int64_t max;
 	const char *choices;
 	const char *help;
+	const char *standard;         /* of a name: what it is when it is not given */
+	const struct arg_spec *items; /* of an array: the members of its objects */
+	enum scope touches; /* what it names is touched so; an item that does not say takes what
+			       stands beside the array under the same name */
+	bool narrows;       /* a pattern: not given, it is all that the caller may touch so */
 };
 
 struct arg {
@@ -49,6 +56,8 @@ struct arg {
 	int64_t i;
 	struct term *terms; /* owned by struct args */
 	size_t terms_n;
+	struct where *where;   /* owned by struct args */
+	struct scopes *scopes; /* likewise */
 };
 
 /** Checked parameters, in the order of their specs, and the memory that they live in. */
@@ -62,6 +71,9 @@ struct args {
  * ERR_LIMIT_EXCEEDED names the parameter. args_fini() also after a failure. */
 enum err args_read(struct args *a, const struct arg_spec *specs, struct json_value params,
 	struct error *error);
+/** The same for an item of an array, which has to be an object. */
+enum err args_read_item(
+	struct args *a, const struct arg_spec *specs, struct json_value item, struct error *error);
 void args_fini(struct args *a);
 
 /** What `methods` calls a kind: "name", "pattern", ... */
@@ -72,5 +84,7 @@ bool args_bounds(const struct arg_spec *spec, int64_t *min, int64_t *max);
 
 /** Judges the text of an id; `name` is what the error calls it. */
 enum err args_check_id(const char *name, struct span text, struct error *error);
-/** The pattern of two arguments of terms (ids may be unset), or NULL when out of memory. */
-struct pattern *args_pattern(const struct arg *categories, const struct arg *ids);
+/** The pattern of two arguments of terms and a condition, any of which may be unset, or NULL when
+ * out of memory. */
+struct pattern *args_pattern(
+	const struct arg *categories, const struct arg *ids, const struct arg *where);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "daemon/api/methods.h"
+#include "daemon/api/reach.h"
 
 #define METHOD_NAME_MAX 256 /* as it is sent: longer than any name with all of it escaped */
 
@@ -16,27 +16,40 @@ const struct arg_spec no_args[] = {{.name = NULL}};
 /* clang-format off */
 static const struct method methods[] = {
 	/* name              scope         cost kind          batch  audit  handler           parameters            help */
+	{"auth",             SCOPE_NONE,     5, METHOD_OPEN,  false, false, token_show,       auth_args,            "Show a token: from then on the session may do what it says"},
 	{"category.list",    SCOPE_READ,     5, METHOD_READ,  true,  false, category_list,    category_list_args,   "List the categories with their numbers of records"},
 	{"changes",          SCOPE_READ,     5, METHOD_READ,  true,  false, changes_read,     changes_args,         "Read a page of changes behind a position, for pollers"},
+	{"limits.list",      SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, limits_list,      limits_list_args,     "List the limits, and the addresses that are nearest to them"},
+	{"limits.test",      SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, limits_test,      limits_test_args,     "Tell what would become of requests at a steady rate"},
 	{"methods",          SCOPE_NONE,     1, METHOD_LOCAL, true,  false, system_methods,   no_args,              "List the methods with their parameters"},
 	{"ping",             SCOPE_NONE,     1, METHOD_LOCAL, true,  false, system_ping,      no_args,              "Answer with the time"},
 	{"publish",          SCOPE_PUBLISH,  2, METHOD_LOCAL, true,  false, topic_publish,    publish_args,         "Tell a message to all who listen to a topic now"},
 	{"record.count",     SCOPE_READ,     5, METHOD_READ,  true,  false, record_count,     record_count_args,    "Count records"},
-	{"record.delete",    SCOPE_WRITE,    5, METHOD_WRITE, true,  false, record_delete,    record_delete_args,   "Delete a record, or several"},
+	{"record.delete",    SCOPE_WRITE,    5, METHOD_WRITE, true,  false, record_delete,    record_delete_args,   "Delete a record, several, or those that meet a condition"},
 	{"record.get",       SCOPE_READ,     1, METHOD_READ,  true,  false, record_get,       record_get_args,      "Get one record"},
+	{"record.history",   SCOPE_READ,     5, METHOD_READ,  true,  false, record_history,   record_history_args,  "List the versions of a record that are kept, the newest first"},
 	{"record.list",      SCOPE_READ,     5, METHOD_READ,  true,  false, record_list,      record_list_args,     "List records, a page at a time"},
+	{"record.patch",     SCOPE_WRITE,    5, METHOD_WRITE, true,  false, record_patch,     record_patch_args,    "Change parts of a record's data"},
 	{"record.put",       SCOPE_WRITE,    5, METHOD_WRITE, true,  false, record_put,       record_put_args,      "Write one record"},
 	{"record.put_many",  SCOPE_WRITE,   50, METHOD_WRITE, true,  false, record_put_many,  record_put_many_args, "Write many records, all or none"},
+	{"record.restore",   SCOPE_ADMIN,   50, METHOD_WRITE, true,  true,  record_restore,   record_restore_args,  "Write records out of an export into an empty store, as they were"},
+	{"record.search",    SCOPE_READ,    10, METHOD_READ,  true,  false, record_search,    record_search_args,   "Search records by what is in their names and data"},
 	{"session.close",    SCOPE_ADMIN,    1, METHOD_LOCAL, true,  true,  session_close,    session_close_args,   "Close a session"},
 	{"session.list",     SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, session_list,     no_args,              "List the sessions"},
 	{"status",           SCOPE_NONE,     1, METHOD_LOCAL, true,  false, system_status,    no_args,              "Tell how the daemon and its parts are"},
 	{"subscribe",        SCOPE_READ,     5, METHOD_LOCAL, false, false, subscribe_start,  subscribe_args,       "Hear of changes, or of messages to topics"},
+	{"system.backup",    SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  system_backup,    backup_args,          "Make a copy of the store while it is in use"},
+	{"system.check",     SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  system_check,     no_args,              "Check whether the store is whole, while it is in use"},
+	{"system.compact",   SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  system_compact,   no_args,              "Give back what is free in the store, while it is in use"},
 	{"system.config",    SCOPE_ADMIN,    1, METHOD_LOCAL, true,  false, system_config,    no_args,              "Show the configuration in force and where each value came from"},
 	{"system.log_level", SCOPE_ADMIN,    1, METHOD_LOCAL, true,  true,  system_log_level, log_level_args,       "Show the filter of the log, or set it until the next reload"},
 	{"system.reload",    SCOPE_ADMIN,   10, METHOD_LOCAL, true,  true,  system_reload,    no_args,              "Read the configuration again"},
 	{"system.shutdown",  SCOPE_ADMIN,    1, METHOD_LOCAL, true,  true,  system_shutdown,  no_args,              "Stop the daemon"},
 	{"system.stats",     SCOPE_ADMIN,    1, METHOD_LOCAL, true,  false, system_stats,     no_args,              "Show the counters"},
-	{"unsubscribe",      SCOPE_READ,     1, METHOD_LOCAL, true,  false, subscribe_end,    unsubscribe_args,     "End a subscription"},
+	{"token.create",     SCOPE_ADMIN,    5, METHOD_WRITE, true,  true,  token_create,     token_create_args,    "Make a token for clients of the network, which is told only now"},
+	{"token.list",       SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, token_list,       no_args,              "List the tokens"},
+	{"token.revoke",     SCOPE_ADMIN,    5, METHOD_WRITE, true,  true,  token_revoke,     token_revoke_args,    "Make a token void, and close the sessions that use it"},
+	{"unsubscribe",      SCOPE_NONE,     1, METHOD_LOCAL, true,  false, subscribe_end,    unsubscribe_args,     "End a subscription"},
 };
 /* clang-format on */
 
@@ -83,46 +96,112 @@ unknown_method(struct span raw, struct error *error)
 		"there is no method \"%s\": `methods` lists those there are", name);
 }
 
-const char *
-scope_name(unsigned scope)
+/** Reads the params, and judges what they name. Who may not call the method at all is told that,
+ * whatever the params are. */
+static enum err
+read_args(const struct method *m, const struct caller *caller, struct json_value params,
+	struct args *args, struct error *error)
 {
-	switch (scope) {
-	case SCOPE_NONE:
-		return "none";
-	case SCOPE_READ:
-		return "read";
-	case SCOPE_WRITE:
-		return "write";
-	case SCOPE_PUBLISH:
-		return "publish";
-	default:
-		return "admin";
-	}
+	enum err e = args_read(args, m->args, params, error);
+
+	if (e == OK)
+		return reach_check(m, caller->scopes, args, error);
+	return reach_is_possible(m, caller->scopes) ? e : reach_refuse(m, caller->scopes, error);
+}
+
+/** Strangers are told nothing but that they are. */
+static enum err
+check_token(const struct call *c)
+{
+	const struct caller *caller = c->caller;
+
+	if (c->method != NULL && c->method->kind == METHOD_OPEN)
+		return OK;
+	if (caller->must_auth)
+		return error_set(c->error, ERR_UNAUTHENTICATED,
+			"show a token first, with the method auth (websocket.auth)");
+	if (caller->token == NULL)
+		return OK;
+	caller->token->used_at = c->now_ms;
+	return auth_token_check(caller->token, c->now_ms, c->error);
+}
+
+enum err
+gate_charge(struct api *api, const struct caller *caller, unsigned cost, struct error *error)
+{
+	return limits_take(api->limits, caller->limited, cost, clock_mono_ms(), error);
 }
 
 static enum err
-refuse_scope(const struct method *m, const struct caller *caller, struct error *error)
+check_call(const struct call *c, const struct rpc_request *request)
 {
-	if (m->scope == SCOPE_ADMIN && caller->kind == ORIGIN_WEBSOCKET)
-		return error_set(error, ERR_PERMISSION_DENIED,
-			"%s is only for the control socket: use sysrtctl on the daemon's machine",
-			m->name);
-	return error_set(error, ERR_PERMISSION_DENIED,
-		"%s needs the scope \"%s\", which this session does not have "
-		"(websocket.anonymous)",
-		m->name, scope_name(m->scope));
-}
+	unsigned cost = c->method != NULL ? c->method->cost : 1;
+	enum err e = gate_charge(c->api, c->caller, cost, c->error);
 
-static enum err
-check_columns(
-	const struct method *m, const struct caller *caller, uint64_t batch, struct error *error)
-{
-	if ((m->scope & ~caller->scopes) != 0)
-		return refuse_scope(m, caller, error);
-	if (batch != 0 && !m->in_batch)
-		return error_set(
-			error, ERR_INVALID_REQUEST, "%s is not possible inside a batch", m->name);
+	if (e == OK)
+		e = check_token(c);
+	if (e != OK)
+		return e;
+	if (c->method == NULL)
+		return unknown_method(request->method, c->error);
+	if (c->origin.batch != 0 && !c->method->in_batch)
+		return error_set(c->error, ERR_INVALID_REQUEST, "%s is not possible inside a batch",
+			c->method->name);
 	return OK;
+}
+
+void
+gate_note(struct api *api, const struct audit_entry *entry)
+{
+	char who[AUDIT_WHO_SIZE];
+	struct audit_entry whole = *entry;
+
+	api->ops.describe(api->ops.daemon, entry->session, who);
+	whole.who = who;
+	audit_note(api->audit, &whole, clock_wall_ms());
+}
+
+/** The name of what a call is about: never a text that may be secret. */
+static struct span
+name_of(const struct call *c)
+{
+	for (size_t i = 0; c->args != NULL && c->method->args[i].name != NULL; i++)
+		if (c->method->args[i].kind == ARG_NAME && c->args[i].is_set)
+			return c->args[i].text;
+	return SPAN("");
+}
+
+/** Notes what was done or refused; what is pending is noted when it is done. */
+static void
+note(const struct call *c, enum err e)
+{
+	bool is_refused = e == ERR_PERMISSION_DENIED || e == ERR_UNAUTHENTICATED;
+	struct audit_entry entry;
+
+	if (e == PENDING || (c->origin.audited == NULL && !is_refused))
+		return;
+	entry = (struct audit_entry){
+		.what = c->method != NULL ? c->method->name : "unknown method",
+		.session = c->caller->id,
+		.name = name_of(c),
+		.result = e,
+		.error = c->error,
+	};
+	gate_note(c->api, &entry);
+}
+
+static enum err
+run_method(struct call *c, struct json_value params)
+{
+	struct args args;
+	enum err e = read_args(c->method, c->caller, params, &args, c->error);
+
+	c->args = args.v;
+	if (e == OK)
+		e = c->method->handle(c);
+	note(c, e);
+	args_fini(&args);
+	return e;
 }
 
 enum err
@@ -130,34 +209,25 @@ gate_call(struct api *api, const struct caller *caller, const struct rpc_request
 	uint64_t batch, struct buf *result, struct error *error)
 {
 	const struct method *m = find_sent(request->method);
-	struct args args;
-	struct call c;
-	enum err e;
+	struct call c = {
+		.method = m,
+		.api = api,
+		.caller = caller,
+		.origin = {caller->kind, caller->id, batch, request->id,
+			   m != NULL && m->is_audited ? m->name : NULL},
+		.params_n = request->params.raw.n,
+		.result = result,
+		.error = error,
+		.now_ms = clock_wall_ms(),
+	};
+	enum err e = check_call(&c, request);
 
-	if (m == NULL)
-		return unknown_method(request->method, error);
-	e = check_columns(m, caller, batch, error);
-	if (e != OK)
-		return e;
-	e = args_read(&args, m->args, request->params, error);
-	if (e == OK) {
-		c = (struct call){
-			.method = m,
-			.api = api,
-			.caller = caller,
-			.origin = {caller->kind, caller->id, batch, request->id},
-			.args = args.v,
-			.params_n = request->params.raw.n,
-			.result = result,
-			.error = error,
-			.now_ms = clock_wall_ms(),
-		};
-		if (m->is_audited)
-			log_info("audit", "admin method called", F_STR("method", m->name),
-				F_INT("session", caller->id));
-		e = m->handle(&c);
-	}
-	args_fini(&args);
+	if (e == OK)
+		e = run_method(&c, request->params);
+	else
+		note(&c, e);
+	if (m != NULL && m->kind == METHOD_WRITE && e != PENDING)
+		store_client_refuse(caller->store);
 	return e;
 }
 
@@ -169,6 +239,12 @@ call_job(struct call *c, enum job_kind kind, size_t ops_n, size_t nbytes)
 	if (j == NULL)
 		error_set(c->error, ERR_LIMIT_EXCEEDED, "out of memory");
 	return j;
+}
+
+struct span
+call_keep(struct job *j, const struct arg *a)
+{
+	return a->is_set ? job_keep(j, a->text) : a->text;
 }
 
 enum err

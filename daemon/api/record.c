@@ -17,6 +17,8 @@
 
 #define SEQ_RANGE .min = 0, .max = (INT64_C(1) << 53) - 1
 #define PUT_MODES "replace if_absent skip_equal"
+/* Of one record, which is then touched so. */
+#define CATEGORY(scope) .touches = (scope), .standard = "general"
 
 /* The order of these is that of record_put_args and of item_args. */
 enum put_arg {
@@ -32,7 +34,7 @@ enum put_arg {
 
 /* clang-format off */
 #define PUT_PARAMETERS                                                                                                                                       \
-	[PUT_CATEGORY]   = {"category",   ARG_NAME,                            .help = "Category; default \"general\""},                                     \
+	[PUT_CATEGORY]   = {"category",   ARG_NAME,     CATEGORY(SCOPE_WRITE), .help = "Category; default \"general\""},                                     \
 	[PUT_ID]         = {"id",         ARG_ID,                              .help = "Id; default: a new time-ordered one"},                               \
 	[PUT_NAME]       = {"name",       ARG_STRING,   .max = NAME_MAX_BYTES, .help = "Name; default: the id"},                                             \
 	[PUT_DATA]       = {"data",       ARG_JSON,     .required = true,      .help = "Any JSON value"},                                                    \
@@ -69,25 +71,33 @@ make_uuid(int64_t now_ms, char out[UUID_SIZE])
 			i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
 }
 
-/** The data without white space between tokens, written straight into the job's room. */
-static enum err
-keep_data(struct call *c, struct job *j, struct op *op, struct json_value value)
+enum err
+record_keep_data(struct call *c, const struct conf_category *category, struct job *j, struct op *op,
+	struct json_value value)
 {
+	int64_t max = c->api->conf->store.max_record;
 	struct buf room = {.n = 0};
 
 	room.p = job_room(j, &room.cap);
 	room.max = room.cap;
 	json_compact(value, &room);
 	op->data = job_keep_written(j, room.n);
-	if ((int64_t)op->data.n > c->api->conf->store.max_record)
+	if ((int64_t)op->data.n > max && max <= category->max_data)
 		return error_set(c->error, ERR_LIMIT_EXCEEDED,
 			"data has %zu bytes, at most %lld are allowed (store.max_record)",
-			op->data.n, (long long)c->api->conf->store.max_record);
+			op->data.n, (long long)max);
+	if ((int64_t)op->data.n > category->max_data)
+		return error_set(c->error, ERR_LIMIT_EXCEEDED,
+			"data has %zu bytes, at most %lld are allowed in the category %.*s "
+			"(max_data of [category.\"%s\"])",
+			op->data.n, (long long)category->max_data, SPAN_FMT(op->category),
+			category->named.name);
 	return OK;
 }
 
 static enum err
-set_expiry(struct call *c, struct op *op, const struct arg *args)
+set_expiry(
+	struct call *c, const struct conf_category *category, struct op *op, const struct arg *args)
 {
 	if (args[PUT_TTL].is_set && args[PUT_EXPIRES_AT].is_set)
 		return error_set(
@@ -96,21 +106,37 @@ set_expiry(struct call *c, struct op *op, const struct arg *args)
 		op->expires_at = c->now_ms + args[PUT_TTL].i;
 	else if (args[PUT_EXPIRES_AT].is_set)
 		op->expires_at = args[PUT_EXPIRES_AT].i > 0 ? args[PUT_EXPIRES_AT].i : 1;
+	else if (category->ttl_ms < CONF_UNLIMITED - c->now_ms)
+		op->expires_at = c->now_ms + category->ttl_ms;
 	return OK;
 }
 
-/** Fills an operation from the parameters of one record. `category` is the default. */
+/** What the configuration says of the operation's category goes with it. */
+static const struct conf_category *
+set_retention(struct call *c, struct op *op)
+{
+	const struct conf_category *category = conf_category(c->api->conf, op->category);
+
+	op->keep = category->history.count;
+	op->max_records = category->max_records != CONF_UNLIMITED ? category->max_records : 0;
+	return category;
+}
+
+/** Fills an operation from the parameters of one record. `category` is its own if it names none. */
 static enum err
 set_put(struct call *c, struct job *j, struct op *op, const struct arg *args, struct span category)
 {
+	const struct conf_category *settings;
 	char uuid[UUID_SIZE];
-	enum err e = set_expiry(c, op, args);
+	enum err e;
 
-	if (e != OK)
-		return e;
 	op->kind = OP_PUT;
 	op->now_ms = c->now_ms;
 	op->category = args[PUT_CATEGORY].is_set ? job_keep(j, args[PUT_CATEGORY].text) : category;
+	settings = set_retention(c, op);
+	e = set_expiry(c, settings, op, args);
+	if (e != OK)
+		return e;
 	if (args[PUT_ID].is_set) {
 		op->id = job_keep(j, args[PUT_ID].text);
 	} else {
@@ -120,7 +146,7 @@ set_put(struct call *c, struct job *j, struct op *op, const struct arg *args, st
 	op->name = args[PUT_NAME].is_set ? job_keep(j, args[PUT_NAME].text) : op->id;
 	if (args[PUT_IF_SEQ].is_set)
 		op->if_seq = args[PUT_IF_SEQ].i;
-	return keep_data(c, j, op, args[PUT_DATA].value);
+	return record_keep_data(c, settings, j, op, args[PUT_DATA].value);
 }
 
 enum err
@@ -132,21 +158,22 @@ record_put(struct call *c)
 	if (j == NULL)
 		return c->error->code;
 	j->ops[0].mode = (enum put_mode)c->args[PUT_MODE].i;
-	e = set_put(c, j, &j->ops[0], c->args, SPAN("general"));
+	e = set_put(c, j, &j->ops[0], c->args, c->args[PUT_CATEGORY].text);
 	if (e == OK)
 		return call_submit(c, j);
 	job_free(j);
 	return e;
 }
 
-enum put_many_arg { MANY_RECORDS, MANY_CATEGORY, MANY_MODE, MANY_RESULTS };
+enum put_many_arg { MANY_RECORDS, MANY_CATEGORY, MANY_MODE, MANY_RESULTS, MANY_CHAINED };
 
 /* clang-format off */
 const struct arg_spec record_put_many_args[] = {
-	[MANY_RECORDS]  = {"records",  ARG_ARRAY,  .required = true, .max = PUT_MANY_MAX, .help = "Objects with the parameters of record.put"},
-	[MANY_CATEGORY] = {"category", ARG_NAME,                                          .help = "Category of records that name none; default \"general\""},
+	[MANY_RECORDS]  = {"records",  ARG_ARRAY,  .required = true, .max = PUT_MANY_MAX, .items = item_args, .touches = SCOPE_WRITE, .help = "Objects with the parameters of record.put"},
+	[MANY_CATEGORY] = {"category", ARG_NAME,   .standard = "general",                 .help = "Category of records that name none; default \"general\""},
 	[MANY_MODE]     = {"mode",     ARG_CHOICE, .choices = PUT_MODES,                  .help = "What to do about records that are there; default \"replace\""},
 	[MANY_RESULTS]  = {"results",  ARG_BOOL,                                          .help = "Answer one result a record"},
+	[MANY_CHAINED]  = {"chained",  ARG_BOOL,                                          .help = "Only if the write before it on this session was done"},
 	{.name = NULL},
 };
 /* clang-format on */
@@ -154,12 +181,9 @@ const struct arg_spec record_put_many_args[] = {
 static enum err
 set_item(struct call *c, struct job *j, struct op *op, struct json_value item, struct span category)
 {
-	struct args args = {.texts = NULL};
-	enum err e;
+	struct args args;
+	enum err e = args_read_item(&args, item_args, item, c->error);
 
-	if (item.type != JSON_OBJECT)
-		return error_set(c->error, ERR_INVALID_ARGUMENT, "must be an object");
-	e = args_read(&args, item_args, item, c->error);
 	if (e == OK)
 		e = set_put(c, j, op, args.v, category);
 	args_fini(&args);
@@ -169,8 +193,7 @@ set_item(struct call *c, struct job *j, struct op *op, struct json_value item, s
 static enum err
 set_items(struct call *c, struct job *j)
 {
-	const struct arg *category = &c->args[MANY_CATEGORY];
-	struct span standard = category->is_set ? job_keep(j, category->text) : SPAN("general");
+	struct span standard = call_keep(j, &c->args[MANY_CATEGORY]);
 	struct json_walk w = json_walk_start(c->args[MANY_RECORDS].value);
 	struct json_value item;
 	enum err e = OK;
@@ -195,6 +218,7 @@ record_put_many(struct call *c)
 		return c->error->code;
 	j->is_many = true;
 	j->wants_results = c->args[MANY_RESULTS].i != 0;
+	j->is_chained = c->args[MANY_CHAINED].i != 0;
 	e = set_items(c, j);
 	if (e == OK)
 		return call_submit(c, j);
@@ -202,37 +226,115 @@ record_put_many(struct call *c)
 	return e;
 }
 
-enum get_arg { GET_CATEGORY, GET_ID };
+enum patch_arg { PATCH_CATEGORY, PATCH_ID, PATCH_PATCH, PATCH_IF_SEQ };
 
 /* clang-format off */
-const struct arg_spec record_get_args[] = {
-	[GET_CATEGORY] = {"category", ARG_NAME,                   .help = "Category; default \"general\""},
-	[GET_ID]       = {"id",       ARG_ID,   .required = true, .help = "Id"},
+const struct arg_spec record_patch_args[] = {
+	[PATCH_CATEGORY] = {"category", ARG_NAME, CATEGORY(SCOPE_WRITE), .help = "Category; default \"general\""},
+	[PATCH_ID]       = {"id",       ARG_ID,   .required = true, .help = "Id"},
+	[PATCH_PATCH]    = {"patch",    ARG_JSON, .required = true, .help = "A JSON Merge Patch: members to set, those to take away as null"},
+	[PATCH_IF_SEQ]   = {"if_seq",   ARG_INT,  SEQ_RANGE,        .help = "Write only if the record is at this seq"},
 	{.name = NULL},
 };
 /* clang-format on */
 
 enum err
+record_patch(struct call *c)
+{
+	const struct arg *a = c->args;
+	const struct conf_category *settings;
+	struct job *j = call_job(c, JOB_WRITE, 1, c->params_n);
+	int64_t max = c->api->conf->store.max_record;
+	struct op *op;
+	enum err e;
+
+	if (j == NULL)
+		return c->error->code;
+	op = &j->ops[0];
+	op->kind = OP_PATCH;
+	op->now_ms = c->now_ms;
+	op->category = call_keep(j, &a[PATCH_CATEGORY]);
+	op->id = job_keep(j, a[PATCH_ID].text);
+	settings = set_retention(c, op);
+	op->max_data = settings->max_data < max ? settings->max_data : max;
+	if (a[PATCH_IF_SEQ].is_set)
+		op->if_seq = a[PATCH_IF_SEQ].i;
+	e = record_keep_data(c, settings, j, op, a[PATCH_PATCH].value);
+	if (e == OK)
+		return call_submit(c, j);
+	job_free(j);
+	return e;
+}
+
+enum get_arg { GET_CATEGORY, GET_ID, GET_REV, GET_AT_SEQ, GET_AT_TIME };
+
+/* clang-format off */
+const struct arg_spec record_get_args[] = {
+	[GET_CATEGORY] = {"category", ARG_NAME, CATEGORY(SCOPE_READ), .help = "Category; default \"general\""},
+	[GET_ID]       = {"id",       ARG_ID,   .required = true, .help = "Id"},
+	[GET_REV]      = {"rev",      ARG_INT,  SEQ_RANGE,        .help = "The version with this rev"},
+	[GET_AT_SEQ]   = {"at_seq",   ARG_INT,  SEQ_RANGE,        .help = "The version that was there at this seq"},
+	[GET_AT_TIME]  = {"at_time",  ARG_TIME,                   .help = "The version that was there at this time"},
+	{.name = NULL},
+};
+/* clang-format on */
+
+static enum err
+set_version(struct call *c, struct job *j)
+{
+	static const enum version_by by[] = {
+		[GET_REV] = VERSION_REV,
+		[GET_AT_SEQ] = VERSION_SEQ,
+		[GET_AT_TIME] = VERSION_TIME,
+	};
+
+	for (unsigned i = GET_REV; i <= GET_AT_TIME; i++) {
+		if (!c->args[i].is_set)
+			continue;
+		if (j->read.version != VERSION_NEWEST)
+			return error_set(c->error, ERR_INVALID_ARGUMENT,
+				"give one of rev, at_seq and at_time");
+		j->read.version = by[i];
+		j->read.number = c->args[i].i;
+	}
+	return OK;
+}
+
+enum err
 record_get(struct call *c)
 {
-	const struct arg *category = &c->args[GET_CATEGORY];
 	struct job *j = call_job(c, JOB_GET, 0, c->params_n);
 
 	if (j == NULL)
 		return c->error->code;
-	j->read.category = category->is_set ? job_keep(j, category->text) : SPAN("general");
+	if (set_version(c, j) != OK) {
+		job_free(j);
+		return c->error->code;
+	}
+	j->read.category = call_keep(j, &c->args[GET_CATEGORY]);
 	j->read.id = job_keep(j, c->args[GET_ID].text);
 	return call_submit(c, j);
 }
 
-enum delete_arg { DELETE_CATEGORY, DELETE_ID, DELETE_IDS, DELETE_IF_SEQ };
+enum delete_arg {
+	DELETE_CATEGORY,
+	DELETE_ID,
+	DELETE_IDS,
+	DELETE_WHERE,
+	DELETE_IF_SEQ,
+	DELETE_LIMIT,
+	DELETE_CURSOR
+};
 
 /* clang-format off */
 const struct arg_spec record_delete_args[] = {
-	[DELETE_CATEGORY] = {"category", ARG_NAME,                          .help = "Category; default \"general\""},
-	[DELETE_ID]       = {"id",       ARG_ID,                            .help = "Id"},
-	[DELETE_IDS]      = {"ids",      ARG_ARRAY, .max = DELETE_MANY_MAX, .help = "Ids of several, all or none"},
-	[DELETE_IF_SEQ]   = {"if_seq",   ARG_INT,   SEQ_RANGE,              .help = "Delete only if the record is at this seq"},
+	[DELETE_CATEGORY] = {"category", ARG_NAME,   CATEGORY(SCOPE_WRITE),         .help = "Category; default \"general\""},
+	[DELETE_ID]       = {"id",       ARG_ID,                                    .help = "Id"},
+	[DELETE_IDS]      = {"ids",      ARG_ARRAY,  .max = DELETE_MANY_MAX,        .help = "Ids of several, all or none"},
+	[DELETE_WHERE]    = {"where",    ARG_WHERE,                                 .help = "Records whose data meets this condition, some at a time"},
+	[DELETE_IF_SEQ]   = {"if_seq",   ARG_INT,    SEQ_RANGE,                     .help = "Delete only if the record is at this seq"},
+	[DELETE_LIMIT]    = {"limit",    ARG_INT,    .min = 1, .max = SWEEP_DELETES, .help = "Records to delete by where at a time; default 1000"},
+	[DELETE_CURSOR]   = {"cursor",   ARG_STRING, .max = CURSOR_MAX_BYTES,       .help = "Go on where the answer that gave it ended"},
 	{.name = NULL},
 };
 /* clang-format on */
@@ -276,28 +378,76 @@ set_deletes(struct call *c, struct job *j, struct span category)
 		j->ops[i].kind = OP_DELETE;
 		j->ops[i].category = category;
 		j->ops[i].now_ms = c->now_ms;
+		set_retention(c, &j->ops[i]);
 	}
 	if (c->args[DELETE_IF_SEQ].is_set)
 		j->ops[0].if_seq = c->args[DELETE_IF_SEQ].i;
 	return e;
 }
 
+/** What goes together. */
+static enum err
+check_deletes(struct call *c)
+{
+	const struct arg *a = c->args;
+	bool has_where = a[DELETE_WHERE].is_set;
+
+	if (a[DELETE_ID].is_set + a[DELETE_IDS].is_set + has_where != 1)
+		return error_set(c->error, ERR_INVALID_ARGUMENT, "give one of id, ids and where");
+	if (a[DELETE_IF_SEQ].is_set && !a[DELETE_ID].is_set)
+		return error_set(c->error, ERR_INVALID_ARGUMENT, "if_seq goes with id alone");
+	if ((a[DELETE_LIMIT].is_set || a[DELETE_CURSOR].is_set) && !has_where)
+		return error_set(c->error, ERR_INVALID_ARGUMENT, "%s goes with where alone",
+			a[DELETE_LIMIT].is_set ? "limit" : "cursor");
+	if (has_where && !a[DELETE_CATEGORY].is_set)
+		return error_set(c->error, ERR_INVALID_ARGUMENT,
+			"category is missing: with where it has to be given");
+	return OK;
+}
+
+static enum err
+delete_where(struct call *c)
+{
+	const struct arg *a = c->args;
+	int64_t since = 0;
+	struct job *j;
+	struct op *op;
+
+	if (a[DELETE_CURSOR].is_set && !span_number(a[DELETE_CURSOR].text, &since))
+		return error_set(c->error, ERR_INVALID_ARGUMENT,
+			"cursor: not one that a deletion by where gave");
+	j = call_job(c, JOB_WRITE, 1, c->params_n);
+	if (j == NULL)
+		return c->error->code;
+	op = &j->ops[0];
+	op->kind = OP_DELETE_WHERE;
+	op->category = job_keep(j, a[DELETE_CATEGORY].text);
+	op->now_ms = c->now_ms;
+	op->limit = a[DELETE_LIMIT].is_set ? (unsigned)a[DELETE_LIMIT].i : SWEEP_DELETES;
+	set_retention(c, op);
+	op->sweep = sweep_new(a[DELETE_WHERE].where, since);
+	if (op->sweep != NULL)
+		return call_submit(c, j);
+	job_free(j);
+	return error_set(c->error, ERR_LIMIT_EXCEEDED, "out of memory");
+}
+
 enum err
 record_delete(struct call *c)
 {
-	const struct arg *category = &c->args[DELETE_CATEGORY], *ids = &c->args[DELETE_IDS];
+	const struct arg *ids = &c->args[DELETE_IDS];
 	struct job *j;
-	enum err e;
+	enum err e = check_deletes(c);
 
-	if (c->args[DELETE_ID].is_set == ids->is_set)
-		return error_set(c->error, ERR_INVALID_ARGUMENT, "give id or ids");
-	if (ids->is_set && c->args[DELETE_IF_SEQ].is_set)
-		return error_set(c->error, ERR_INVALID_ARGUMENT, "if_seq goes with id, not ids");
+	if (e != OK)
+		return e;
+	if (c->args[DELETE_WHERE].is_set)
+		return delete_where(c);
 	j = call_job(c, JOB_WRITE, ids->is_set ? (size_t)ids->i : 1, c->params_n);
 	if (j == NULL)
 		return c->error->code;
 	j->is_many = ids->is_set;
-	e = set_deletes(c, j, category->is_set ? job_keep(j, category->text) : SPAN("general"));
+	e = set_deletes(c, j, call_keep(j, &c->args[DELETE_CATEGORY]));
 	if (e == OK)
 		return call_submit(c, j);
 	job_free(j);
@@ -307,6 +457,7 @@ record_delete(struct call *c)
 enum list_arg {
 	LIST_CATEGORY,
 	LIST_IDS,
+	LIST_WHERE,
 	LIST_NAME,
 	LIST_NAME_LIKE,
 	LIST_AFTER,
@@ -319,8 +470,9 @@ enum list_arg {
 
 /* clang-format off */
 const struct arg_spec record_list_args[] = {
-	[LIST_CATEGORY]  = {"category",       ARG_PATTERN,                                     .help = "Categories: a name, a prefix ending in *, or several; default: all"},
+	[LIST_CATEGORY]  = {"category",       ARG_PATTERN,    .touches = SCOPE_READ,           .help = "Categories: a name, a prefix ending in *, or several; default: all"},
 	[LIST_IDS]       = {"id",             ARG_ID_PATTERN,                                  .help = "Ids, in the same way"},
+	[LIST_WHERE]     = {"where",          ARG_WHERE,                                       .help = "Only records whose data meets this condition"},
 	[LIST_NAME]      = {"name",           ARG_STRING,     .max = NAME_MAX_BYTES,           .help = "Only names that hold this text, letter case of ASCII ignored"},
 	[LIST_NAME_LIKE] = {"name_like",      ARG_STRING,     .max = NAME_MAX_BYTES,           .help = "Only names that match this LIKE pattern (% and _; \\ escapes)"},
 	[LIST_AFTER]     = {"updated_after",  ARG_TIME,                                        .help = "Only records written after this time"},
@@ -352,11 +504,12 @@ set_name_filter(struct call *c, struct job *j)
 }
 
 static enum err
-set_pattern(struct call *c, struct job *j, const struct arg *categories, const struct arg *ids)
+set_pattern(struct call *c, struct job *j, const struct arg *categories, const struct arg *ids,
+	const struct arg *where)
 {
-	if (!categories->is_set && !ids->is_set)
+	if (!categories->is_set && !ids->is_set && !where->is_set)
 		return OK;
-	j->read.pattern = args_pattern(categories, ids);
+	j->read.pattern = args_pattern(categories, ids, where);
 	return j->read.pattern != NULL ? OK
 				       : error_set(c->error, ERR_LIMIT_EXCEEDED, "out of memory");
 }
@@ -380,32 +533,34 @@ record_list(struct call *c)
 		j->read.updated_before = a[LIST_BEFORE].i;
 	e = set_name_filter(c, j);
 	if (e == OK)
-		e = set_pattern(c, j, &a[LIST_CATEGORY], &a[LIST_IDS]);
+		e = set_pattern(c, j, &a[LIST_CATEGORY], &a[LIST_IDS], &a[LIST_WHERE]);
 	if (e == OK)
 		return call_submit(c, j);
 	job_free(j);
 	return e;
 }
 
-enum count_arg { COUNT_CATEGORY, COUNT_IDS };
+enum count_arg { COUNT_CATEGORY, COUNT_IDS, COUNT_WHERE };
 
 /* clang-format off */
 const struct arg_spec record_count_args[] = {
-	[COUNT_CATEGORY] = {"category", ARG_PATTERN,    .help = "Categories: a name, a prefix ending in *, or several; default: all"},
+	[COUNT_CATEGORY] = {"category", ARG_PATTERN,    .touches = SCOPE_READ, .help = "Categories: a name, a prefix ending in *, or several; default: all"},
 	[COUNT_IDS]      = {"id",       ARG_ID_PATTERN, .help = "Ids, in the same way"},
+	[COUNT_WHERE]    = {"where",    ARG_WHERE,      .help = "Only records whose data meets this condition"},
 	{.name = NULL},
 };
 /* clang-format on */
 
+/** args: three, in the order of enum count_arg. */
 static enum err
-submit_counting(struct call *c, enum job_kind kind, const struct arg *ids)
+submit_counting(struct call *c, enum job_kind kind, const struct arg *args)
 {
 	struct job *j = call_job(c, kind, 0, c->params_n);
 	enum err e;
 
 	if (j == NULL)
 		return c->error->code;
-	e = set_pattern(c, j, &c->args[COUNT_CATEGORY], ids);
+	e = set_pattern(c, j, &args[COUNT_CATEGORY], &args[COUNT_IDS], &args[COUNT_WHERE]);
 	if (e == OK)
 		return call_submit(c, j);
 	job_free(j);
@@ -415,12 +570,12 @@ submit_counting(struct call *c, enum job_kind kind, const struct arg *ids)
 enum err
 record_count(struct call *c)
 {
-	return submit_counting(c, JOB_COUNT, &c->args[COUNT_IDS]);
+	return submit_counting(c, JOB_COUNT, c->args);
 }
 
 /* clang-format off */
 const struct arg_spec category_list_args[] = {
-	[COUNT_CATEGORY] = {"category", ARG_PATTERN, .help = "A name, a prefix ending in *, or several; default: all"},
+	[COUNT_CATEGORY] = {"category", ARG_PATTERN, .touches = SCOPE_READ, .narrows = true, .help = "A name, a prefix ending in *, or several; default: all that may be read"},
 	{.name = NULL},
 };
 /* clang-format on */
@@ -428,7 +583,5 @@ const struct arg_spec category_list_args[] = {
 enum err
 category_list(struct call *c)
 {
-	static const struct arg no_ids = {.is_set = false};
-
-	return submit_counting(c, JOB_CATEGORIES, &no_ids);
+	return submit_counting(c, JOB_CATEGORIES, c->args);
 }

@@ -27,7 +27,9 @@ system_status(struct call *c)
 	json_put_int(&o, "time", c->now_ms);
 	c->api->ops.add_status(c->api->ops.daemon, &o);
 	store_add_status(c->api->store, &o);
+	search_add_status(c->api->search, store_last_seq(c->api->store), &o);
 	hub_add_status(c->api->hub, &o);
+	c->api->ops.add_backups(c->api->ops.daemon, &o);
 	json_end_object(&o);
 	return OK;
 }
@@ -49,6 +51,8 @@ put_params(struct json_out *o, const struct arg_spec *specs)
 		}
 		if (specs->choices != NULL)
 			json_put_str(o, "choices", specs->choices);
+		if (specs->touches != SCOPE_NONE)
+			json_put_str(o, "touches", scope_name(specs->touches));
 		if (specs->help != NULL)
 			json_put_str(o, "help", specs->help);
 		json_end_object(o);
@@ -127,6 +131,61 @@ system_log_level(struct call *c)
 	json_put_str(&o, "filter", log_filter());
 	json_end_object(&o);
 	return OK;
+}
+
+/* clang-format off */
+const struct arg_spec backup_args[] = {
+	{"descriptor", ARG_BOOL, .help = "Into the empty file whose descriptor came with the request; default: into a new file in backup.folder"},
+	{"verify",     ARG_BOOL, .help = "Check all of the copy"},
+	{.name = NULL},
+};
+/* clang-format on */
+
+/** The work goes on: its number is the answer. */
+static enum err
+answer_job(struct call *c, int64_t job)
+{
+	struct json_out o = json_out_start(c->result);
+
+	json_begin_object(&o, NULL);
+	json_put_int(&o, "job", job);
+	json_end_object(&o);
+	return OK;
+}
+
+enum err
+system_backup(struct call *c)
+{
+	bool does_pass = c->args[0].is_set && c->args[0].i != 0;
+	int64_t job;
+	enum err e;
+
+	if (does_pass && c->caller->passed_fd < 0)
+		return error_set(c->error, ERR_INVALID_ARGUMENT,
+			"descriptor: none came with the request (SCM_RIGHTS)");
+	e = c->api->ops.backup(c->api->ops.daemon, c->caller->id,
+		&(struct backup_wish){.fd = does_pass ? c->caller->passed_fd : -1,
+			.does_verify = c->args[1].is_set && c->args[1].i != 0},
+		&job, c->error);
+	return e == OK ? answer_job(c, job) : e;
+}
+
+enum err
+system_check(struct call *c)
+{
+	int64_t job;
+	enum err e = c->api->ops.check(c->api->ops.daemon, c->caller->id, &job, c->error);
+
+	return e == OK ? answer_job(c, job) : e;
+}
+
+enum err
+system_compact(struct call *c)
+{
+	int64_t job;
+	enum err e = c->api->ops.compact(c->api->ops.daemon, c->caller->id, &job, c->error);
+
+	return e == OK ? answer_job(c, job) : e;
 }
 
 enum err

@@ -1,4 +1,4 @@
-/* Loading, printing and comparing the configuration: see conf.h. */
+/* Loading the configuration, and what a reload changes: see conf.h. */
 
 #include "daemon/base/conf.h"
 
@@ -16,11 +16,6 @@
 
 #define FILE_BYTES_MAX (4u << 20)
 
-/** Where an option's value came from, for people; NULL: the default. */
-struct conf_origin {
-	char *text;
-};
-
 static size_t
 row_of(const struct conf_option *o)
 {
@@ -34,20 +29,6 @@ set_origin(struct conf *c, const struct conf_option *o, char *text)
 	c->origins[row_of(o)].text = text;
 }
 
-/** The default is TOML like any other value. */
-static void
-set_standard(struct conf *c, const struct conf_option *o)
-{
-	char *text = xasprintf("x = %s", o->standard);
-	struct error error = ERROR_NONE;
-	struct toml *t = NULL;
-
-	must(toml_parse(span_of(text), "default", &t, &error) == OK);
-	must(conf_set_toml(c, o, toml_find(toml_root(t), "x"), &error) == OK);
-	toml_free(t);
-	free(text);
-}
-
 struct conf *
 conf_new(void)
 {
@@ -55,7 +36,9 @@ conf_new(void)
 
 	c->origins = xnew_n(conf_options_n, struct conf_origin);
 	for (size_t i = 0; i < conf_options_n; i++)
-		set_standard(c, &conf_options[i]);
+		conf_set_standard(c, &conf_options[i]);
+	for (size_t i = 0; i < conf_sections_n; i++)
+		conf_tables_init(conf_tables_of(c, &conf_sections[i]), &conf_sections[i]);
 	return c;
 }
 
@@ -68,15 +51,26 @@ conf_free(struct conf *c)
 		conf_clear(c, &conf_options[i]);
 		free(c->origins[i].text);
 	}
+	for (size_t i = 0; i < conf_sections_n; i++)
+		conf_tables_fini(conf_tables_of(c, &conf_sections[i]), &conf_sections[i]);
 	free(c->origins);
 	free(c);
 }
 
-static enum err
-unknown_key(const char *file, const char *name, unsigned line, struct error *error)
+const struct conf_category *
+conf_category(const struct conf *c, struct span name)
 {
-	const char *nearest = conf_option_nearest(span_of(name));
+	const struct conf_tables *t = &c->categories;
+	const struct name_pattern *p = name_patterns_match(t->v, t->n, name);
 
+	return p != NULL ? (const struct conf_category *)(const void *)p
+			 : (const struct conf_category *)(const void *)t->standard;
+}
+
+static enum err
+unknown_key(
+	const char *file, const char *name, unsigned line, const char *nearest, struct error *error)
+{
 	if (nearest == NULL)
 		return error_set(error, ERR_CONFIG_ERROR,
 			"%s: unknown key \"%s\" in line %u (sysrtd --print-defaults lists all)",
@@ -87,6 +81,12 @@ unknown_key(const char *file, const char *name, unsigned line, struct error *err
 }
 
 static enum err
+unknown_option(const char *file, const char *name, unsigned line, struct error *error)
+{
+	return unknown_key(file, name, line, conf_option_nearest(span_of(name)), error);
+}
+
+static enum err
 apply_key(struct conf *c, const char *file, const char *name, const struct toml_node *node,
 	struct error *error)
 {
@@ -94,18 +94,12 @@ apply_key(struct conf *c, const char *file, const char *name, const struct toml_
 	enum err e;
 
 	if (o == NULL)
-		return unknown_key(file, name, node->line, error);
+		return unknown_option(file, name, node->line, error);
 	e = conf_set_toml(c, o, node, error);
 	if (e != OK)
 		return error_wrap(error, "%s:%u", file, node->line);
 	set_origin(c, o, xasprintf("%s:%u", file, node->line));
 	return OK;
-}
-
-static size_t
-section_length(const char *name)
-{
-	return strcspn(name, ".");
 }
 
 static bool
@@ -114,25 +108,107 @@ is_section(struct span name)
 	for (size_t i = 0; i < conf_options_n; i++) {
 		const char *option = conf_options[i].name;
 
-		if (span_eq(name, (struct span){option, section_length(option)}))
+		if (span_eq(name, (struct span){option, conf_section_length(option)}))
 			return true;
 	}
 	return false;
 }
 
-/** An unknown section is told by its first key, which may be near to a known one. */
+/** A name with a dot that was not put in quotes looks like a table in a table. */
+static enum err
+unknown_key_of(const char *file, const struct conf_section *s, const struct conf_named *n,
+	const struct toml_node *node, struct error *error)
+{
+	char *place, *key;
+	enum err e;
+
+	if (node->type == TOML_TABLE)
+		return error_set(error, ERR_CONFIG_ERROR,
+			"%s:%u: a name with a dot stands in quotes: [%s.\"%s.%.*s\"]", file,
+			node->line, s->name, n->name, SPAN_FMT(node->key));
+	place = xasprintf("%s: [%s.\"%s\"]", file, s->name, n->name);
+	key = xstrndup(node->key.p, node->key.n);
+	e = unknown_key(place, key, node->line, conf_key_nearest(s, node->key), error);
+	free(place);
+	free(key);
+	return e;
+}
+
+/** One table of a section whose tables have names. */
+static enum err
+apply_named(struct conf *c, const char *file, const struct conf_section *s,
+	const struct toml_node *table, struct error *error)
+{
+	struct conf_named *n = NULL;
+	enum err e;
+
+	if (table->type != TOML_TABLE)
+		return error_set(error, ERR_CONFIG_ERROR, "%s:%u: expected a table, [%s.NAME]",
+			file, table->line, s->name);
+	e = conf_tables_get(conf_tables_of(c, s), s, table->key, &n, error);
+	if (e != OK)
+		return error_wrap(error, "%s:%u", file, table->line);
+	for (const struct toml_node *node = table->first; node != NULL; node = node->next) {
+		const struct conf_option *o = conf_key_find(s, node->key);
+
+		if (o == NULL)
+			return unknown_key_of(file, s, n, node, error);
+		if (conf_set_toml(n, o, node, error) != OK)
+			return error_wrap(
+				error, "%s:%u: [%s.\"%s\"]", file, node->line, s->name, n->name);
+		conf_named_set_origin(
+			n, (size_t)(o - s->options), xasprintf("%s:%u", file, node->line));
+	}
+	return OK;
+}
+
+static enum err
+apply_all_named(struct conf *c, const char *file, const struct conf_section *s,
+	const struct toml_node *section, struct error *error)
+{
+	const struct toml_node *table = section->first;
+	enum err e = OK;
+
+	if (section->type != TOML_TABLE)
+		return error_set(error, ERR_CONFIG_ERROR, "%s:%u: expected tables, [%s.NAME]", file,
+			section->line, s->name);
+	for (; table != NULL && e == OK; table = table->next)
+		e = apply_named(c, file, s, table, error);
+	return e;
+}
+
+/** Told by its first key, which may be near to a known one. */
+static enum err
+unknown_section(const char *file, const struct toml_node *section, struct error *error)
+{
+	const struct toml_node *first = section->type == TOML_TABLE ? section->first : NULL;
+	const struct toml_node *at = first != NULL ? first : section;
+	const char *nearest = conf_section_nearest(section->key);
+	char *name = xasprintf("%.*s%s%.*s", SPAN_FMT(section->key), first != NULL ? "." : "",
+		first != NULL ? (int)first->key.n : 0, first != NULL ? first->key.p : "");
+	enum err e;
+
+	if (nearest == NULL || conf_option_nearest(span_of(name)) != NULL)
+		e = unknown_option(file, name, at->line, error);
+	else
+		e = unknown_key(file, name, at->line, nearest, error);
+	free(name);
+	return e;
+}
+
 static enum err
 apply_section(
 	struct conf *c, const char *file, const struct toml_node *section, struct error *error)
 {
 	const struct toml_node *node = section->type == TOML_TABLE ? section->first : NULL;
+	const struct conf_section *named = conf_section_find(section->key);
 	enum err e = OK;
 
-	if (section->type != TOML_TABLE || (node == NULL && !is_section(section->key))) {
-		char *name = xstrndup(section->key.p, section->key.n);
-
-		e = unknown_key(file, name, section->line, error);
-		free(name);
+	if (named != NULL)
+		return apply_all_named(c, file, named, section, error);
+	if (section->type != TOML_TABLE || !is_section(section->key)) {
+		e = unknown_section(file, section, error);
+		node = NULL;
 	}
 	for (; node != NULL && e == OK; node = node->next) {
 		char *name = xasprintf("%.*s.%.*s", SPAN_FMT(section->key), SPAN_FMT(node->key));
@@ -293,7 +369,7 @@ apply_override(struct conf *c, const struct conf_override *v, struct error *erro
 	enum err e;
 
 	if (o == NULL)
-		return unknown_key("command line", v->name, 1, error);
+		return unknown_option("command line", v->name, 1, error);
 	e = conf_set_text(c, o, span_of(v->value), error);
 	if (e != OK)
 		return error_wrap(error, "command line");
@@ -322,120 +398,39 @@ conf_load(const struct conf_sources *from, struct conf **out, struct error *erro
 	return OK;
 }
 
-/** "[section]" before its first option. */
+/** Names what is different between two tables with this name; those that are not there have the
+ * defaults. */
 static void
-add_section(const struct conf_option *o, struct buf *out)
+put_changed_table(const struct conf_tables *now, const struct conf_tables *next,
+	const struct conf_section *s, const struct conf_named *table, struct json_out *o)
 {
-	size_t n = section_length(o->name);
-	bool is_first = o == conf_options;
+	const struct conf_named *a = conf_tables_exact(now, table->name);
+	const struct conf_named *b = conf_tables_exact(next, table->name);
+	struct buf name;
 
-	if (!is_first && section_length(o[-1].name) == n && strncmp(o[-1].name, o->name, n) == 0)
-		return;
-	buf_addf(out, "%s[%.*s]\n", is_first ? "" : "\n", (int)n, o->name);
+	buf_init(&name, SIZE_MAX / 2);
+	for (size_t row = 0; row < s->options_n; row++) {
+		if (conf_is_equal(a, b, &s->options[row]))
+			continue;
+		buf_reset(&name);
+		conf_named_add_name(table, s, &name);
+		buf_addf(&name, ".%s", s->options[row].name);
+		json_put_string(o, NULL, buf_span(&name));
+	}
+	buf_fini(&name);
 }
 
-/** Help as comment lines of at most 90 characters. */
 static void
-add_comment(const char *text, struct buf *out)
+put_changed_tables(const struct conf *now, const struct conf *next, const struct conf_section *s,
+	struct json_out *o)
 {
-	size_t column = 0;
+	const struct conf_tables *a = conf_tables_of(now, s), *b = conf_tables_of(next, s);
 
-	while (*text != '\0') {
-		size_t n = strcspn(text, " ");
-
-		if (column == 0 || column + 1 + n > 90) {
-			buf_addf(out, "%s#", column > 0 ? "\n" : "");
-			column = 1;
-		}
-		buf_addf(out, " %.*s", (int)n, text);
-		column += n + 1;
-		text += n + (text[n] == ' ');
-	}
-	buf_add_char(out, '\n');
-}
-
-/** What it is for, then what values it takes. */
-static void
-add_description(const struct conf_option *o, struct buf *out)
-{
-	struct buf bounds;
-
-	add_comment(o->help, out);
-	buf_init(&bounds, SIZE_MAX / 2);
-	conf_add_bounds(o, &bounds);
-	buf_addf(&bounds, o->needs_restart ? "; a change needs a restart." : ".");
-	buf_add_char(&bounds, '\0');
-	add_comment(bounds.p, out);
-	buf_fini(&bounds);
-}
-
-void
-conf_add_defaults(struct buf *out)
-{
-	struct conf *c = conf_new();
-
-	buf_addf(out, "# The configuration of sysrtd: every option with its default.\n"
-		      "# See sysrt.conf(5). `sysrtd --check` checks a file.\n\n");
-	for (size_t i = 0; i < conf_options_n; i++) {
-		const struct conf_option *o = &conf_options[i];
-
-		add_section(o, out);
-		add_description(o, out);
-		buf_addf(out, "%s = ", o->name + section_length(o->name) + 1);
-		conf_add_value(c, o, out);
-		buf_add_char(out, '\n');
-	}
-	conf_free(c);
-}
-
-static const char *
-origin_text(const struct conf *c, const struct conf_option *o)
-{
-	const char *text = c->origins[row_of(o)].text;
-
-	return text != NULL ? text : "default";
-}
-
-void
-conf_add_effective(const struct conf *c, struct buf *out)
-{
-	for (size_t i = 0; i < conf_options_n; i++) {
-		const struct conf_option *o = &conf_options[i];
-
-		add_section(o, out);
-		buf_addf(out, "%s = ", o->name + section_length(o->name) + 1);
-		conf_add_value(c, o, out);
-		buf_addf(out, "  # %s\n", origin_text(c, o));
-	}
-}
-
-void
-conf_add_json(const struct conf *c, struct json_out *o)
-{
-	struct conf *standard = conf_new();
-	struct buf value;
-
-	buf_init(&value, SIZE_MAX / 2);
-	json_begin_array(o, NULL);
-	for (size_t i = 0; i < conf_options_n; i++) {
-		const struct conf_option *option = &conf_options[i];
-
-		json_begin_object(o, NULL);
-		json_put_str(o, "name", option->name);
-		buf_reset(&value);
-		conf_add_value(c, option, &value);
-		json_put_raw(o, "value", buf_span(&value));
-		buf_reset(&value);
-		conf_add_value(standard, option, &value);
-		json_put_raw(o, "default", buf_span(&value));
-		json_put_str(o, "origin", origin_text(c, option));
-		json_put_bool(o, "needs_restart", option->needs_restart);
-		json_put_str(o, "help", option->help);
-		json_end_object(o);
-	}
-	json_end_array(o);
-	buf_fini(&value);
-	conf_free(standard);
+	for (size_t i = 0; i < b->n; i++)
+		put_changed_table(a, b, s, conf_tables_at(b, i), o);
+	for (size_t i = 0; i < a->n; i++)
+		if (conf_tables_exact(b, conf_tables_at(a, i)->name) == b->standard)
+			put_changed_table(a, b, s, conf_tables_at(a, i), o);
 }
 
 static void
@@ -447,6 +442,8 @@ put_changed(const struct conf *now, const struct conf *next, bool needs_restart,
 		if (conf_options[i].needs_restart == needs_restart &&
 			!conf_is_equal(now, next, &conf_options[i]))
 			json_put_str(o, NULL, conf_options[i].name);
+	for (size_t i = 0; i < conf_sections_n && !needs_restart; i++)
+		put_changed_tables(now, next, &conf_sections[i], o);
 	json_end_array(o);
 }
 
@@ -467,5 +464,8 @@ conf_reload(const struct conf *now, const struct conf *next, struct json_out *o)
 		conf_copy(c, from, option);
 		set_origin(c, option, text != NULL ? xstrdup(text) : NULL);
 	}
+	for (size_t i = 0; i < conf_sections_n; i++)
+		conf_tables_copy(conf_tables_of(c, &conf_sections[i]),
+			conf_tables_of(next, &conf_sections[i]), &conf_sections[i]);
 	return c;
 }

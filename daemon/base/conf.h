@@ -5,6 +5,9 @@
  * the example file and the manual's list. A struct conf is immutable once made.
  * Pure but for reading the files; any thread may read one.
  *
+ * A section may have tables with names of their own instead of options, such as
+ * [category."sensor.*"]: see struct conf_tables. They come from files only.
+ *
  * Sources, later ones win: defaults, the file, those in FILE's conf.d in order of
  * name, SYSRT_SECTION_KEY in the environment, overrides of the command line.
  */
@@ -17,6 +20,8 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/name.h"
+#include "common/rate.h"
 #include "common/span.h"
 
 /** What "unlimited" is for sizes, counts and durations. */
@@ -27,7 +32,43 @@ struct conf_list {
 	size_t n;
 };
 
+/** Who has to show a token: nobody on loopback, everybody, nobody at all. */
+enum conf_auth { AUTH_OPTIONAL, AUTH_REQUIRED, AUTH_NONE };
+
 enum durability { DURABILITY_NORMAL, DURABILITY_FULL };
+
+/** A table with a name of its own: the beginning of every struct that one is read into. */
+struct conf_named {
+	struct name_pattern pattern;
+	char *name;                  /* as it was written: "sensor.*"; NULL in the defaults */
+	struct conf_origin *origins; /* where its values came from, by row of its section */
+};
+
+/** The tables of one section, sorted by text, and the values that hold where no table does. */
+struct conf_tables {
+	struct name_pattern **v; /* each the beginning of a struct conf_named */
+	size_t n;
+	struct conf_named *standard;
+};
+
+/** How many earlier versions of a record are kept, and how long each after it was replaced: both
+ * bounds hold. */
+struct conf_keep {
+	int64_t count; /* 0: none are kept */
+	int64_t age_ms;
+};
+
+enum conf_search { SEARCH_WORDS, SEARCH_TRIGRAM, SEARCH_OFF };
+
+/** [category.NAME] */
+struct conf_category {
+	struct conf_named named;
+	struct conf_keep history;
+	int64_t ttl_ms; /* CONF_UNLIMITED: none */
+	int64_t max_records;
+	int64_t max_data; /* bytes of one record's data */
+	enum conf_search search;
+};
 
 struct conf {
 	struct {
@@ -59,25 +100,51 @@ struct conf {
 		int64_t max_header;        /* bytes of an HTTP head */
 		int64_t header_timeout_ms;
 		int64_t stall_timeout_ms;
-		struct conf_list anonymous; /* "read", "write", "publish" */
+		enum conf_auth auth;
+		int64_t auth_timeout_ms;
+		struct conf_list anonymous;       /* scopes */
+		struct conf_list trusted_proxies; /* networks */
+		bool proxy_protocol;
 		int64_t shutdown_delay_ms;
 	} websocket;
 	struct {
 		char *socket;
 		char *admin_group;
+		char *read_group; /* "": none */
 		int64_t max_per_uid;
 	} control;
+	struct {
+		struct rate session;     /* costs of one session's requests */
+		struct rate address;     /* of all sessions from one address */
+		struct rate connections; /* from one address */
+		struct rate total;       /* of all requests */
+		struct conf_list exempt; /* networks */
+		int64_t addresses;       /* remembered */
+	} limits;
 	struct {
 		int64_t recent; /* changes kept in the ring */
 		int64_t recent_bytes;
 	} hub;
 	struct {
+		int64_t rank_limit; /* matches that are counted and ranked */
+		int64_t timeout_ms;
+		int64_t max_lag; /* changes that the index may be behind */
+	} search;
+	struct {
 		char *filter;
 		enum log_format format;
+		char *audit; /* a file; "": none */
 	} log;
+	struct {
+		char *folder;     /* "": none */
+		int64_t every_ms; /* CONF_UNLIMITED: only when asked for */
+		int64_t keep;
+		bool verify;
+	} backup;
 	struct {
 		int64_t shutdown_timeout_ms;
 	} daemon;
+	struct conf_tables categories; /* of struct conf_category: see conf_category() */
 	struct conf_origin *origins; /* where each option's value came from, by row of the table */
 };
 
@@ -103,6 +170,9 @@ enum err conf_load(const struct conf_sources *from, struct conf **out, struct er
 /** The defaults alone. */
 struct conf *conf_new(void);
 void conf_free(struct conf *c);
+/** What is in force for a category: the table with the longest name that fits, alone, else the
+ * defaults. */
+const struct conf_category *conf_category(const struct conf *c, struct span name);
 
 /** The example file: every option with its help, unit, bounds and default, as TOML. Parsing it
  * gives the defaults. */

@@ -1,21 +1,17 @@
-/* The table of options and their values: see conf_table.h. */
+/* The table of options, and finding them by name: see conf_table.h. */
 
 #include "daemon/base/conf_table.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include "common/time.h"
-#include "common/xalloc.h"
 
 #define KIB INT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 #define DAY (INT64_C(86400) * 1000)
 
-#define AT(member) offsetof(struct conf, member)
+#define AT(member)          offsetof(struct conf, member)
+#define IN_CATEGORY(member) offsetof(struct conf_category, member)
+#define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
 
 /* clang-format off */
 const struct conf_option conf_options[] = {
@@ -57,8 +53,7 @@ const struct conf_option conf_options[] = {
 
 	{"websocket.listen", CONF_TEXTS, AT(websocket.listen),
 	 "[\"127.0.0.1:7117\", \"[::1]:7117\"]", 0, 16, NULL, true,
-	 "Addresses to listen on: loopback only. Port 0: the kernel chooses, `status` says "
-	 "which."},
+	 "Addresses to listen on. Port 0: the kernel chooses, `status` says which."},
 	{"websocket.echo", CONF_BOOL, AT(websocket.echo), "false", 0, 0, NULL, false,
 	 "Serve /echo, a plain WebSocket echo for testing proxies and clients."},
 	{"websocket.max_sessions", CONF_COUNT, AT(websocket.max_sessions),
@@ -95,9 +90,23 @@ const struct conf_option conf_options[] = {
 	{"websocket.stall_timeout", CONF_DURATION, AT(websocket.stall_timeout_ms),
 	 "\"60s\"", 100, DAY, NULL, false,
 	 "A session that accepts nothing for so long is closed."},
-	{"websocket.anonymous", CONF_TEXTS, AT(websocket.anonymous),
-	 "[\"read\", \"write\", \"publish\"]", 0, 3, "read write publish", false,
-	 "What a WebSocket client may do."},
+	{"websocket.auth", CONF_CHOICE, AT(websocket.auth), "\"optional\"", 0, 0,
+	 "optional required none", false,
+	 "Who has to show a token. optional: nobody on loopback, everybody on any other address. "
+	 "required: everybody. none: nobody anywhere."},
+	{"websocket.auth_timeout", CONF_DURATION, AT(websocket.auth_timeout_ms),
+	 "\"10s\"", 100, DAY, NULL, false,
+	 "For a token to be shown, where one has to be."},
+	{"websocket.anonymous", CONF_SCOPES, AT(websocket.anonymous),
+	 "[\"read\", \"write\", \"publish\"]", 0, 100, NULL, false,
+	 "What a client without a token may do: read, write and publish, each of everything or of some "
+	 "categories and topics: \"read:ticker,sensor.*\"."},
+	{"websocket.trusted_proxies", CONF_NETWORKS, AT(websocket.trusted_proxies),
+	 "[]", 0, 100, NULL, false,
+	 "Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses or networks."},
+	{"websocket.proxy_protocol", CONF_BOOL, AT(websocket.proxy_protocol), "false", 0, 0, NULL,
+	 false,
+	 "Connections from trusted proxies begin with the PROXY protocol, version 1 or 2."},
 	{"websocket.shutdown_delay", CONF_DURATION, AT(websocket.shutdown_delay_ms),
 	 "\"0s\"", 0, DAY, NULL, false,
 	 "How long /readyz says 503 before listening stops."},
@@ -108,8 +117,27 @@ const struct conf_option conf_options[] = {
 	{"control.admin_group", CONF_TEXT, AT(control.admin_group),
 	 "\"sysrt\"", 0, 100, NULL, false,
 	 "Members may use the control socket, besides root and the daemon's own user."},
+	{"control.read_group", CONF_TEXT, AT(control.read_group), "\"\"", 0, 100, NULL, false,
+	 "Members may read by the control socket. With it the socket's mode is 0666; everybody else "
+	 "is refused when he comes."},
 	{"control.max_per_uid", CONF_COUNT, AT(control.max_per_uid), "256", 1, 100000, NULL, false,
 	 "Connections of one user to the control socket."},
+
+	{"limits.session", CONF_RATE, AT(limits.session), "\"5000/s burst 10000\"", 0, 0, NULL, false,
+	 "What one session may use: the costs of its requests (see `methods`). /s, /m or /h; \"burst "
+	 "N\" is what it may have saved."},
+	{"limits.address", CONF_RATE, AT(limits.address), "\"20000/s burst 40000\"", 0, 0, NULL, false,
+	 "What all sessions from one address may use; of IPv6 an address is the first 64 bits."},
+	{"limits.connections", CONF_RATE, AT(limits.connections),
+	 "\"20/s burst 200\"", 0, 0, NULL, false,
+	 "Connections from one address; one more is closed."},
+	{"limits.total", CONF_RATE, AT(limits.total), "\"unlimited\"", 0, 0, NULL, false,
+	 "What all sessions together may use."},
+	{"limits.exempt", CONF_NETWORKS, AT(limits.exempt),
+	 "[\"127.0.0.0/8\", \"::1\"]", 0, 1000, NULL, false,
+	 "Networks that are not limited. The control socket never is."},
+	{"limits.addresses", CONF_COUNT, AT(limits.addresses), "65536", 64, 10000000, NULL, false,
+	 "Addresses remembered at a time, at 56 bytes each."},
 
 	{"hub.recent", CONF_COUNT, AT(hub.recent), "1024", 0, 10000000, NULL, false,
 	 "Newest changes kept in memory, for clients that fell a little behind."},
@@ -117,25 +145,91 @@ const struct conf_option conf_options[] = {
 	 "\"16MiB\"", 64 * KIB, 64 * GIB, NULL, false,
 	 "Bytes of them, at most."},
 
+	{"search.rank_limit", CONF_COUNT, AT(search.rank_limit), "2000", 10, 100000, NULL, false,
+	 "Matches of a search that are counted and ranked: the newest."},
+	{"search.timeout", CONF_DURATION, AT(search.timeout_ms), "\"5s\"", 1, DAY, NULL, false,
+	 "A search that takes longer is answered TIMEOUT."},
+	{"search.max_lag", CONF_COUNT, AT(search.max_lag), "100000", 1000, 10000000, NULL, false,
+	 "Changes that the index may be behind; beyond them writing slows down. Searches find them "
+	 "in memory: about 500 bytes each."},
+
 	{"log.filter", CONF_FILTER, AT(log.filter), "\"info\"", 1, 1000, NULL, false,
 	 "Level, or levels per part: \"info,store=debug\". Levels: error warn info debug trace."},
 	{"log.format", CONF_CHOICE, AT(log.format), "\"logfmt\"", 0, 0, "logfmt json", false,
 	 "How log lines are written."},
+	{"log.audit", CONF_TEXT, AT(log.audit), "\"\"", 0, 4000, NULL, false,
+	 "A file for the audit log: who did or was refused what, a line of JSON each. It is in the "
+	 "log, too."},
+
+	{"backup.folder", CONF_TEXT, AT(backup.folder), "\"\"", 0, 4000, NULL, false,
+	 "Where backups are made when no file is named; it has to be there."},
+	{"backup.every", CONF_DURATION, AT(backup.every_ms),
+	 "\"unlimited\"", 100, INT64_MAX, NULL, false,
+	 "Time from one backup into the folder to the next; \"unlimited\": none by itself."},
+	{"backup.keep", CONF_COUNT, AT(backup.keep), "7", 1, INT64_MAX, NULL, false,
+	 "Backups in the folder; older ones are removed when a new one is made."},
+	{"backup.verify", CONF_BOOL, AT(backup.verify), "true", 0, 0, NULL, false,
+	 "Check all of a backup that is made by the schedule."},
 
 	{"daemon.shutdown_timeout", CONF_DURATION, AT(daemon.shutdown_timeout_ms),
 	 "\"30s\"", 100, DAY, NULL, false,
 	 "For a stop; then what still waits is answered UNAVAILABLE."},
 };
+
+static const struct conf_option category_options[] = {
+	{"history", CONF_KEEP, IN_CATEGORY(history), "0", 0, 1000000, NULL, false,
+	 "Earlier versions of each record that are kept: so many, or each for so long after it was "
+	 "replaced."},
+	{"ttl", CONF_DURATION, IN_CATEGORY(ttl_ms), "\"unlimited\"", 1, INT64_MAX, NULL, false,
+	 "A record that is written with neither ttl nor expires_at is deleted after so long."},
+	{"max_records", CONF_COUNT, IN_CATEGORY(max_records),
+	 "\"unlimited\"", 1, INT64_MAX, NULL, false,
+	 "Records of the category at most: for a new one the one written longest ago is deleted."},
+	{"max_data", CONF_SIZE, IN_CATEGORY(max_data), "\"unlimited\"", 1, INT64_MAX, NULL, false,
+	 "Data of one record; store.max_record holds too."},
+	{"search", CONF_CHOICE, IN_CATEGORY(search), "\"words\"", 0, 0, "words trigram off", false,
+	 "words: found by words. trigram: found by any part of three or more letters. off: not "
+	 "found."},
+};
+
+const struct conf_section conf_sections[] = {
+	{"category", AT(categories), sizeof(struct conf_category), category_options,
+	 COUNT_OF(category_options),
+	 "What holds for one category, or with a name that ends in * for all that begin so. Of all "
+	 "that fit the table with the longest name holds, alone."},
+};
 /* clang-format on */
 
-const size_t conf_options_n = sizeof(conf_options) / sizeof(conf_options[0]);
+const size_t conf_options_n = COUNT_OF(conf_options);
+const size_t conf_sections_n = COUNT_OF(conf_sections);
+
+static const struct conf_option *
+find(const struct conf_option *options, size_t n, struct span name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (span_is(name, options[i].name))
+			return &options[i];
+	return NULL;
+}
 
 const struct conf_option *
 conf_option_find(struct span name)
 {
-	for (size_t i = 0; i < conf_options_n; i++)
-		if (span_is(name, conf_options[i].name))
-			return &conf_options[i];
+	return find(conf_options, conf_options_n, name);
+}
+
+const struct conf_option *
+conf_key_find(const struct conf_section *s, struct span key)
+{
+	return find(s->options, s->options_n, key);
+}
+
+const struct conf_section *
+conf_section_find(struct span name)
+{
+	for (size_t i = 0; i < conf_sections_n; i++)
+		if (span_is(name, conf_sections[i].name))
+			return &conf_sections[i];
 	return NULL;
 }
 
@@ -166,417 +260,40 @@ distance(struct span a, struct span b)
 	return row[b.n];
 }
 
-const char *
-conf_option_nearest(struct span name)
+static const char *
+nearest(const struct conf_option *options, size_t n, struct span name)
 {
 	size_t best = name.n / 4 + 2;
-	const char *nearest = NULL;
+	const char *found = NULL;
 
-	for (size_t i = 0; i < conf_options_n; i++) {
-		size_t d = distance(name, span_of(conf_options[i].name));
+	for (size_t i = 0; i < n; i++) {
+		size_t d = distance(name, span_of(options[i].name));
 
 		if (d < best) {
 			best = d;
-			nearest = conf_options[i].name;
+			found = options[i].name;
 		}
 	}
-	return nearest;
+	return found;
 }
 
-static void *
-value_of(const struct conf *c, const struct conf_option *o)
+const char *
+conf_option_nearest(struct span name)
 {
-	return (char *)(uintptr_t)c + o->offset;
+	return nearest(conf_options, conf_options_n, name);
 }
 
-static void
-list_clear(struct conf_list *l)
+const char *
+conf_key_nearest(const struct conf_section *s, struct span key)
 {
-	for (size_t i = 0; i < l->n; i++)
-		free(l->v[i]);
-	free(l->v);
-	*l = (struct conf_list){.v = NULL};
+	return nearest(s->options, s->options_n, key);
 }
 
-void
-conf_clear(struct conf *c, const struct conf_option *o)
+const char *
+conf_section_nearest(struct span name)
 {
-	if (o->type == CONF_TEXT || o->type == CONF_FILTER) {
-		char **text = value_of(c, o);
-
-		free(*text);
-		*text = NULL;
-	} else if (o->type == CONF_TEXTS) {
-		list_clear(value_of(c, o));
-	}
-}
-
-/** Which of the words of `choices` this is, or -1. */
-static int
-choice_of(const char *choices, struct span text)
-{
-	int i = 0;
-
-	for (const char *p = choices; *p != '\0'; i++) {
-		size_t n = strcspn(p, " ");
-
-		if (span_eq(text, (struct span){p, n}))
-			return i;
-		p += n + (p[n] == ' ');
-	}
-	return -1;
-}
-
-static struct span
-choice_text(const char *choices, int i)
-{
-	const char *p = choices;
-
-	while (i-- > 0)
-		p += strcspn(p, " ") + 1;
-	return (struct span){p, strcspn(p, " ")};
-}
-
-static enum err
-wrong_type(const struct conf_option *o, struct error *error)
-{
-	static const char *const wanted[] = {
-		[CONF_TEXT] = "a string",
-		[CONF_BOOL] = "true or false",
-		[CONF_COUNT] = "an integer",
-		[CONF_SIZE] = "a size such as \"64KiB\", or an integer of bytes",
-		[CONF_DURATION] = "a string with a unit such as \"30s\"",
-		[CONF_CHOICE] = "a string",
-		[CONF_TEXTS] = "a string or an array of strings",
-		[CONF_FILTER] = "a string",
-	};
-
-	if (o->type == CONF_CHOICE)
-		return error_set(
-			error, ERR_CONFIG_ERROR, "%s must be one of: %s", o->name, o->choices);
-	return error_set(error, ERR_CONFIG_ERROR, "%s must be %s%s", o->name, wanted[o->type],
-		o->max == INT64_MAX ? ", or \"unlimited\"" : "");
-}
-
-static void
-format_number(const struct conf_option *o, int64_t value, char out[TIME_TEXT_SIZE])
-{
-	if (value == CONF_UNLIMITED)
-		snprintf(out, TIME_TEXT_SIZE, "unlimited");
-	else if (o->type == CONF_SIZE)
-		size_format(value, out);
-	else if (o->type == CONF_DURATION)
-		duration_format(value, out);
-	else
-		snprintf(out, TIME_TEXT_SIZE, "%" PRId64, value);
-}
-
-static enum err
-set_number(struct conf *c, const struct conf_option *o, int64_t value, struct error *error)
-{
-	char least[TIME_TEXT_SIZE], most[TIME_TEXT_SIZE];
-
-	if (value < o->min || value > o->max) {
-		format_number(o, o->min, least);
-		format_number(o, o->max, most);
-		return error_set(error, ERR_CONFIG_ERROR, "%s must be between %s and %s", o->name,
-			least, most);
-	}
-	*(int64_t *)value_of(c, o) = value;
-	return OK;
-}
-
-/** Text from outside is a count if JSON would call it an integer. */
-static bool
-count_parse(struct span text, int64_t *value)
-{
-	struct json_value number;
-	struct json_fault fault;
-
-	return json_check(text, 0, &number, &fault) == OK && number.type == JSON_NUMBER &&
-	       json_number_int64(number.raw, value);
-}
-
-/** A number as a text: with a unit, plain, or "unlimited". */
-static enum err
-set_number_text(struct conf *c, const struct conf_option *o, struct span text, struct error *error)
-{
-	int64_t value;
-	bool is_valid;
-
-	if (o->max == INT64_MAX && span_is(text, "unlimited"))
-		return set_number(c, o, CONF_UNLIMITED, error);
-	if (o->type == CONF_SIZE)
-		is_valid = size_parse(text, &value);
-	else if (o->type == CONF_DURATION)
-		is_valid = duration_parse(text, &value);
-	else
-		is_valid = count_parse(text, &value);
-	return is_valid ? set_number(c, o, value, error) : wrong_type(o, error);
-}
-
-static enum err
-check_word(const struct conf_option *o, struct span text, struct error *error)
-{
-	if (memchr(text.p, '\0', text.n) != NULL)
-		return wrong_type(o, error);
-	if (o->choices != NULL && choice_of(o->choices, text) < 0)
-		return error_set(error, ERR_CONFIG_ERROR, "%s: \"%.*s\" is none of: %s", o->name,
-			SPAN_FMT(text), o->choices);
-	return OK;
-}
-
-static enum err
-set_word(struct conf *c, const struct conf_option *o, struct span text, struct error *error)
-{
-	char **value = value_of(c, o);
-
-	if (memchr(text.p, '\0', text.n) != NULL)
-		return wrong_type(o, error);
-	if ((int64_t)text.n < o->min || (int64_t)text.n > o->max)
-		return error_set(error, ERR_CONFIG_ERROR,
-			"%s must have %" PRId64 " to %" PRId64 " bytes", o->name, o->min, o->max);
-	if (o->type == CONF_FILTER && log_check_filter(text, error) != OK)
-		return error_wrap(error, "%s", o->name);
-	free(*value);
-	*value = xstrndup(text.p, text.n);
-	return OK;
-}
-
-static enum err
-set_choice(struct conf *c, const struct conf_option *o, struct span text, struct error *error)
-{
-	int i = choice_of(o->choices, text);
-
-	if (i < 0)
-		return wrong_type(o, error);
-	*(unsigned *)value_of(c, o) = (unsigned)i;
-	return OK;
-}
-
-static enum err
-list_append_text(
-	struct conf_list *l, const struct conf_option *o, struct span text, struct error *error)
-{
-	enum err e = check_word(o, text, error);
-
-	if (e != OK)
-		return e;
-	if ((int64_t)l->n >= o->max)
-		return error_set(error, ERR_CONFIG_ERROR, "%s: at most %" PRId64 " of them",
-			o->name, o->max);
-	l->v = xrealloc(l->v, l->n + 1, sizeof(*l->v));
-	l->v[l->n++] = xstrndup(text.p, text.n);
-	return OK;
-}
-
-/** Takes over a list that was read without an error, drops it otherwise. */
-static enum err
-finish_list(struct conf *c, const struct conf_option *o, struct conf_list *l, enum err e)
-{
-	if (e != OK) {
-		list_clear(l);
-		return e;
-	}
-	list_clear(value_of(c, o));
-	*(struct conf_list *)value_of(c, o) = *l;
-	return OK;
-}
-
-static enum err
-set_list_toml(struct conf *c, const struct conf_option *o, const struct toml_node *node,
-	struct error *error)
-{
-	const struct toml_node *item = node->type == TOML_ARRAY ? node->first : node;
-	struct conf_list l = {.v = NULL};
-	enum err e = OK;
-
-	for (; item != NULL && e == OK; item = node->type == TOML_ARRAY ? item->next : NULL) {
-		if (item->type != TOML_STRING)
-			e = wrong_type(o, error);
-		else
-			e = list_append_text(&l, o, item->text, error);
-	}
-	return finish_list(c, o, &l, e);
-}
-
-/** A list in the environment: parted by commas. */
-static enum err
-set_list_text(struct conf *c, const struct conf_option *o, struct span text, struct error *error)
-{
-	struct conf_list l = {.v = NULL};
-	const char *p = text.p, *end = text.p + text.n;
-	enum err e = OK;
-
-	while (p < end && e == OK) {
-		const char *comma = memchr(p, ',', (size_t)(end - p));
-		const char *stop = comma != NULL ? comma : end;
-
-		e = list_append_text(&l, o, (struct span){p, (size_t)(stop - p)}, error);
-		p = comma != NULL ? comma + 1 : end;
-	}
-	return finish_list(c, o, &l, e);
-}
-
-enum err
-conf_set_text(struct conf *c, const struct conf_option *o, struct span text, struct error *error)
-{
-	switch (o->type) {
-	case CONF_TEXT:
-	case CONF_FILTER:
-		return set_word(c, o, text, error);
-	case CONF_CHOICE:
-		return set_choice(c, o, text, error);
-	case CONF_TEXTS:
-		return set_list_text(c, o, text, error);
-	case CONF_BOOL:
-		if (!span_is(text, "true") && !span_is(text, "false"))
-			return wrong_type(o, error);
-		*(bool *)value_of(c, o) = span_is(text, "true");
-		return OK;
-	case CONF_COUNT:
-	case CONF_SIZE:
-	case CONF_DURATION:
-		break;
-	}
-	return set_number_text(c, o, text, error);
-}
-
-enum err
-conf_set_toml(struct conf *c, const struct conf_option *o, const struct toml_node *node,
-	struct error *error)
-{
-	if (o->type == CONF_TEXTS)
-		return set_list_toml(c, o, node, error);
-	if (o->type == CONF_BOOL && node->type == TOML_BOOL) {
-		*(bool *)value_of(c, o) = node->boolean;
-		return OK;
-	}
-	if ((o->type == CONF_COUNT || o->type == CONF_SIZE) && node->type == TOML_INTEGER)
-		return set_number(c, o, node->integer, error);
-	if (node->type != TOML_STRING || o->type == CONF_BOOL ||
-		(o->type == CONF_COUNT && !span_is(node->text, "unlimited")))
-		return wrong_type(o, error);
-	return conf_set_text(c, o, node->text, error);
-}
-
-void
-conf_copy(struct conf *to, const struct conf *from, const struct conf_option *o)
-{
-	const struct conf_list *list = value_of(from, o);
-	struct conf_list copy;
-
-	switch (o->type) {
-	case CONF_TEXT:
-	case CONF_FILTER:
-		conf_clear(to, o);
-		*(char **)value_of(to, o) = xstrdup(*(char **)value_of(from, o));
-		break;
-	case CONF_TEXTS:
-		conf_clear(to, o);
-		copy = (struct conf_list){xnew_n(list->n + 1, char *), list->n};
-		for (size_t i = 0; i < list->n; i++)
-			copy.v[i] = xstrdup(list->v[i]);
-		*(struct conf_list *)value_of(to, o) = copy;
-		break;
-	case CONF_BOOL:
-		*(bool *)value_of(to, o) = *(bool *)value_of(from, o);
-		break;
-	case CONF_CHOICE:
-		*(unsigned *)value_of(to, o) = *(unsigned *)value_of(from, o);
-		break;
-	case CONF_COUNT:
-	case CONF_SIZE:
-	case CONF_DURATION:
-		*(int64_t *)value_of(to, o) = *(int64_t *)value_of(from, o);
-		break;
-	}
-}
-
-void
-conf_add_value(const struct conf *c, const struct conf_option *o, struct buf *out)
-{
-	const struct conf_list *list = value_of(c, o);
-	char text[TIME_TEXT_SIZE];
-	int64_t number;
-
-	switch (o->type) {
-	case CONF_TEXT:
-	case CONF_FILTER:
-		json_add_string(out, span_of(*(char **)value_of(c, o)));
-		break;
-	case CONF_CHOICE:
-		json_add_string(out, choice_text(o->choices, (int)*(unsigned *)value_of(c, o)));
-		break;
-	case CONF_BOOL:
-		buf_addf(out, "%s", *(bool *)value_of(c, o) ? "true" : "false");
-		break;
-	case CONF_TEXTS:
-		buf_add_char(out, '[');
-		for (size_t i = 0; i < list->n; i++) {
-			buf_addf(out, "%s", i > 0 ? ", " : "");
-			json_add_string(out, span_of(list->v[i]));
-		}
-		buf_add_char(out, ']');
-		break;
-	case CONF_COUNT:
-	case CONF_SIZE:
-	case CONF_DURATION:
-		number = *(int64_t *)value_of(c, o);
-		format_number(o, number, text);
-		if (o->type == CONF_COUNT && number != CONF_UNLIMITED)
-			buf_addf(out, "%s", text);
-		else
-			json_add_string(out, span_of(text));
-		break;
-	}
-}
-
-static void
-add_words(const char *choices, struct buf *out)
-{
-	for (int i = 0; *choices != '\0'; i++) {
-		size_t n = strcspn(choices, " ");
-
-		buf_addf(out, "%s\"%.*s\"", i > 0 ? ", " : "", (int)n, choices);
-		choices += n + (choices[n] == ' ');
-	}
-}
-
-void
-conf_add_bounds(const struct conf_option *o, struct buf *out)
-{
-	char least[TIME_TEXT_SIZE], most[TIME_TEXT_SIZE];
-
-	if (o->choices != NULL) {
-		buf_addf(out, o->type == CONF_CHOICE ? "One of " : "Any of ");
-		add_words(o->choices, out);
-	} else if (o->type == CONF_TEXT || o->type == CONF_FILTER) {
-		buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", o->min, o->max);
-	} else if (o->type == CONF_TEXTS) {
-		buf_addf(out, "At most %" PRId64, o->max);
-	} else if (o->type == CONF_BOOL) {
-		buf_addf(out, "true or false");
-	} else {
-		format_number(o, o->min, least);
-		format_number(o, o->max, most);
-		buf_addf(out, o->max == INT64_MAX ? "At least %s, or \"%s\"" : "%s to %s", least,
-			most);
-	}
-}
-
-bool
-conf_is_equal(const struct conf *a, const struct conf *b, const struct conf_option *o)
-{
-	struct buf x, y;
-	bool equal;
-
-	buf_init(&x, SIZE_MAX / 2);
-	buf_init(&y, SIZE_MAX / 2);
-	conf_add_value(a, o, &x);
-	conf_add_value(b, o, &y);
-	equal = span_eq(buf_span(&x), buf_span(&y));
-	buf_fini(&x);
-	buf_fini(&y);
-	return equal;
+	for (size_t i = 0; i < conf_sections_n; i++)
+		if (distance(name, span_of(conf_sections[i].name)) <= 2)
+			return conf_sections[i].name;
+	return NULL;
 }

@@ -202,6 +202,15 @@ start_of(const struct hub *h, const struct position *from, int64_t *position, in
 	}
 }
 
+/** What a client can have been told of, if not all of it, before now. */
+static int64_t
+known_by_now(const struct hub *h)
+{
+	int64_t last = store_last_seq(h->store);
+
+	return last > h->seen ? last : h->seen;
+}
+
 enum err
 hub_subscribe(struct subscriber *s, struct pattern **pattern, const struct position *from,
 	struct subscribed *out, struct error *error)
@@ -218,6 +227,9 @@ hub_subscribe(struct subscriber *s, struct pattern **pattern, const struct posit
 		return e;
 	start_of(h, from, &position, &base);
 	sub = subscription_new(s, pattern, false, position, base);
+	sub->history = from->history;
+	if (from->since >= 0 && subscription_has_condition(sub))
+		sub->horizon = known_by_now(h);
 	replay_wake(s);
 	*out = (struct subscribed){.number = sub->number, .seq = h->published, .base = base};
 	return OK;
@@ -233,6 +245,21 @@ hub_unsubscribe(struct subscriber *s, unsigned number, struct error *error)
 			error, ERR_NOT_FOUND, "this session has no subscription %u", number);
 	subscription_end(sub, "unsubscribed");
 	return OK;
+}
+
+void
+hub_withdraw(struct subscriber *s, bool (*may)(void *arg, const struct term *names, size_t n),
+	void *arg, const char *reason)
+{
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &s->subscriptions) {
+		struct subscription *sub = list_item(at, struct subscription, in_subscriber);
+		const struct pattern *p = sub->member.group->watch->pattern;
+
+		if (!may(arg, p->categories, p->categories_n))
+			subscription_withdraw(sub, reason);
+	}
 }
 
 void
@@ -346,10 +373,14 @@ subscriber_add_status(struct subscriber *s, struct json_out *o)
 		json_put_int(o, "subscription", sub->number);
 		json_put_str(o, "state", subscription_state_name(sub->state));
 		json_put_int(o, "position", subscription_position(sub));
+		if (sub->history)
+			json_put_bool(o, "history", true);
 		add_terms(
 			o, sub->is_topic ? "topics" : "categories", p->categories, p->categories_n);
 		if (p->ids_n > 0)
 			add_terms(o, "ids", p->ids, p->ids_n);
+		if (p->where != NULL)
+			json_put_raw(o, "where", where_text(p->where));
 		json_end_object(o);
 	}
 }

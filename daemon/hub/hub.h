@@ -63,6 +63,7 @@ struct position {
 	struct span epoch;
 	int64_t since; /* -1: from now on, no replay */
 	int64_t base;  /* 0: none */
+	bool history;  /* replays with every version that is kept */
 };
 
 /** What the answer to `subscribe` says. */
@@ -81,6 +82,11 @@ enum err hub_subscribe(struct subscriber *s, struct pattern **pattern, const str
 enum err hub_subscribe_topics(struct subscriber *s, struct pattern **pattern,
 	struct subscribed *out, struct error *error);
 enum err hub_unsubscribe(struct subscriber *s, unsigned number, struct error *error);
+
+/** Ends those subscriptions of which the peer may not hear any longer; they are told `unsubscribed`
+ * with the reason, a plain text. may: judges the categories or topics of one. */
+void hub_withdraw(struct subscriber *s, bool (*may)(void *arg, const struct term *names, size_t n),
+	void *arg, const char *reason);
 
 /** A commit's changes, in order of seq; the hub takes references of its own. They are told in
  * slices of 64, over several turns when there are many. */

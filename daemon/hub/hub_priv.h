@@ -36,6 +36,7 @@ struct slice {
 	struct delivery *v;
 	uint32_t n;
 	uint32_t cap;
+	size_t looked;      /* bytes of data that conditions looked at */
 	struct list groups; /* those that have frames */
 };
 
@@ -56,6 +57,7 @@ struct hub {
 	unsigned max_subscriptions;
 	int64_t published;
 	int64_t newest; /* the highest seq handed to hub_publish() */
+	int64_t seen;   /* the highest seq that a page knew of, of those for conditions */
 	bool is_turn_due;
 	struct ring ring;
 	struct watches changes;
@@ -67,6 +69,7 @@ struct hub {
 	struct list flushing;     /* those that are written to now; the others come after a slice */
 	struct list catching_up;  /* subscribers with a replay that can go on */
 	unsigned n[SUB_COUNT];    /* subscriptions by state */
+	unsigned conditional_n;   /* those with a condition */
 	uint64_t published_total; /* changes */
 	uint64_t delivered_total; /* changes told live */
 	uint64_t lagged_total;    /* times that a peer began to lag */

@@ -68,6 +68,14 @@ notify_resync(enum framing framing, unsigned number, int64_t seq, const char *ep
 		number, (long long)seq, epoch);
 }
 
+struct frame *
+notify_unsubscribed(enum framing framing, unsigned number, const char *reason)
+{
+	return text_frame(framing, NULL,
+		NOTIFICATION("unsubscribed") "\"subscription\":%u,\"reason\":\"%s\"}}\n", number,
+		reason);
+}
+
 struct body *
 notify_message_body(struct span topic, struct span data)
 {

@@ -19,6 +19,9 @@ struct frame *notify_lagged(enum framing framing, unsigned number, int64_t seq, 
 /** `resync`: seq is the lowest position that is still valid. */
 struct frame *notify_resync(enum framing framing, unsigned number, int64_t seq, const char *epoch);
 
+/** `unsubscribed`; reason: needs no escapes. */
+struct frame *notify_unsubscribed(enum framing framing, unsigned number, const char *reason);
+
 /** The shared part of a topic message; NULL when out of memory. data: JSON. */
 struct body *notify_message_body(struct span topic, struct span data);
 struct frame *notify_message(enum framing framing, unsigned number, struct body *body);

@@ -13,7 +13,9 @@
 #include "daemon/hub/notify.h"
 
 #define SLICE_CHANGES    64
-#define SLICE_DELIVERIES 8192 /* about: a slice ends with the change that reaches it */
+#define SLICE_DELIVERIES 8192 /* about: a slice ends with the change that reaches it, */
+#define SLICE_LOOKED     ((size_t)1 << 20) /* or this: bytes that conditions look at */
+#define LOOK_OVERHEAD    256
 #define NONE             UINT32_MAX
 #define BACKLOG_MIN      64
 
@@ -107,6 +109,32 @@ slice_add(struct slice *s, struct group *g, struct frame *f, int64_t seq)
 	g->slice_last = at;
 }
 
+static bool
+has_live(const struct watch *w)
+{
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &w->groups)
+		if (list_item(at, struct group, in_watch)->live_n > 0)
+			return true;
+	return false;
+}
+
+/** What a watch with a condition is told of a change, NULL: nothing. Its live ones know all that
+ * was before. */
+static struct body *
+accepted_body(struct hub *h, const struct watch *w, struct change *c)
+{
+	const struct where *where = w->pattern->where;
+
+	h->slice.looked += LOOK_OVERHEAD + c->data.n + c->before.n;
+	if (c->op == CHANGE_PUT && where_matches(where, c->data))
+		return c->body;
+	if (c->knows_before && (c->before.n == 0 || !where_matches(where, c->before)))
+		return NULL;
+	return c->op == CHANGE_PUT ? change_leave_body(c) : c->body;
+}
+
 static void
 slice_add_change(struct hub *h, struct change *c)
 {
@@ -115,15 +143,19 @@ slice_add_change(struct hub *h, struct change *c)
 
 	for (size_t i = 0; i < n; i++) {
 		struct watch *w = watch_of(found[i]);
+		struct body *body = c->body;
 		struct list *at, *tmp;
 
+		if (w->pattern->where != NULL)
+			body = has_live(w) ? accepted_body(h, w, c) : NULL;
+		if (body == NULL)
+			continue;
 		list_each (at, tmp, &w->groups) {
 			struct group *g = list_item(at, struct group, in_watch);
 
 			if (g->live_n > 0)
 				slice_add(&h->slice, g,
-					notify_change(
-						g->framing, g->number, c->seq, w->prev, c->body),
+					notify_change(g->framing, g->number, c->seq, w->prev, body),
 					c->seq);
 		}
 		w->prev = c->seq;
@@ -160,13 +192,15 @@ publish_slice(struct hub *h)
 	int64_t last = h->published;
 	struct list *at;
 
+	s->looked = 0;
 	for (unsigned n = 0; n < SLICE_CHANGES && s->n < SLICE_DELIVERIES; n++) {
 		struct change *c;
 
-		if (h->backlog.n == 0)
+		if (h->backlog.n == 0 || s->looked > SLICE_LOOKED)
 			break;
 		c = backlog_shift(&h->backlog);
 		slice_add_change(h, c);
+		change_drop_before(c);
 		ring_push(&h->ring, c);
 		last = c->seq;
 		h->published_total++;

@@ -18,6 +18,7 @@
 #define BACK_OFF_MS     1000
 #define TURN_BUDGET     16384 /* changes looked at or told in one turn */
 #define HEAD_SIZE       160   /* of a change's frame, about */
+#define LOOK_BYTES      256   /* that a condition looks at, to count as a change */
 
 /** A frame of a page's row, kept for the next who needs the same. */
 struct shared_frame {
@@ -35,6 +36,8 @@ struct fetch {
 	struct watch *watch;
 	int64_t position;
 	int64_t base;
+	int64_t floor;
+	bool history;
 	int64_t asked_at;            /* what was published when it was submitted; -1: not yet */
 	struct job *job;             /* when ready */
 	struct shared_frame *frames; /* one a row; NULL before the first */
@@ -103,15 +106,23 @@ replay_wake(struct subscriber *s)
 	hub_schedule(s->hub);
 }
 
+/** True if the page is what the subscription needs next. */
+static bool
+fits(const struct fetch *f, const struct subscription *sub, int64_t base)
+{
+	return f->position == sub->position && f->base == base && f->history == sub->history &&
+	       f->floor == sub->floor;
+}
+
 static struct fetch *
-fetch_find(const struct watch *w, int64_t position, int64_t base)
+fetch_find(const struct watch *w, const struct subscription *sub, int64_t base)
 {
 	struct list *at, *tmp;
 
 	list_each (at, tmp, &w->fetches) {
 		struct fetch *f = list_item(at, struct fetch, in_watch);
 
-		if (f->position == position && f->base == base)
+		if (fits(f, sub, base))
 			return f;
 	}
 	return NULL;
@@ -123,13 +134,15 @@ ask(struct hub *h, struct subscription *sub)
 {
 	struct watch *w = sub->member.group->watch;
 	int64_t base = sub->base > sub->position ? sub->base : 0;
-	struct fetch *f = fetch_find(w, sub->position, base);
+	struct fetch *f = fetch_find(w, sub, base);
 
 	if (f == NULL) {
 		f = xnew(struct fetch);
 		f->watch = w;
 		f->position = sub->position;
 		f->base = base;
+		f->floor = sub->floor;
+		f->history = sub->history;
 		f->asked_at = -1;
 		list_init(&f->waiting);
 		list_append(&w->fetches, &f->in_watch);
@@ -168,6 +181,8 @@ submit(struct hub *h, struct fetch *f)
 	job->read.pattern = pattern_dup(f->watch->pattern);
 	job->read.since = f->position;
 	job->read.base = f->base;
+	job->read.history = f->history;
+	job->read.floor = f->floor;
 	job->read.limit = PAGE_CHANGES;
 	job->waiter = f;
 	if (job->read.pattern == NULL || store_submit(h->store, NULL, &job, &error) != PENDING) {
@@ -262,10 +277,32 @@ page_frame(struct fetch *f, size_t row, const struct subscription *sub)
 	return shared->frame;
 }
 
+/** What a replay tells of a change that matches: the change, or "leave". */
+static struct body *
+replayed_body(const struct pattern *pattern, struct change *c)
+{
+	return c->op == CHANGE_PUT && !pattern_accepts(pattern, c->data) ? change_leave_body(c)
+									 : c->body;
+}
+
 static void
 told_change(struct subscription *sub, int64_t seq)
 {
 	sub->told = sub->position = seq;
+}
+
+/** The page told the newest state of what is up to its end: it was silent about what moved on
+ * behind it. What somebody else has written counts when the writer has seen it: then all replay. */
+static void
+note_horizon(struct hub *h, struct subscription *sub, const struct page *page)
+{
+	int64_t newest = store_newest_seq(h->store);
+	int64_t seen = page->seq < newest ? page->seq : newest;
+
+	if (seen > h->seen)
+		h->seen = seen;
+	if (seen > sub->horizon)
+		sub->horizon = seen;
 }
 
 /** Tells a subscription what the page has for it, as far as there is room. Rows above what is
@@ -278,6 +315,9 @@ tell_page(struct hub *h, struct fetch *f, struct subscription *sub)
 
 	if (end > h->published)
 		end = h->published;
+	sub->floor = page->floor;
+	if (subscription_has_condition(sub))
+		note_horizon(h, sub, page);
 	for (size_t i = 0; i < page->n && page->changes[i]->seq <= end; i++) {
 		const struct change *c = page->changes[i];
 
@@ -326,33 +366,47 @@ serve_ready(struct hub *h, size_t *budget)
 	}
 }
 
+/** Tells a change out of the ring; false when the peer has no room for it. */
+static bool
+tell_ringed(struct subscription *sub, const struct change *c, struct body *body)
+{
+	struct frame *f;
+
+	if (!subscriber_has_replay_room(sub->subscriber, body->n + HEAD_SIZE))
+		return false;
+	f = notify_change(sub->subscriber->framing, sub->number, c->seq, sub->told, body);
+	subscriber_send(sub->subscriber, f);
+	frame_unref(f);
+	told_change(sub, c->seq);
+	return true;
+}
+
 /** Feeds a subscription from the ring. */
 static enum advance
 advance_by_ring(struct hub *h, struct subscription *sub, size_t *budget)
 {
 	const struct pattern *pattern = sub->member.group->watch->pattern;
 	size_t i = ring_place_after(&h->ring, sub->position);
-	struct frame *f;
 
 	for (; i < h->ring.n; i++) {
 		struct change *c = ring_at(&h->ring, i);
+		size_t cost = 1;
 
 		if (*budget == 0)
 			return ADVANCE_MORE;
-		--*budget;
 		if (!pattern_matches(pattern, c->category, c->id)) {
 			sub->position = c->seq;
-			continue;
+		} else {
+			if (pattern->where != NULL)
+				cost += c->data.n / LOOK_BYTES;
+			if (!tell_ringed(sub, c, replayed_body(pattern, c)))
+				return ADVANCE_DONE;
 		}
-		if (!subscriber_has_replay_room(sub->subscriber, c->body->n + HEAD_SIZE))
-			return ADVANCE_DONE;
-		f = notify_change(
-			sub->subscriber->framing, sub->number, c->seq, sub->told, c->body);
-		subscriber_send(sub->subscriber, f);
-		frame_unref(f);
-		told_change(sub, c->seq);
+		*budget -= cost < *budget ? cost : *budget;
 	}
 	sub->position = h->published;
+	if (sub->horizon > sub->position)
+		return ADVANCE_WAIT;
 	subscription_go_live(sub);
 	return ADVANCE_DONE;
 }

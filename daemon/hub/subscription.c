@@ -59,6 +59,20 @@ watches_of(const struct subscription *sub)
 	return sub->is_topic ? &h->topics : &h->changes;
 }
 
+/** Another subscription with a condition, or one less: the store is told whether there are any. */
+static void
+count_conditional(struct hub *h, int change)
+{
+	h->conditional_n += (unsigned)change;
+	store_keep_before(h->store, h->conditional_n > 0);
+}
+
+bool
+subscription_has_condition(const struct subscription *sub)
+{
+	return sub->member.group->watch->pattern->where != NULL;
+}
+
 struct subscription *
 subscription_new(struct subscriber *s, struct pattern **pattern, bool is_topic, int64_t position,
 	int64_t base)
@@ -77,6 +91,8 @@ subscription_new(struct subscriber *s, struct pattern **pattern, bool is_topic, 
 	s->hub->n[SUB_REPLAY]++;
 	group_join(
 		watches_of(sub), &sub->member, pattern, s->framing, sub->number, s->hub->published);
+	if (subscription_has_condition(sub))
+		count_conditional(s->hub, 1);
 	if (is_topic)
 		enter(sub, SUB_LIVE, "topics are not replayed");
 	return sub;
@@ -90,6 +106,8 @@ subscription_end(struct subscription *sub, const char *why)
 	enter(sub, SUB_ENDED, why);
 	h->n[SUB_ENDED]--;
 	replay_forget(sub);
+	if (subscription_has_condition(sub))
+		count_conditional(h, -1);
 	group_quit(watches_of(sub), &sub->member);
 	list_remove(&sub->in_subscriber);
 	sub->subscriber->subscriptions_n--;
@@ -144,6 +162,7 @@ void
 subscription_go_live(struct subscription *sub)
 {
 	must(sub->position == sub->subscriber->hub->published);
+	must(sub->horizon <= sub->position);
 	tell_position(sub, "synced", sub->position);
 	enter(sub, SUB_LIVE, "caught up");
 }
@@ -165,6 +184,13 @@ subscription_resync(struct subscription *sub, int64_t lowest_valid)
 	tell(sub, notify_resync(sub->subscriber->framing, sub->number, lowest_valid,
 			  store_epoch(h->store)));
 	subscription_end(sub, "fell behind the pruning");
+}
+
+void
+subscription_withdraw(struct subscription *sub, const char *reason)
+{
+	tell(sub, notify_unsubscribed(sub->subscriber->framing, sub->number, reason));
+	subscription_end(sub, "its peer may not have it any longer");
 }
 
 void

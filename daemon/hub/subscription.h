@@ -9,6 +9,12 @@
  *	ended   nothing more will be said
  *
  * Those on topics are live for ever: what a lagging peer misses is counted.
+ *
+ * With a condition, a record that does not meet it is told as `leave`: live, if it
+ * met it before the change. In replay always, since what the client believes is
+ * not known; nor is it when the replay is over, if it was one by pages, which tell
+ * the newest state: a record that moved on behind the page's end was told of
+ * neither there nor before. So it goes live behind all that a page has seen.
  */
 
 #include <stdbool.h>
@@ -26,11 +32,15 @@ struct subscription {
 	unsigned number;
 	enum sub_state state;
 	bool is_topic;
+	bool history;        /* replays with every version that is kept */
 	unsigned dropped;    /* topic messages, not told yet */
 	int64_t position;    /* all up to here was considered; of a live one see
 				subscription_position() */
 	int64_t told;        /* the highest seq that the client was told: a `prev` it can check */
 	int64_t base;        /* of a replay from 0: tombstones up to it are not needed */
+	int64_t floor;       /* of one with history: see struct read_params */
+	int64_t horizon;     /* with a condition: until it is past this, the client may believe
+				things that were already wrong at its position */
 	struct fetch *fetch; /* the page that it waits for, or NULL */
 	struct subscriber *subscriber;
 	struct list in_subscriber;
@@ -49,6 +59,7 @@ struct subscription *subscription_new(struct subscriber *s, struct pattern **pat
 /** Ends and frees it; tells nobody. */
 void subscription_end(struct subscription *sub, const char *why);
 struct subscription *subscription_find(struct subscriber *s, unsigned number);
+bool subscription_has_condition(const struct subscription *sub);
 const char *subscription_state_name(enum sub_state state);
 int64_t subscription_position(const struct subscription *sub);
 
@@ -58,6 +69,8 @@ void subscription_go_live(struct subscription *sub);
 void subscription_go_back(struct subscription *sub, const char *why);
 /** Tells `resync` and ends it. */
 void subscription_resync(struct subscription *sub, int64_t lowest_valid);
+/** Tells `unsubscribed` and ends it; reason: needs no escapes. */
+void subscription_withdraw(struct subscription *sub, const char *reason);
 /** Tells `progress`, if it is live. */
 void subscription_tell_progress(struct subscription *sub);
 

@@ -266,6 +266,42 @@ write_queue(struct conn *c)
 	update_interest(c);
 }
 
+static void
+keep_fd(struct conn *c, int fd)
+{
+	if (c->passed_fd >= 0)
+		close(c->passed_fd);
+	c->passed_fd = fd;
+}
+
+/** As recv(). There is room for one descriptor: of more the kernel closes the others. */
+static ssize_t
+receive(struct conn *c, char *to, size_t n)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = {to, n};
+	struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
+	struct cmsghdr *m;
+	ssize_t got;
+	int fd;
+
+	if (!c->accepts_fds)
+		return recv(c->fd, to, n, MSG_DONTWAIT);
+	msg.msg_control = &control;
+	msg.msg_controllen = CMSG_LEN(sizeof(int)); /* with its padding it would take two */
+	got = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	m = got > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+	if (m != NULL && m->cmsg_level == SOL_SOCKET && m->cmsg_type == SCM_RIGHTS &&
+		m->cmsg_len == CMSG_LEN(sizeof(int))) {
+		memcpy(&fd, CMSG_DATA(m), sizeof(int));
+		keep_fd(c, fd);
+	}
+	return got;
+}
+
 /** Reads until the socket is empty, but not for ever; false if the conn is gone. */
 static bool
 read_input(struct conn *c)
@@ -273,7 +309,7 @@ read_input(struct conn *c)
 	struct net *n = c->net;
 
 	for (int i = 0; i < READS_PER_EVENT && !c->paused && !c->failed; i++) {
-		ssize_t got = recv(c->fd, n->buffer, sizeof(n->buffer), MSG_DONTWAIT);
+		ssize_t got = receive(c, n->buffer, sizeof(n->buffer));
 
 		if (got < 0 && errno != EAGAIN && errno != EINTR)
 			fail(c);
@@ -331,7 +367,7 @@ conn_init(struct conn *c, struct net *n, int fd, conn_fn fn)
 {
 	int one = 1;
 
-	*c = (struct conn){.net = n, .on_event = fn, .fd = fd};
+	*c = (struct conn){.net = n, .on_event = fn, .fd = fd, .passed_fd = -1};
 	list_init(&c->dirty);
 	must(fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* not for Unix sockets */
@@ -350,6 +386,7 @@ conn_fini(struct conn *c)
 	event_del(&c->event);
 	close(c->fd);
 	c->fd = -1;
+	keep_fd(c, -1);
 	drop_queue(c);
 	list_remove(&c->dirty);
 	if (c->net->current == c)
@@ -401,6 +438,12 @@ conn_flush(struct conn *c)
 	list_remove(&c->dirty);
 	write_queue(c);
 	return c->unsent;
+}
+
+void
+conn_accept_fds(struct conn *c)
+{
+	c->accepts_fds = true;
 }
 
 void

@@ -47,10 +47,12 @@ struct conn {
 	uint32_t sent; /* bytes of the first frame that are written already */
 	size_t unsent; /* bytes in the queue */
 	int fd;        /* -1 after conn_fini() */
+	int passed_fd; /* came along with the input; -1: none. See conn_accept_fds() */
 	bool paused;   /* reading is off */
 	bool wants_write;
 	bool failed;
 	bool at_eof;
+	bool accepts_fds;
 	bool is_finishing;   /* conn_finish() was called: nothing more is queued */
 	int64_t progress_ms; /* monotonic: last time that the peer took bytes, or the queue became
 				non-empty */
@@ -81,6 +83,10 @@ conn_unsent(const struct conn *c)
 {
 	return c->unsent;
 }
+
+/** From now on a descriptor that comes along with input is kept, until the next one comes:
+ * c->passed_fd. */
+void conn_accept_fds(struct conn *c);
 
 /** Stops and restarts reading. While paused neither input nor EOF is told. */
 void conn_pause(struct conn *c);

@@ -22,6 +22,37 @@ struct origin_parts {
 	struct authority authority;
 };
 
+/** The header of a proxy, or NULL. */
+static const struct http_header *
+find_proxy(const struct http_request *q)
+{
+	static const char *const names[] = {"Forwarded", "Via", "X-Real-IP"};
+
+	for (unsigned i = 0; i < q->headers_n; i++) {
+		const struct http_header *h = &q->headers[i];
+
+		if (h->name.n > 12 && strncasecmp(h->name.p, "X-Forwarded-", 12) == 0)
+			return h;
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++)
+			if (http_text_is(h->name, names[k]))
+				return h;
+	}
+	return NULL;
+}
+
+enum err
+http_forwarded_check(const struct http_request *q, struct error *error)
+{
+	const struct http_header *h = find_proxy(q);
+
+	if (h == NULL)
+		return OK;
+	return error_set(error, ERR_PERMISSION_DENIED,
+		"this came through a proxy (%.*s), so that nobody knows who asks: show a token, and "
+		"set websocket.auth = \"required\" where there is a proxy",
+		SPAN_FMT(h->name));
+}
+
 static bool
 authority_parse(struct span text, struct authority *a)
 {
@@ -116,6 +147,17 @@ origin_eq(const struct origin_parts *a, const struct origin_parts *b)
 	       a->authority.port == b->authority.port;
 }
 
+/** That of the page that a proxy serves. */
+static bool
+is_own_by_proxy(const struct origin_parts *o, const struct http_request *q, const char *scheme)
+{
+	struct authority host;
+
+	return http_text_is(o->scheme, scheme) && read_host(q, &host, NULL) == OK &&
+	       text_eq(host.host, o->authority.host) &&
+	       (host.port < 0 ? default_port(span_of(scheme)) : host.port) == o->authority.port;
+}
+
 static bool
 is_own_origin(const struct origin_parts *o, const struct http_request *q, int listener_port)
 {
@@ -141,8 +183,8 @@ is_allowed_origin(const struct origin_parts *o, const struct conf_list *allowed)
 }
 
 enum err
-http_origin_check(const struct http_request *q, int listener_port, const struct conf *conf,
-	struct error *error)
+http_origin_check(const struct http_request *q, int listener_port, const char *scheme,
+	const struct conf *conf, struct error *error)
 {
 	unsigned count;
 	struct span text = http_header_find(q, "Origin", &count);
@@ -151,7 +193,8 @@ http_origin_check(const struct http_request *q, int listener_port, const struct 
 	if (count == 0)
 		return OK;
 	if (count == 1 && origin_parse(text, &origin) &&
-		(is_own_origin(&origin, q, listener_port) ||
+		((scheme != NULL ? is_own_by_proxy(&origin, q, scheme)
+				 : is_own_origin(&origin, q, listener_port)) ||
 			is_allowed_origin(&origin, &conf->websocket.origins)))
 		return OK;
 	return error_set(error, ERR_PERMISSION_DENIED,

@@ -9,13 +9,17 @@
 #include "common/wire/http.h"
 #include "daemon/base/conf.h"
 
+/** Whether a proxy sent this, as its headers say (Forwarded, X-Forwarded-..., X-Real-IP, Via): then
+ * the address that it comes from says nothing of who asks. ERR_PERMISSION_DENIED. */
+enum err http_forwarded_check(const struct http_request *q, struct error *error);
+
 /** Host must be there exactly once (HTTP/1.1), and be an address, "localhost" or one of conf's
  * websocket.hosts. ERR_PERMISSION_DENIED with a text that names the setting. */
 enum err http_host_check(
 	const struct http_request *q, const struct conf *conf, struct error *error);
 
 /** An Origin, where there is one, must be the listener's own (scheme http, the request's Host and
- * port) or one of websocket.origins ("*" allows any; "null" never matches). ERR_PERMISSION_DENIED
- * as above. */
-enum err http_origin_check(const struct http_request *q, int listener_port, const struct conf *conf,
-	struct error *error);
+ * port; with a scheme: that which a proxy was asked by, and the Host alone) or one of
+ * websocket.origins ("*" allows any; "null" never matches). ERR_PERMISSION_DENIED as above. */
+enum err http_origin_check(const struct http_request *q, int listener_port, const char *scheme,
+	const struct conf *conf, struct error *error);

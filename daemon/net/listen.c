@@ -28,7 +28,6 @@
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_MS         100
 #define PATIENCE_MS      1000 /* how long peers wait before they are refused */
-#define UNIX_UMASK       0117 /* leaves 0660 */
 
 union address {
 	struct sockaddr any;
@@ -50,6 +49,7 @@ struct listener {
 	unsigned long pauses;
 	char *name;
 	int port;
+	bool is_loopback;
 	char *path; /* of a Unix socket */
 	struct stat file;
 };
@@ -259,8 +259,8 @@ bind_tcp(const union address *want, socklen_t size, union address *bound)
 }
 
 enum err
-listener_open_tcp(struct loop *loop, const char *address, bool loopback_only, accept_fn fn,
-	void *arg, struct listener **out, struct error *error)
+listener_open_tcp(struct loop *loop, const char *address, accept_fn fn, void *arg,
+	struct listener **out, struct error *error)
 {
 	union address want = {0}, bound = {0};
 	socklen_t size = 0;
@@ -273,13 +273,6 @@ listener_open_tcp(struct loop *loop, const char *address, bool loopback_only, ac
 	fd = bind_tcp(&want, size, &bound);
 	if (fd < 0)
 		return open_failed(error, errno, address);
-	if (loopback_only && !is_loopback(&bound)) {
-		close(fd);
-		return error_set(error, ERR_CONFIG_ERROR,
-			"listening on %s: not a loopback address, and there are no tokens yet that "
-			"would protect it",
-			address);
-	}
 	if (listen(fd, SOMAXCONN) != 0) {
 		e = open_failed(error, errno, address);
 		close(fd);
@@ -288,6 +281,7 @@ listener_open_tcp(struct loop *loop, const char *address, bool loopback_only, ac
 	name = address_text(&bound, &port);
 	*out = listener_new(loop, fd, name, fn, arg);
 	(*out)->port = port;
+	(*out)->is_loopback = is_loopback(&bound);
 	return OK;
 }
 
@@ -318,9 +312,11 @@ clear_path(const union address *a, const char *path, struct error *error)
 
 /** Binds with the right mode from the first moment on. */
 static enum err
-bind_unix(int fd, const union address *a, const char *path, gid_t gid, struct error *error)
+bind_unix(int fd, const union address *a, const struct listener_file *file, struct error *error)
 {
-	mode_t before = umask(UNIX_UMASK);
+	const char *path = file->path;
+	gid_t gid = file->gid;
+	mode_t before = umask(0777 & ~file->mode);
 	int failed = bind(fd, &a->any, sizeof(a->local));
 	enum err e = OK;
 
@@ -338,9 +334,10 @@ bind_unix(int fd, const union address *a, const char *path, gid_t gid, struct er
 }
 
 enum err
-listener_open_unix(struct loop *loop, const char *path, gid_t gid, accept_fn fn, void *arg,
+listener_open_unix(struct loop *loop, const struct listener_file *file, accept_fn fn, void *arg,
 	struct listener **out, struct error *error)
 {
+	const char *path = file->path;
 	union address a = {.local = {.sun_family = AF_UNIX}};
 	struct listener *l;
 	enum err e;
@@ -357,7 +354,7 @@ listener_open_unix(struct loop *loop, const char *path, gid_t gid, accept_fn fn,
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return open_failed(error, errno, path);
-	e = bind_unix(fd, &a, path, gid, error);
+	e = bind_unix(fd, &a, file, error);
 	if (e != OK) {
 		close(fd);
 		return e;
@@ -370,6 +367,28 @@ listener_open_unix(struct loop *loop, const char *path, gid_t gid, accept_fn fn,
 	return OK;
 }
 
+/** Somebody may have put a socket of their own there since, even with the same inode number. */
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+void
+listener_set_mode(struct listener *l, mode_t mode)
+{
+	struct stat st;
+
+	if (l->path == NULL || stat(l->path, &st) != 0 || !is_same_file(&st, &l->file))
+		return;
+	if (chmod(l->path, mode) != 0)
+		log_warn("net", "the mode of a socket could not be set", F_STR("listener", l->name),
+			F_STR("cause", strerror(errno)));
+	if (stat(l->path, &st) == 0)
+		l->file = st; /* it has changed by that */
+}
+
 void
 listener_stop(struct listener *l)
 {
@@ -379,14 +398,6 @@ listener_stop(struct listener *l)
 	loop_timer_stop(l->retry);
 	close(l->fd);
 	l->fd = -1;
-}
-
-/** Somebody may have put a socket of their own there since, even with the same inode number. */
-static bool
-is_same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
 void
@@ -411,6 +422,12 @@ const char *
 listener_address(const struct listener *l)
 {
 	return l->name;
+}
+
+bool
+listener_is_loopback(const struct listener *l)
+{
+	return l->is_loopback;
 }
 
 int

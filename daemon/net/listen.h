@@ -18,20 +18,29 @@ struct listener;
 /** A new connection; fd is non-blocking, close-on-exec, and owned by the callee. */
 typedef void (*accept_fn)(void *arg, struct listener *l, int fd);
 
-/** Listens on "HOST:PORT" ("127.0.0.1:7117", "[::1]:0"; port 0: the kernel chooses).
- * loopback_only: any other address is refused with ERR_CONFIG_ERROR (judged by getsockname()). */
-enum err listener_open_tcp(struct loop *loop, const char *address, bool loopback_only, accept_fn fn,
-	void *arg, struct listener **out, struct error *error);
-/** Listens on a path: a live daemon behind it is an error, a stale socket is removed, anything else
- * is an error. mode 0660 by way of umask, gid set unless (gid_t)-1. The file goes with
- * listener_close(). */
-enum err listener_open_unix(struct loop *loop, const char *path, gid_t gid, accept_fn fn, void *arg,
+/** Listens on "HOST:PORT" ("127.0.0.1:7117", "[::1]:0"; port 0: the kernel chooses). */
+enum err listener_open_tcp(struct loop *loop, const char *address, accept_fn fn, void *arg,
 	struct listener **out, struct error *error);
+/** Whose a Unix socket is. */
+struct listener_file {
+	const char *path;
+	gid_t gid; /* (gid_t)-1: as it comes */
+	mode_t mode;
+};
+
+/** Listens on a path: a live daemon behind it is an error, a stale socket is removed, anything else
+ * is an error. It has its mode from the first moment on. The file goes with listener_close(). */
+enum err listener_open_unix(struct loop *loop, const struct listener_file *file, accept_fn fn,
+	void *arg, struct listener **out, struct error *error);
+/** Gives a Unix socket another mode. */
+void listener_set_mode(struct listener *l, mode_t mode);
 /** Stops accepting (idempotent); the address stays known. */
 void listener_stop(struct listener *l);
 void listener_close(struct listener *l);
 /** The bound address as text, "127.0.0.1:40123". */
 const char *listener_address(const struct listener *l);
+/** True if only this machine reaches it, as getsockname() says. */
+bool listener_is_loopback(const struct listener *l);
 /** The bound TCP port, 0 for a Unix socket. */
 int listener_port(const struct listener *l);
 /** How often accepting was paused for want of descriptors. */

@@ -3,28 +3,25 @@
 #include "daemon/peer/control.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/rpc.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
+#include "daemon/guard/peercred.h"
 
 struct control {
 	struct peer peer;
 	struct rpc_lines lines;
-	struct ucred who;
+	uid_t uid;
+	pid_t pid;
 	int64_t next_beat_ms;
-};
-
-struct groups {
-	gid_t *v;
-	size_t n;
 };
 
 static struct control *
@@ -105,6 +102,7 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 
 	switch (event) {
 	case CONN_INPUT:
+		c->peer.caller.passed_fd = conn->passed_fd;
 		on_input(c, input);
 		break;
 	case CONN_EOF:
@@ -196,45 +194,23 @@ on_look(struct peer *p, int64_t now_ms)
 }
 
 static void
+on_describe(struct peer *p, char out[AUDIT_WHO_SIZE])
+{
+	const struct control *c = control_of(p);
+
+	snprintf(out, AUDIT_WHO_SIZE, "uid %u pid %d", (unsigned)c->uid, (int)c->pid);
+}
+
+static void
 on_add_status(struct peer *p, struct json_out *o)
 {
 	json_put_str(o, "door", "control");
-	json_put_int(o, "uid", control_of(p)->who.uid);
-	json_put_int(o, "pid", control_of(p)->who.pid);
+	json_put_int(o, "uid", control_of(p)->uid);
+	json_put_int(o, "pid", control_of(p)->pid);
 }
 
-static const struct peer_ops ops = {on_resume, on_close, on_abandon, on_look, on_add_status};
-
-/** The groups of the process at the other end, which may be many thousands: the caller frees g->v.
- */
-static void
-read_groups(int fd, gid_t gid, struct groups *g)
-{
-	socklen_t size = 0;
-
-	/* Without room it only says how much it needs. */
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
-		size = 0;
-	g->v = xcalloc(1 + size / sizeof(gid_t), sizeof(gid_t));
-	g->v[0] = gid;
-	g->n = 1;
-	if (size > 0 && getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, g->v + 1, &size) == 0)
-		g->n += size / sizeof(gid_t);
-}
-
-static bool
-may_enter(const struct ucred *who, const struct groups *g, const char *admin_group)
-{
-	const struct group *group;
-
-	if (who->uid == 0 || who->uid == geteuid())
-		return true;
-	group = admin_group[0] != '\0' ? getgrnam(admin_group) : NULL;
-	for (size_t i = 0; group != NULL && i < g->n; i++)
-		if (g->v[i] == group->gr_gid)
-			return true;
-	return false;
-}
+static const struct peer_ops ops = {
+	on_resume, on_close, on_abandon, NULL, on_look, on_describe, on_add_status};
 
 /** One line, and the connection is over: there is no peer yet. What was sent already is read, else
  * the other end could be told of a reset instead of the reason. */
@@ -256,23 +232,6 @@ refuse(int fd, const struct error *error)
 	close(fd);
 }
 
-static void
-refuse_stranger(int fd, const struct ucred *who, const struct groups *g, const char *admin_group)
-{
-	struct error error = ERROR_NONE;
-	struct buf list;
-
-	buf_init(&list, 2048);
-	for (size_t i = 0; i < g->n; i++)
-		buf_addf(&list, "%s%u", i > 0 ? " " : "", (unsigned)g->v[i]);
-	error_set(&error, ERR_PERMISSION_DENIED,
-		"uid %u (groups %.*s) may not use the control socket: it needs the group \"%s\" "
-		"(control.admin_group)",
-		(unsigned)who->uid, SPAN_FMT(buf_span(&list)), admin_group);
-	buf_fini(&list);
-	refuse(fd, &error);
-}
-
 struct uid_count {
 	uid_t uid;
 	unsigned n;
@@ -283,59 +242,99 @@ count_uid(struct peer *p, void *arg)
 {
 	struct uid_count *count = arg;
 
-	if (p->caller.kind == ORIGIN_CONTROL && control_of(p)->who.uid == count->uid)
+	if (p->caller.kind == ORIGIN_CONTROL && control_of(p)->uid == count->uid)
 		count->n++;
 }
 
-static bool
-check_entry(struct peers *ps, int fd, struct ucred *who)
+/** What he may do, if he may come in; else he is told why not. */
+static enum err
+check_entry(
+	struct peers *ps, const struct peercred *who, struct scopes **scopes, struct error *error)
 {
 	const struct conf *conf = peers_api(ps)->conf;
-	socklen_t size = sizeof(*who);
-	struct error error = ERROR_NONE;
-	struct uid_count count;
-	struct groups g;
-	bool may;
+	struct uid_count count = {.uid = who->uid};
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &size) != 0) {
-		error_set_errno(&error, ERR_PERMISSION_DENIED, errno, "who are you");
-		refuse(fd, &error);
-		return false;
-	}
-	read_groups(fd, who->gid, &g);
-	may = may_enter(who, &g, conf->control.admin_group);
-	if (!may)
-		refuse_stranger(fd, who, &g, conf->control.admin_group);
-	free(g.v);
-	if (!may)
-		return false;
-	count = (struct uid_count){.uid = who->uid};
 	peers_each(ps, count_uid, &count);
-	if ((int64_t)count.n >= conf->control.max_per_uid) {
-		error_set(&error, ERR_LIMIT_EXCEEDED,
+	if ((int64_t)count.n >= conf->control.max_per_uid)
+		return error_set(error, ERR_LIMIT_EXCEEDED,
 			"uid %u has %u connections, the most it may have (control.max_per_uid)",
 			(unsigned)who->uid, count.n);
-		refuse(fd, &error);
-		return false;
-	}
-	return true;
+	return peercred_judge(who, conf, scopes, error);
+}
+
+static void
+open_control(struct peers *ps, int fd, const struct peercred *who, struct scopes *scopes)
+{
+	struct api *api = peers_api(ps);
+	struct control *c = xnew(struct control);
+
+	c->uid = who->uid;
+	c->pid = who->pid;
+	rpc_lines_init(&c->lines, (size_t)api->conf->websocket.max_message);
+	c->next_beat_ms = loop_now_ms(api->loop) + api->conf->websocket.heartbeat_ms;
+	peer_init(&c->peer, ps, ORIGIN_CONTROL, fd, on_conn, &ops);
+	peer_grant(&c->peer, scopes);
+	conn_accept_fds(&c->peer.conn);
+	log_debug("control", "connection opened", F_INT("session", c->peer.caller.id),
+		F_INT("uid", who->uid), F_INT("pid", who->pid));
+}
+
+static void
+note_refusal(struct peers *ps, const struct peercred *who, const struct error *error)
+{
+	char text[AUDIT_WHO_SIZE];
+
+	snprintf(text, sizeof(text), "uid %u pid %d", (unsigned)who->uid, (int)who->pid);
+	audit_note(peers_api(ps)->audit,
+		&(struct audit_entry){
+			.what = "connect", .who = text, .result = error->code, .error = error},
+		clock_wall_ms());
 }
 
 void
 control_accept(struct peers *ps, int fd)
 {
-	struct api *api = peers_api(ps);
-	struct control *c;
-	struct ucred who;
+	struct error error = ERROR_NONE;
+	struct scopes *scopes = NULL;
+	struct peercred who = {.groups = NULL};
+	enum err e = peercred_read(fd, &who, &error);
 
-	if (!check_entry(ps, fd, &who))
+	if (e == OK)
+		e = check_entry(ps, &who, &scopes, &error);
+	if (e == OK)
+		open_control(ps, fd, &who, scopes);
+	else
+		note_refusal(ps, &who, &error);
+	if (e != OK)
+		refuse(fd, &error);
+	scopes_unref(scopes);
+	peercred_fini(&who);
+}
+
+/** What he may do may be something else now, or nothing. */
+static void
+judge_anew(struct peer *p, void *arg)
+{
+	struct error error = ERROR_NONE;
+	struct scopes *scopes = NULL;
+	struct peercred who = {.groups = NULL};
+	enum err e;
+
+	(void)arg;
+	if (p->caller.kind != ORIGIN_CONTROL)
 		return;
-	c = xnew(struct control);
-	c->who = who;
-	rpc_lines_init(&c->lines, (size_t)api->conf->websocket.max_message);
-	c->next_beat_ms = loop_now_ms(api->loop) + api->conf->websocket.heartbeat_ms;
-	peer_init(&c->peer, ps, ORIGIN_CONTROL, fd, on_conn, &ops);
-	c->peer.caller.scopes = SCOPE_ALL;
-	log_debug("control", "connection opened", F_INT("session", c->peer.caller.id),
-		F_INT("uid", who.uid), F_INT("pid", who.pid));
+	e = peercred_read(p->conn.fd, &who, &error);
+	if (e == OK)
+		e = peercred_judge(&who, peers_api(p->peers)->conf, &scopes, &error);
+	peer_grant(p, scopes);
+	if (e != OK)
+		on_close(p, 0, error.text);
+	scopes_unref(scopes);
+	peercred_fini(&who);
+}
+
+void
+control_reload(struct peers *ps)
+{
+	peers_each(ps, judge_anew, NULL);
 }

@@ -32,7 +32,11 @@ hello_say(struct peer *p)
 	json_put_str(&o, "durability",
 		api->conf->store.durability == DURABILITY_FULL ? "full" : "normal");
 	json_put_int(&o, "heartbeat_ms", api->conf->websocket.heartbeat_ms);
+	if (p->caller.token != NULL)
+		json_put_str(&o, "token", p->caller.token->name);
+	scopes_put_list(p->caller.scopes, &o, "scopes");
 	put_limits(&o, api->conf);
+	limits_add_hello(api->limits, &p->limited, &o);
 	json_end_object(&o);
 	peer_notify(p, "hello", buf_span(&params));
 	buf_fini(&params);

@@ -33,6 +33,7 @@ struct peers {
 	unsigned count[KINDS];
 	uint64_t last_id;
 	uint64_t last_batch;
+	int64_t last_job;
 	size_t input;      /* bytes of unfinished messages */
 	bool is_giving_up; /* peer_keep_input() closes those that keep too much */
 	struct counter given_up;
@@ -101,6 +102,12 @@ peers_count(const struct peers *ps, enum origin_kind kind)
 	return ps->count[kind];
 }
 
+int64_t
+peers_next_job(struct peers *ps)
+{
+	return ++ps->last_job;
+}
+
 struct api *
 peers_api(struct peers *ps)
 {
@@ -163,10 +170,14 @@ add_one(struct peer *p, void *arg)
 	json_begin_object(o, NULL);
 	json_put_int(o, "session", (int64_t)p->caller.id);
 	p->ops->add_status(p, o);
+	if (p->caller.token != NULL)
+		json_put_str(o, "token", p->caller.token->name);
+	scopes_put_list(p->caller.scopes, o, "scopes");
 	json_put_int(o, "opened_at", p->opened_ms);
 	json_put_int(o, "requests", (int64_t)p->requests);
 	json_put_int(o, "in_flight", p->in_flight);
 	json_put_int(o, "unsent", (int64_t)conn_unsent(&p->conn));
+	limited_add_status(p->peers->api->limits, &p->limited, clock_mono_ms(), o);
 	json_begin_array(o, "subscriptions");
 	subscriber_add_status(&p->subscriber, o);
 	json_end_array(o);
@@ -217,8 +228,10 @@ peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_
 	p->caller = (struct caller){
 		.kind = kind,
 		.id = id,
+		.passed_fd = -1,
 		.store = store_client_new(ps->api->store, id, kind == ORIGIN_CONTROL),
 		.subscriber = &p->subscriber,
+		.limited = &p->limited,
 	};
 	list_init(&p->answered);
 	list_init(&p->batches);
@@ -262,6 +275,10 @@ peer_fini(struct peer *p)
 	subscriber_fini(&p->subscriber);
 	store_client_close(p->caller.store);
 	p->caller.store = NULL;
+	scopes_unref(p->caller.scopes);
+	p->caller.scopes = NULL;
+	auth_token_unref(p->caller.token);
+	p->caller.token = NULL;
 	conn_fini(&p->conn);
 }
 
@@ -375,26 +392,45 @@ tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, s
 		add_outcome(&b->answers, id, result, reply, error);
 }
 
+static void
+note_answered(struct peer *p)
+{
+	must(p->in_flight > 0);
+	p->in_flight--;
+	if (!list_is_linked(&p->answered))
+		list_append(&p->peers->answered, &p->answered);
+}
+
+void
+peer_begin_work(struct peer *p)
+{
+	p->in_flight++;
+}
+
+void
+peer_end_work(struct peer *p)
+{
+	note_answered(p);
+}
+
 void
 peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error)
 {
 	struct batch *b = origin->batch != NO_BATCH ? find_batch(p, origin->batch) : NULL;
 
-	must(p->in_flight > 0);
-	p->in_flight--;
 	tell_outcome(p, b, origin->id, result, reply, error);
 	if (b != NULL) {
 		b->waiting--;
 		finish_batch(p, b);
 	}
-	if (!list_is_linked(&p->answered))
-		list_append(&p->peers->answered, &p->answered);
+	note_answered(p);
 }
 
 void
 peer_refuse(struct peer *p, const struct error *error)
 {
+	store_client_refuse(p->caller.store); /* it may have been a write */
 	rpc_add_error(&p->peers->answer, SPAN("null"), error);
 	send_answer(p);
 }
@@ -463,9 +499,12 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 
 	p->requests++;
 	if (e != OK) {
+		if (gate_charge(p->peers->api, &p->caller, 1, &error) != OK)
+			e = error.code;
 		/* What is not a request is answered, even when no id could be read. */
 		if (request.id.n == 0)
 			request.id = SPAN("null");
+		store_client_refuse(p->caller.store); /* it may have been a write */
 	} else {
 		reset_buffer(result);
 		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,

@@ -29,8 +29,13 @@ struct peer_ops {
 	void (*close)(struct peer *p, unsigned close_code, const char *reason);
 	/** Closes at once, without a word. */
 	void (*abandon)(struct peer *p);
+	/** It had to show a token and has: it is let in, unless there is no room. NULL: it never
+	 * has to. */
+	enum err (*welcome)(struct peer *p, struct error *error);
 	/** Looks at its clocks: now and then. */
 	void (*look)(struct peer *p, int64_t now_ms);
+	/** Writes who is at the other end, for the audit log. */
+	void (*describe)(struct peer *p, char out[AUDIT_WHO_SIZE]);
 	/** Writes the members of session.list that only this door knows. */
 	void (*add_status)(struct peer *p, struct json_out *o);
 };
@@ -39,6 +44,7 @@ struct peer {
 	struct conn conn;
 	struct subscriber subscriber;
 	struct caller caller;
+	struct limited limited;
 	const struct peer_ops *ops;
 	struct peers *peers;    /* the table it is in */
 	struct peer *hash_next; /* in the table */
@@ -64,11 +70,13 @@ struct peers *peers_new(struct api *api, struct net *net, struct loop *loop);
 void peers_free(struct peers *ps);
 struct peer *peers_find(struct peers *ps, uint64_t id);
 unsigned peers_count(const struct peers *ps, enum origin_kind kind);
+/** A number for work that goes on behind an answer. */
+int64_t peers_next_job(struct peers *ps);
 struct api *peers_api(struct peers *ps);
 struct loop *peers_loop(struct peers *ps);
 /** Calls fn for each; it may close the peer it was called with. */
 void peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg);
-/** Looks at all clocks; the doors do what is due. */
+/** Looks at all clocks; the doors do what is due. now_ms: monotonic. */
 void peers_look(struct peers *ps, int64_t now_ms);
 /** Gives room to those that were answered since the last call. */
 void peers_check_room(struct peers *ps);
@@ -81,6 +89,14 @@ void peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, 
 	const struct peer_ops *ops);
 /** Out of the table; subscriptions end, reads are cancelled, the socket closes. */
 void peer_fini(struct peer *p);
+
+/** What it may do from now on; subscriptions that this does not cover end. NULL: nothing. */
+void peer_grant(struct peer *p, struct scopes *scopes);
+
+/** It has shown this token, which says what it may do from now on. ERR_LIMIT_EXCEEDED. */
+enum err peer_admit(struct peer *p, struct auth_token *token, struct error *error);
+/** Closes those whose token is not good any longer. */
+void peers_check_tokens(struct peers *ps, int64_t wall_ms);
 
 /** One whole message: a request, a notification or a batch. */
 void peer_message(struct peer *p, struct span message);
@@ -95,6 +111,11 @@ bool peer_hold_if_full(struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error);
+/** Work that it asked for goes on behind the answer: the end of its input is not the end of it. */
+void peer_begin_work(struct peer *p);
+void peer_end_work(struct peer *p);
+/** Who it is, and by which token. */
+void peer_describe(struct peer *p, char out[AUDIT_WHO_SIZE]);
 /** Calls ops->resume if it was held and has room, or is at its end. */
 void peer_check_room(struct peer *p);
 /** Sends a notification of the daemon's own ("hello", "closing"); params is a JSON object. */

@@ -6,14 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
-#include "common/wire/http.h"
-#include "common/wire/ws.h"
 #include "common/xalloc.h"
-#include "daemon/base/loop.h"
-#include "daemon/net/http.h"
 #include "daemon/peer/hello.h"
+#include "daemon/peer/session_priv.h"
 
 #define CODECS_KEPT   64
 #define FEED_BYTES    4096 /* of input between two looks at whether the peer is full */
@@ -23,68 +22,16 @@
 #define CONTROL_MAX   65536
 #define REST_MAX      (1u << 20) /* more than one read of the socket, which is then paused */
 
-#define CLOSE_NORMAL      1000
-#define CLOSE_UNSUPPORTED 1003
-#define CLOSE_INTERNAL    1011
-#define CLOSE_HEARTBEAT   4000
-
-enum session_state {
-	SS_HEAD,    /* waiting for the head of a request */
-	SS_OPEN,    /* a WebSocket of the API */
-	SS_ECHO,    /* a WebSocket that gets back what it sends */
-	SS_CLOSING, /* all is said; the rest is flushed, then the other end closes */
-	SS_COUNT
-};
-
-static const char *const state_names[SS_COUNT] = {"head", "open", "echo", "closing"};
+static const char *const state_names[SS_COUNT] = {"head", "stranger", "open", "echo", "closing"};
 
 #define BIT(state) (1u << (state))
 static const unsigned may_enter[SS_COUNT] = {
-	[SS_HEAD] = BIT(SS_OPEN) | BIT(SS_ECHO) | BIT(SS_CLOSING),
+	[SS_HEAD] = BIT(SS_STRANGER) | BIT(SS_OPEN) | BIT(SS_ECHO) | BIT(SS_CLOSING),
+	[SS_STRANGER] = BIT(SS_OPEN) | BIT(SS_CLOSING),
 	[SS_OPEN] = BIT(SS_CLOSING),
 	[SS_ECHO] = BIT(SS_CLOSING),
 	[SS_CLOSING] = 0,
 };
-
-struct sessions {
-	struct peers *peers;
-	struct ws_pool *pool;
-	bool is_draining;
-	unsigned n[SS_COUNT]; /* by state */
-	struct list plain;    /* those that have no WebSocket (any more), oldest first */
-	struct counter cut;   /* of them, since there were too many */
-};
-
-struct session {
-	struct peer peer;
-	enum session_state state;
-	unsigned char unanswered; /* pings in a row */
-	struct sessions *shared;
-	struct list plain;        /* linked while it has no WebSocket */
-	struct http_reader *head; /* owned; in SS_HEAD only */
-	struct ws *ws;            /* owned; while a message is under way */
-	struct buf rest;          /* input that waits until there is room */
-	int port;                 /* of the listener */
-	int64_t due_ms; /* head: when it is too late; open: the next ping; closing: the end */
-};
-
-static struct session *
-session_of(struct peer *p)
-{
-	return list_item(p, struct session, peer);
-}
-
-static const struct conf *
-conf_of(const struct session *s)
-{
-	return peers_api(s->shared->peers)->conf;
-}
-
-static int64_t
-now_of(const struct session *s)
-{
-	return loop_now_ms(peers_loop(s->shared->peers));
-}
 
 static void
 session_free(void *arg)
@@ -94,6 +41,7 @@ session_free(void *arg)
 	ws_close(s->shared->pool, &s->ws);
 	http_reader_free(s->head);
 	buf_fini(&s->rest);
+	buf_fini(&s->preface);
 	free(s);
 }
 
@@ -110,8 +58,8 @@ session_end(struct session *s)
 	loop_defer(peers_loop(s->shared->peers), session_free, s);
 }
 
-static void
-change_state(struct session *s, enum session_state next, const char *why)
+void
+session_change_state(struct session *s, enum session_state next, const char *why)
 {
 	must((may_enter[s->state] & BIT(next)) != 0);
 	log_debug("session", "state changed", F_INT("session", s->peer.caller.id),
@@ -121,12 +69,12 @@ change_state(struct session *s, enum session_state next, const char *why)
 	s->state = next;
 	s->shared->n[next]++;
 	list_remove(&s->plain);
-	if (next == SS_CLOSING)
+	if (next == SS_CLOSING || next == SS_STRANGER)
 		list_append(&s->shared->plain, &s->plain);
 }
 
-static void
-send_bytes(struct session *s, struct span bytes)
+void
+session_send(struct session *s, struct span bytes)
 {
 	struct frame *f;
 
@@ -156,12 +104,10 @@ drop_input(struct session *s)
 	keep_input(s);
 }
 
-/** Nothing more will be said: what is queued goes out, then the sending side closes. What comes in
- * is passed over, up to its end. */
-static void
-start_closing(struct session *s, const char *why)
+void
+session_start_closing(struct session *s, const char *why)
 {
-	change_state(s, SS_CLOSING, why);
+	session_change_state(s, SS_CLOSING, why);
 	s->due_ms = now_of(s) + CLOSE_WAIT_MS;
 	subscriber_fini(&s->peer.subscriber);
 	conn_finish(&s->peer.conn);
@@ -169,8 +115,8 @@ start_closing(struct session *s, const char *why)
 	conn_resume(&s->peer.conn);
 }
 
-static void
-close_with(struct session *s, unsigned code, const char *reason)
+void
+session_close_with(struct session *s, unsigned code, const char *reason)
 {
 	struct buf out;
 
@@ -179,75 +125,19 @@ close_with(struct session *s, unsigned code, const char *reason)
 	buf_init(&out, 256);
 	if (s->state != SS_HEAD)
 		ws_add_close(&out, (uint16_t)code, span_of(reason));
-	send_bytes(s, buf_span(&out));
+	session_send(s, buf_span(&out));
 	buf_fini(&out);
-	start_closing(s, reason);
+	session_start_closing(s, reason);
 }
 
-/* HTTP. */
-
-static void
-answer(struct session *s, int status, bool keep_alive, const char *extra, const char *text)
+void
+session_start_heartbeat(struct session *s)
 {
-	struct buf out;
+	int64_t heartbeat_ms = conf_of(s)->websocket.heartbeat_ms;
 
-	buf_init(&out, 4096);
-	http_add_answer(
-		&out, status, "text/plain; charset=utf-8", keep_alive, extra, span_of(text));
-	send_bytes(s, buf_span(&out));
-	buf_fini(&out);
-	if (!keep_alive)
-		start_closing(s, "answered");
-}
-
-static void
-answer_error(struct session *s, int status, const char *extra, const struct error *error)
-{
-	char text[ERROR_TEXT_MAX + 2];
-
-	snprintf(text, sizeof(text), "%s\n", error->text);
-	log_debug("session", "request refused", F_INT("session", s->peer.caller.id),
-		F_INT("status", status), F_ERROR(error));
-	answer(s, status, false, extra, text);
-}
-
-static unsigned
-anonymous_scopes(const struct conf *conf)
-{
-	unsigned scopes = SCOPE_NONE;
-
-	for (size_t i = 0; i < conf->websocket.anonymous.n; i++) {
-		const char *name = conf->websocket.anonymous.v[i];
-
-		if (strcmp(name, scope_name(SCOPE_READ)) == 0)
-			scopes |= SCOPE_READ;
-		else if (strcmp(name, scope_name(SCOPE_WRITE)) == 0)
-			scopes |= SCOPE_WRITE;
-		else if (strcmp(name, scope_name(SCOPE_PUBLISH)) == 0)
-			scopes |= SCOPE_PUBLISH;
-	}
-	return scopes;
-}
-
-static void
-become_websocket(struct session *s, const struct http_upgrade *up, enum session_state next)
-{
-	const struct conf *conf = conf_of(s);
-	struct buf out;
-
-	buf_init(&out, 4096);
-	http_add_upgrade(&out, up);
-	send_bytes(s, buf_span(&out));
-	buf_fini(&out);
-	change_state(s, next, "upgraded");
-	s->peer.caller.scopes = anonymous_scopes(conf);
 	/* Spread, so that many that came together are not beaten together. */
-	s->due_ms = now_of(s) + conf->websocket.heartbeat_ms / 2 +
-		    (int64_t)randombytes_uniform((uint32_t)(conf->websocket.heartbeat_ms / 2 + 1));
-	if (next == SS_OPEN)
-		hello_say(&s->peer);
-	http_reader_free(s->head);
-	s->head = NULL;
+	s->due_ms = now_of(s) + heartbeat_ms / 2 +
+		    (int64_t)randombytes_uniform((uint32_t)(heartbeat_ms / 2 + 1));
 }
 
 unsigned
@@ -255,106 +145,6 @@ sessions_count(const struct sessions *ss)
 {
 	return ss->n[SS_OPEN] + ss->n[SS_ECHO];
 }
-
-static void
-upgrade(struct session *s, const struct http_request *q, enum session_state next)
-{
-	const struct conf *conf = conf_of(s);
-	struct error error = ERROR_NONE;
-	struct http_upgrade up;
-	int status = 400;
-
-	if (http_upgrade_check(q, &up, &status, &error) != OK) {
-		answer_error(s, status,
-			status == 426 ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" : "",
-			&error);
-		return;
-	}
-	if (next == SS_OPEN && up.offers_any && !up.offers_sysrt_v1) {
-		error_set(&error, ERR_INVALID_REQUEST,
-			"of the subprotocols only sysrt.v1 is spoken here");
-		answer_error(s, 400, "", &error);
-		return;
-	}
-	if (sessions_count(s->shared) >= conf->websocket.max_sessions) {
-		error_set(&error, ERR_LIMIT_EXCEEDED,
-			"there are as many sessions as there may be (websocket.max_sessions)");
-		answer_error(s, 503, "Retry-After: 5\r\n", &error);
-		return;
-	}
-	become_websocket(s, &up, next);
-}
-
-/** /livez and /readyz: for probes, which come with any Host. */
-static bool
-answer_probe(struct session *s, const struct http_request *q)
-{
-	bool is_ready = !s->shared->is_draining;
-
-	if (span_is(q->path, "/livez"))
-		answer(s, 200, q->keep_alive, "", "ok\n");
-	else if (span_is(q->path, "/readyz"))
-		answer(s, is_ready ? 200 : 503, q->keep_alive, "",
-			is_ready ? "ready\n" : "stopping\n");
-	else
-		return false;
-	return true;
-}
-
-static int
-status_of(const struct error *error)
-{
-	return err_info(error->code)->http_status;
-}
-
-static void
-route(struct session *s, const struct http_request *q)
-{
-	struct error error = ERROR_NONE;
-
-	if (span_is(q->method, "HEAD")) {
-		answer(s, 405, false, "Allow: GET\r\n", ""); /* it expects no body */
-	} else if (q->has_body || !span_is(q->method, "GET")) {
-		error_set(&error, ERR_INVALID_REQUEST, "only GET without a body is served here");
-		answer_error(
-			s, q->has_body ? 400 : 405, q->has_body ? "" : "Allow: GET\r\n", &error);
-	} else if (answer_probe(s, q)) {
-		return;
-	} else if (http_host_check(q, conf_of(s), &error) != OK ||
-		   http_origin_check(q, s->port, conf_of(s), &error) != OK) {
-		answer_error(s, status_of(&error), "", &error);
-	} else if (span_is(q->path, "/ws")) {
-		upgrade(s, q, SS_OPEN);
-	} else if (span_is(q->path, "/echo") && conf_of(s)->websocket.echo) {
-		upgrade(s, q, SS_ECHO);
-	} else {
-		error_set(&error, ERR_NOT_FOUND, "there is /ws, /livez and /readyz");
-		answer_error(s, 404, "", &error);
-	}
-}
-
-/** Reads a head, or a part of it, out of the input; returns how much was used. */
-static size_t
-feed_head(struct session *s, struct span input)
-{
-	struct error error = ERROR_NONE;
-	size_t used = 0;
-	enum http_result r = http_reader_feed(s->head, input, &used);
-
-	if (r == HTTP_DONE) {
-		route(s, http_reader_request(s->head));
-		if (s->state == SS_HEAD) {
-			http_reader_reset(s->head);
-			s->due_ms = now_of(s) + conf_of(s)->websocket.header_timeout_ms;
-		}
-	} else if (r != HTTP_NEED_MORE) {
-		error_set(&error, ERR_INVALID_REQUEST, "%s", http_reader_why(s->head));
-		answer_error(s, r == HTTP_TOO_LARGE ? 431 : 400, "", &error);
-	}
-	return used;
-}
-
-/* WebSocket. */
 
 static void
 echo(struct session *s, enum ws_opcode opcode, struct span payload)
@@ -365,7 +155,7 @@ echo(struct session *s, enum ws_opcode opcode, struct span payload)
 	size_t n;
 
 	if (body == NULL) {
-		close_with(s, CLOSE_INTERNAL, "out of memory");
+		session_close_with(s, CLOSE_INTERNAL, "out of memory");
 		return;
 	}
 	if (payload.n > 0)
@@ -386,7 +176,7 @@ struct feed {
 static void
 send_control(struct feed *f)
 {
-	send_bytes(f->s, buf_span(&f->out));
+	session_send(f->s, buf_span(&f->out));
 	buf_reset(&f->out);
 }
 
@@ -405,7 +195,7 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 	else if (opcode == WS_TEXT)
 		peer_message(&s->peer, payload);
 	else
-		close_with(s, CLOSE_UNSUPPORTED, "messages are JSON in text frames");
+		session_close_with(s, CLOSE_UNSUPPORTED, "messages are JSON in text frames");
 }
 
 /** Gives the codec a piece. */
@@ -422,7 +212,7 @@ feed_frames(struct session *s, struct span piece)
 	if (s->state != SS_CLOSING) {
 		send_control(&f);
 		if (!goes_on)
-			start_closing(s, "closed by the client, or for what it sent");
+			session_start_closing(s, "closed by the client, or for what it sent");
 	}
 	buf_fini(&f.out);
 	if (!goes_on || ws_is_idle(s->ws))
@@ -439,8 +229,10 @@ run_input(struct session *s, struct span input)
 		size_t left = input.n - used;
 		struct span piece = {input.p + used, left < FEED_BYTES ? left : FEED_BYTES};
 
-		if (s->state == SS_HEAD) {
-			used += feed_head(s, piece);
+		if (s->state == SS_HEAD && s->awaits_preface) {
+			used += session_read_preface(s, piece);
+		} else if (s->state == SS_HEAD) {
+			used += session_read_head(s, piece);
 		} else {
 			feed_frames(s, piece);
 			used += piece.n;
@@ -457,7 +249,7 @@ on_input(struct session *s, struct span input)
 	s->unanswered = 0;
 	buf_add(&s->rest, input.p + used, input.n - used);
 	if (s->rest.failed)
-		close_with(s, CLOSE_INTERNAL, "out of memory");
+		session_close_with(s, CLOSE_INTERNAL, "out of memory");
 	keep_input(s);
 }
 
@@ -468,7 +260,7 @@ on_end(struct session *s)
 {
 	s->peer.at_end = true;
 	if (s->state != SS_CLOSING)
-		start_closing(s, "the client ended its input");
+		session_start_closing(s, "the client ended its input");
 	if (conn_flush(&s->peer.conn) == 0)
 		session_end(s);
 }
@@ -525,13 +317,13 @@ on_close(struct peer *p, unsigned close_code, const char *reason)
 	o = json_out_start(&params);
 	json_begin_object(&o, NULL);
 	json_put_str(&o, "reason", reason);
-	/* Spread, so that all do not come back at once. */
-	json_put_int(&o, "retry_after_ms", 500 + (int64_t)randombytes_uniform(2000));
+	if (close_code < CLOSE_FINAL) /* spread, so that all do not come back at once */
+		json_put_int(&o, "retry_after_ms", 500 + (int64_t)randombytes_uniform(2000));
 	json_end_object(&o);
 	if (s->state == SS_OPEN)
 		peer_notify(p, "closing", buf_span(&params));
 	buf_fini(&params);
-	close_with(s, close_code, reason);
+	session_close_with(s, close_code, reason);
 	drop_input(s);
 	conn_flush(&p->conn);
 }
@@ -544,15 +336,29 @@ beat(struct session *s, int64_t now_ms)
 
 	if (s->unanswered >= BEATS_MISSED) {
 		log_info("session", "heartbeat lost", F_INT("session", s->peer.caller.id));
-		close_with(s, CLOSE_HEARTBEAT, "three pings were left unanswered");
+		session_close_with(s, CLOSE_HEARTBEAT, "three pings were left unanswered");
 		return;
 	}
 	s->due_ms = now_ms + conf->websocket.heartbeat_ms;
 	if (s->peer.is_held)
 		return; /* it is not read: its silence means nothing */
 	s->unanswered++;
-	send_bytes(s, (struct span){ping, sizeof(ping)});
+	session_send(s, (struct span){ping, sizeof(ping)});
 	subscriber_beat(&s->peer.subscriber);
+}
+
+static enum err
+on_welcome(struct peer *p, struct error *error)
+{
+	struct session *s = session_of(p);
+	enum err e = session_check_room(s, error);
+
+	if (e != OK)
+		return e;
+	session_change_state(s, SS_OPEN, "has shown a token");
+	session_start_heartbeat(s);
+	hello_say(p);
+	return OK;
 }
 
 static void
@@ -565,7 +371,6 @@ static void
 on_look(struct peer *p, int64_t now_ms)
 {
 	struct session *s = session_of(p);
-	struct error error = ERROR_NONE;
 
 	if (conn_unsent(&p->conn) > 0 &&
 		now_ms - p->conn.progress_ms > conf_of(s)->websocket.stall_timeout_ms) {
@@ -578,29 +383,69 @@ on_look(struct peer *p, int64_t now_ms)
 	if (s->state == SS_HEAD && p->is_held) {
 		s->due_ms = now_ms + conf_of(s)->websocket.header_timeout_ms; /* it is not read */
 	} else if (s->state == SS_HEAD) {
-		error_set(&error, ERR_TIMEOUT,
-			"the head of the request did not arrive in time "
-			"(websocket.header_timeout)");
-		answer_error(s, 408, "", &error);
+		session_refuse_late(s);
 	} else if (s->state == SS_CLOSING) {
 		session_end(s);
+	} else if (s->state == SS_STRANGER) {
+		session_close_with(
+			s, CLOSE_TOKEN, "no token was shown in time (websocket.auth_timeout)");
 	} else {
 		beat(s, now_ms);
 	}
 }
 
 static void
+on_describe(struct peer *p, char out[AUDIT_WHO_SIZE])
+{
+	const struct session *s = session_of(p);
+	char name[CONN_NAME_SIZE], client[ADDRESS_TEXT_SIZE];
+
+	conn_name(p->conn.fd, name);
+	address_format(&s->client, false, client);
+	snprintf(out, AUDIT_WHO_SIZE, "%s%s%s", name, s->is_proxied ? " for " : "",
+		s->is_proxied ? client : "");
+}
+
+static void
 on_add_status(struct peer *p, struct json_out *o)
 {
-	char name[CONN_NAME_SIZE];
+	const struct session *s = session_of(p);
+	char name[CONN_NAME_SIZE], client[ADDRESS_TEXT_SIZE];
 
 	conn_name(p->conn.fd, name);
 	json_put_str(o, "door", "websocket");
-	json_put_str(o, "state", state_names[session_of(p)->state]);
+	json_put_str(o, "state", state_names[s->state]);
 	json_put_str(o, "address", name);
+	if (s->is_proxied) {
+		address_format(&s->client, false, client);
+		json_put_str(o, "client", client);
+	}
 }
 
-static const struct peer_ops ops = {on_resume, on_close, on_abandon, on_look, on_add_status};
+static const struct peer_ops ops = {
+	on_resume, on_close, on_abandon, on_welcome, on_look, on_describe, on_add_status};
+
+static struct scopes *
+anonymous_scopes(const struct conf *conf)
+{
+	const struct conf_list *list = &conf->websocket.anonymous;
+	struct scopes *scopes = scopes_new("websocket.anonymous");
+
+	for (size_t i = 0; i < list->n; i++)
+		must(scopes_add(scopes, span_of(list->v[i]), SCOPE_DATA, NULL) == OK);
+	return scopes;
+}
+
+static void
+set_trusted(struct sessions *ss)
+{
+	const struct conf_list *list = &peers_api(ss->peers)->conf->websocket.trusted_proxies;
+
+	free(ss->trusted.v);
+	ss->trusted = (struct networks){xnew_n(list->n + 1, struct network), list->n};
+	for (size_t i = 0; i < list->n; i++)
+		must(network_parse(span_of(list->v[i]), &ss->trusted.v[i]));
+}
 
 struct sessions *
 sessions_new(struct peers *ps)
@@ -609,6 +454,8 @@ sessions_new(struct peers *ps)
 
 	ss->peers = ps;
 	list_init(&ss->plain);
+	ss->anonymous = anonymous_scopes(peers_api(ps)->conf);
+	set_trusted(ss);
 	ss->pool = ws_pool_new(
 		WS_SERVER, (size_t)peers_api(ps)->conf->websocket.max_message, CODECS_KEPT);
 	return ss;
@@ -620,14 +467,34 @@ sessions_free(struct sessions *ss)
 	if (ss == NULL)
 		return;
 	ws_pool_free(ss->pool);
+	scopes_unref(ss->anonymous);
+	free(ss->trusted.v);
 	free(ss);
+}
+
+/** What those without a token may do is something else now, or nothing. */
+static void
+grant_anew(struct peer *p, void *arg)
+{
+	if (p->caller.kind != ORIGIN_WEBSOCKET || p->caller.token != NULL ||
+		session_of(p)->state != SS_OPEN)
+		return;
+	if (session_must_auth(session_of(p)))
+		on_close(p, CLOSE_TOKEN, "a token is needed from now on (websocket.auth)");
+	else
+		peer_grant(p, arg);
 }
 
 void
 sessions_reload(struct sessions *ss)
 {
-	ws_pool_set_max_message(
-		ss->pool, (size_t)peers_api(ss->peers)->conf->websocket.max_message);
+	const struct conf *conf = peers_api(ss->peers)->conf;
+
+	ws_pool_set_max_message(ss->pool, (size_t)conf->websocket.max_message);
+	scopes_unref(ss->anonymous);
+	ss->anonymous = anonymous_scopes(conf);
+	set_trusted(ss);
+	peers_each(ss->peers, grant_anew, ss->anonymous);
 }
 
 void
@@ -650,7 +517,7 @@ add_plain(struct sessions *ss, struct session *s)
 
 	ss->n[SS_HEAD]++;
 	list_append(&ss->plain, &s->plain);
-	if (ss->n[SS_HEAD] + ss->n[SS_CLOSING] > most) {
+	if (ss->n[SS_HEAD] + ss->n[SS_STRANGER] + ss->n[SS_CLOSING] > most) {
 		counter_add(&ss->cut, 1);
 		session_end(list_item(ss->plain.next, struct session, plain));
 	}
@@ -659,14 +526,30 @@ add_plain(struct sessions *ss, struct session *s)
 void
 session_accept(struct sessions *ss, struct listener *l, int fd)
 {
-	const struct conf *conf = peers_api(ss->peers)->conf;
-	struct session *s = xnew(struct session);
+	struct api *api = peers_api(ss->peers);
+	const struct conf *conf = api->conf;
+	struct address address;
+	bool is_there = address_of_peer(fd, &address);
+	bool is_proxied = is_there && networks_have(&ss->trusted, &address);
+	struct session *s;
 
+	/* What a proxy brings counts for whom it is from. */
+	if (!is_there || (!is_proxied && !limits_admit(api->limits, &address, clock_mono_ms()))) {
+		close(fd);
+		return;
+	}
+	s = xnew(struct session);
 	s->shared = ss;
 	s->port = listener_port(l);
+	s->is_local = listener_is_loopback(l);
+	buf_init(&s->preface, PROXY_HEAD_MAX + FEED_BYTES);
+	s->client = address;
+	s->is_proxied = s->is_from_proxy = is_proxied;
+	s->awaits_preface = is_proxied && conf->websocket.proxy_protocol;
 	s->head = http_reader_new((size_t)conf->websocket.max_header);
 	buf_init(&s->rest, REST_MAX);
 	s->due_ms = loop_now_ms(peers_loop(ss->peers)) + conf->websocket.header_timeout_ms;
 	peer_init(&s->peer, ss->peers, ORIGIN_WEBSOCKET, fd, on_conn, &ops);
+	limited_init(&s->peer.limited, &address);
 	add_plain(ss, s);
 }

@@ -23,5 +23,6 @@ unsigned sessions_count(const struct sessions *ss);
 void sessions_drain(struct sessions *ss);
 
 /** A new connection; takes fd. There may be websocket.max_sessions WebSockets, and about as many
- * connections without one (no head yet, or closing): beyond that the oldest of these is cut. */
+ * connections without one (no head yet, no token yet, or closing): beyond that the oldest of these
+ * is cut. */
 void session_accept(struct sessions *ss, struct listener *l, int fd);

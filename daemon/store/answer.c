@@ -2,7 +2,10 @@
 
 #include "daemon/store/answer.h"
 
+#include <stdio.h>
+
 #include "common/json.h"
+#include "daemon/guard/scope.h"
 
 static void
 put_result(struct json_out *o, const struct op *op)
@@ -42,6 +45,23 @@ put_many_result(struct json_out *o, const struct job *j)
 	json_end_object(o);
 }
 
+/** The first and the last operation are no records. */
+static void
+refill_result(struct json_out *o, const struct job *j)
+{
+	int64_t skipped = 0, seq = 0;
+
+	for (size_t i = 0; i < j->ops_n; i++) {
+		skipped += j->ops[i].skipped;
+		seq = j->ops[i].seq > seq ? j->ops[i].seq : seq;
+	}
+	json_begin_object(o, NULL);
+	json_put_int(o, "count", (int64_t)j->ops_n - 2);
+	json_put_int(o, "skipped", skipped);
+	json_put_int(o, "seq", seq);
+	json_end_object(o);
+}
+
 static void
 delete_result(struct json_out *o, const struct job *j)
 {
@@ -61,6 +81,37 @@ delete_result(struct json_out *o, const struct job *j)
 	json_end_object(o);
 }
 
+/** The cursor is there when there is more to look at. */
+static void
+delete_where_result(struct json_out *o, const struct op *op)
+{
+	char cursor[24];
+
+	json_begin_object(o, NULL);
+	json_put_int(o, "deleted", (int64_t)op->sweep->n);
+	if (op->seq != 0)
+		json_put_int(o, "seq", op->seq);
+	if (op->sweep->end != 0) {
+		snprintf(cursor, sizeof(cursor), "%lld", (long long)op->sweep->end);
+		json_put_str(o, "cursor", cursor);
+	}
+	json_end_object(o);
+}
+
+/** The only time that the token's text is told. */
+static void
+grant_result(struct json_out *o, const struct op *op)
+{
+	json_begin_object(o, NULL);
+	json_put_string(o, "name", op->name);
+	json_put_string(o, "token", op->category);
+	scope_put_list(o, "scopes", op->data);
+	json_put_int(o, "created_at", op->now_ms);
+	if (op->expires_at != 0)
+		json_put_int(o, "expires_at", op->expires_at);
+	json_end_object(o);
+}
+
 void
 answer_write(struct job *j)
 {
@@ -70,6 +121,14 @@ answer_write(struct job *j)
 		return;
 	if (j->ops[0].kind == OP_DELETE)
 		delete_result(&o, j);
+	else if (j->ops[0].kind == OP_DELETE_WHERE)
+		delete_where_result(&o, &j->ops[0]);
+	else if (j->ops[0].kind == OP_REFILL_CHECK)
+		refill_result(&o, j);
+	else if (j->ops[0].kind == OP_GRANT)
+		grant_result(&o, &j->ops[0]);
+	else if (j->ops[0].kind == OP_WITHDRAW)
+		buf_add(&j->reply, "{}", 2);
 	else if (j->is_many)
 		put_many_result(&o, j);
 	else

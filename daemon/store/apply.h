@@ -25,24 +25,36 @@ enum err apply_reload(struct apply *a, struct error *error);
 /** The transaction is committed. */
 void apply_committed(struct apply *a);
 
+/** Whether changes are to know what the data was before them. */
+void apply_keep_before(struct apply *a, bool keeps);
+
 /** Where the store stood at a savepoint. */
 struct apply_mark {
 	int64_t last_seq;
 	int64_t pruned_to;
 	int64_t tombstones;
+	int64_t evicted; /* records that left for others, since the start */
+	size_t counts;   /* the place in the steps of the counts */
 };
 
 struct apply_mark apply_mark(const struct apply *a);
 /** The savepoint was rolled back to. */
 void apply_return(struct apply *a, struct apply_mark mark);
 
-/** Applies one operation and fills its results. ERR_CONFLICT is a refusal: nothing was changed.
- * Any other failure means that the transaction is lost. OP_EXPIRE puts its changes into the job. */
-enum err apply_op(struct apply *a, struct job *j, struct op *op, struct error *error);
+/** True for refusals: CONFLICT, and what a patch may meet. */
+bool apply_is_refusal(enum err e);
+/** Applies one operation and fills its results. What apply_is_refusal() changed nothing.
+ * Any other failure means that the transaction is lost. */
+enum err apply_op(struct apply *a, struct op *op, struct error *error);
 
 /** The newest seq, given or on its way; what was pruned; how many tombstones there are. */
 int64_t apply_last_seq(const struct apply *a);
 int64_t apply_pruned_to(const struct apply *a);
 int64_t apply_tombstones(const struct apply *a);
+int64_t apply_evicted(const struct apply *a);
+/** How many records the category has: counted once, then kept. */
+enum err apply_count(struct apply *a, struct span category, int64_t *n, struct error *error);
+/** True while an export is restored: until it is complete, nothing else may be written. */
+bool apply_is_restoring(const struct apply *a);
 /** When the first record expires, INT64_MAX: none does. */
 enum err apply_next_expiry(struct apply *a, int64_t *ms, struct error *error);

@@ -7,13 +7,14 @@
  * it belongs to the loop thread.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/buf.h"
 #include "common/span.h"
 #include "daemon/base/frame.h"
 
-enum change_op { CHANGE_PUT, CHANGE_DELETE };
+enum change_op { CHANGE_PUT, CHANGE_DELETE, CHANGE_LEAVE };
 
 struct change {
 	unsigned refs;
@@ -21,7 +22,12 @@ struct change {
 	int64_t seq;
 	struct span category; /* decoded; lives as long as the change */
 	struct span id;
-	struct body *body; /* `"op":"put","category":...,"updated_at":N}}` and "\n" */
+	struct body *body;  /* `"op":"put","category":...,"updated_at":N}}` and "\n" */
+	struct span data;   /* of a put: JSON, in its body */
+	struct body *leave; /* see change_leave_body() */
+	/* What the record's data was before, where the store was asked to keep it. */
+	bool knows_before;
+	struct span before; /* JSON, owned; n == 0: there was no record */
 };
 
 /** A record as it is stored: spans are borrowed. */
@@ -41,11 +47,24 @@ struct record {
 struct change *change_new_put(const struct record *r);
 struct change *change_new_delete(
 	struct span category, struct span id, int64_t rev, int64_t seq, int64_t deleted_at);
+/** The record is there, and is not what a condition asks for. */
+struct change *change_new_leave(struct span category, struct span id, int64_t seq);
+/** The body of "leave" for whoever hears of a put with a condition that it does not meet: encoded
+ * at the first call; borrowed. Loop thread. */
+struct body *change_leave_body(struct change *c);
+/** Gives the change a copy of the data that was there before (n == 0: there was none); knows
+ * nothing when out of memory. */
+void change_set_before(struct change *c, struct span data);
+/** Forgets it. */
+void change_drop_before(struct change *c);
 struct change *change_ref(struct change *c);
 void change_unref(struct change *c);
 
 /** Appends the record as a JSON object, in the order category, id, name, data, rev, seq, times. */
 void record_add_json(struct buf *out, const struct record *r);
+
+/** The same of a version, behind "op": a deletion has {category, id, rev, seq, deleted_at}. */
+void version_add_json(struct buf *out, const struct record *r, bool is_deletion);
 
 /** The newest changes of the store. */
 struct tail {

@@ -22,7 +22,7 @@
 static bool
 is_near_limit(const struct checkpoint_law *law)
 {
-	return law->log_n >= law->limit_n - law->limit_n / 4;
+	return law->wants_all || law->log_n >= law->limit_n - law->limit_n / 4;
 }
 
 void
@@ -34,15 +34,22 @@ checkpoint_on_commit(struct checkpoint_law *law, int64_t log_n)
 	law->has_commit = true;
 }
 
+static int64_t
+least_pages(const struct checkpoint_law *law)
+{
+	if (law->wants_all)
+		return 1;
+	return law->log_n >= law->limit_n ? CHECKPOINT_LAST_PAGES : CHECKPOINT_PAGES;
+}
+
 /** A pass that a reader kept from the log's end is not repeated for every commit. */
 bool
 checkpoint_may_post(const struct checkpoint_law *law)
 {
 	int64_t from_n = law->copied_n > law->posted_n ? law->copied_n : law->posted_n;
-	int64_t least_n = law->log_n >= law->limit_n ? CHECKPOINT_LAST_PAGES : CHECKPOINT_PAGES;
 
 	return !law->is_out && !law->is_in_doubt && law->has_commit &&
-	       law->log_n - from_n >= least_n;
+	       law->log_n - from_n >= least_pages(law);
 }
 
 bool
@@ -76,7 +83,11 @@ checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n)
 bool
 checkpoint_may_restart(const struct checkpoint_law *law, bool is_idle)
 {
-	if (law->is_out || law->is_in_doubt || law->log_n == 0 || law->log_n < law->limit_n)
+	if (law->is_out || law->is_in_doubt || law->log_n == 0)
+		return false;
+	if (law->wants_all) /* a pass first, where there may be one */
+		is_idle = is_idle && !law->has_commit;
+	else if (law->log_n < law->limit_n)
 		return false;
 	return is_idle || law->log_n / 2 >= law->limit_n ||
 	       (law->is_synced && law->log_n - law->copied_n <= RESTART_PAGES);

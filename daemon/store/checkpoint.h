@@ -12,7 +12,8 @@
  * neighbours (measured on a million records: 7,500 puts a second against 11,500).
  * How they are written without making commits wait is in writeback.h. At the limit
  * passes are short, so that little is left for the restart, which the writer has to
- * wait for (half a second otherwise).
+ * wait for (half a second otherwise). The same holds while somebody waits for all of
+ * the log to be copied: only then does a file that has become shorter end earlier.
  *
  * A sync that fails is in doubt for good: the kernel says so once, forgets what it
  * could not write, and the next sync succeeds. What is lost may have been copied by
@@ -49,6 +50,7 @@ struct checkpoint_law {
 	bool does_sync;   /* the last pass was to sync the database file */
 	bool is_synced;   /* and did: what it copied is on the disk */
 	bool is_in_doubt; /* what was copied may not be on the disk */
+	bool wants_all;   /* somebody waits until the file has all of the log */
 };
 
 /** A commit left this many pages in the log. */
@@ -59,7 +61,8 @@ bool checkpoint_may_post(const struct checkpoint_law *law);
 bool checkpoint_on_post(struct checkpoint_law *law);
 void checkpoint_on_taken(struct checkpoint_law *law, int64_t copied_n);
 /** True when the writer is to restart the log: it is at its limit, nothing is out, and not much is
- * left to copy, or nobody waits for the writer, or the log is at twice its limit. */
+ * left to copy, or nobody waits for the writer, or the log is at twice its limit. Where somebody
+ * waits for all of it (wants_all) it need not be at its limit. */
 bool checkpoint_may_restart(const struct checkpoint_law *law, bool is_idle);
 void checkpoint_on_restarted(struct checkpoint_law *law);
 /** A reader was in the way, but the attempt has copied what it could: the log may be wholly copied

@@ -2,8 +2,9 @@
 /*
  * Who asks the store for something: one per peer, counted, since jobs of a peer
  * that is gone still point to it. What it has waiting for room, which of its
- * reads wait for which of its writes, and whether it takes its answers. Loop
- * thread; readers look at the last two. Private to the store.
+ * reads wait for which of its writes, whether a write that is chained to its
+ * newest one may be done, and whether it takes its answers. Loop thread, but for
+ * what says otherwise. Private to the store.
  */
 
 #include <stdbool.h>
@@ -28,8 +29,10 @@ struct store_client {
 	uint64_t last_done;      /* ticket of its newest write that is back */
 	struct qlist put_off;    /* reads that came back undone: they wait until it takes answers */
 	struct list resting;     /* in one of the lobby's lists while something is put off */
-	_Atomic bool is_choked;  /* it takes no answers now: none are made for it */
-	_Atomic size_t made;     /* bytes of answers to its reads that are not back yet */
+	bool has_refused;        /* its newest write was refused before it came in */
+	bool has_failed;         /* its newest write that the writer had failed. Writer thread */
+	_Atomic bool is_choked;  /* it takes no answers now: none are made for it. Any thread */
+	_Atomic size_t made; /* bytes of answers to its reads that are not back yet. Any thread */
 };
 
 struct store_client *client_new(struct lobby *lobby, uint64_t id, bool is_control);

@@ -11,11 +11,16 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/store/beside.h"
 #include "daemon/store/job.h"
 #include "daemon/store/migrate.h"
 #include "daemon/store/read.h"
 #include "daemon/store/sql.h"
+
+/* Beside the copy and the log, in which a migration may write all of the store once more. */
+#define ROOM_BYTES (INT64_C(16) << 20)
 
 #define EPOCH_BYTES ((EPOCH_SIZE - 1) / 2)
 
@@ -69,8 +74,10 @@ add_epoch(sqlite3 *db, struct error *error)
 	char name[EPOCH_SIZE];
 	sqlite3_stmt *st;
 	enum err e = sql_prepare(db,
-		"INSERT INTO epochs (epoch, first_seq) VALUES (?1, (" SQL_LAST_SEQ ") + 1)", &st,
-		error);
+		"INSERT INTO epochs (epoch, first_seq, sum) "
+		"SELECT ?1, first_seq, row_sum('epochs', ?1, first_seq) "
+		"FROM (SELECT (" SQL_LAST_SEQ ") + 1 AS first_seq)",
+		&st, error);
 
 	if (e != OK)
 		return e;
@@ -108,18 +115,45 @@ read_epochs(sqlite3 *db, struct epochs *epochs, struct error *error)
 	return e;
 }
 
+/** Before the schema changes: what is there is copied, whole, to a file that stays. */
+static enum err
+copy_before(sqlite3 *db, const char *path, int to, struct error *error)
+{
+	char *copy = xasprintf("%s.before-v%d", path, to);
+	enum err e = beside_has_room(path, 2 * beside_nbytes(path) + ROOM_BYTES, error);
+
+	if (e == OK)
+		e = beside_copy(db, path, copy, error);
+	free(copy);
+	return e == OK ? OK : error_wrap(error, "copying the store before its schema changes");
+}
+
+static enum err
+migrate_open(sqlite3 *db, const char *path, int to, bool does_copy, int *from, struct error *error)
+{
+	enum err e = sql_exec(db, "PRAGMA synchronous = FULL", error);
+
+	if (e == OK)
+		e = migrate_version(db, from, error);
+	if (e == OK && does_copy && *from > 0 && *from != to && to <= migrate_newest())
+		e = copy_before(db, path, to, error);
+	return e == OK ? migrate_to(db, to, error) : e;
+}
+
 enum err
 file_prepare(const char *path, const struct conf *conf, struct epochs *epochs, struct error *error)
 {
 	sqlite3 *db;
+	int from = 0;
 	enum err e = sql_open(path, SQL_WRITER, conf, &db, error);
 
 	*epochs = (struct epochs){.v = NULL};
 	if (e != OK)
 		return e;
-	e = sql_exec(db, "PRAGMA synchronous = FULL", error);
-	if (e == OK)
-		e = migrate_to(db, migrate_newest(), error);
+	e = migrate_open(db, path, migrate_newest(), true, &from, error);
+	if (e == OK && from > 0 && from < migrate_newest())
+		log_info("store", "the schema has changed: a copy from before stays beside it",
+			F_INT("from", from), F_INT("to", migrate_newest()));
 	if (e == OK)
 		e = add_epoch(db, error);
 	if (e == OK)
@@ -135,21 +169,53 @@ epochs_fini(struct epochs *e)
 	*e = (struct epochs){.v = NULL};
 }
 
-static enum err
-migrate_open(sqlite3 *db, int to, int *from, struct error *error)
+/** The last seq that belongs to the history of this epoch; -1: the epoch is unknown. */
+static int64_t
+last_seq_of(const struct epochs *e, struct span epoch, int64_t last_seq)
 {
-	enum err e = sql_exec(db, "PRAGMA synchronous = FULL", error);
+	for (size_t i = e->n; i-- > 0;) {
+		if (!span_is(epoch, e->v[i].name))
+			continue;
+		return i + 1 < e->n ? e->v[i + 1].first_seq - 1 : last_seq;
+	}
+	return -1;
+}
 
-	if (e == OK)
-		e = migrate_version(db, from, error);
-	if (e == OK)
-		e = migrate_to(db, to > 0 ? to : migrate_newest(), error);
-	return e;
+static enum err
+resync(struct error *error, int64_t lowest, const char *why)
+{
+	error_set(error, ERR_RESYNC_REQUIRED, "%s: start at since 0", why);
+	if (error != NULL)
+		error->seq = lowest;
+	return ERR_RESYNC_REQUIRED;
 }
 
 enum err
-file_migrate(const char *path, const struct conf *conf, int to, int *from, struct error *error)
+epochs_check(const struct epochs *e, const struct epochs_claim *claim, int64_t last_seq,
+	int64_t pruned_to, struct error *error)
 {
+	int64_t last;
+
+	if (claim->since == 0)
+		return OK;
+	if (claim->epoch.n == 0)
+		return error_set(error, ERR_INVALID_ARGUMENT,
+			"since: a position above 0 needs the epoch that it belongs to");
+	last = last_seq_of(e, claim->epoch, last_seq);
+	if (last < 0)
+		return resync(error, pruned_to, "this store does not know that epoch");
+	if (claim->since > last || claim->base > last)
+		return resync(error, pruned_to,
+			"the position is one that the history of this store does not have");
+	if (pruned_to > claim->since && pruned_to > claim->base)
+		return resync(error, pruned_to, "deletions since that position are forgotten");
+	return OK;
+}
+
+enum err
+file_migrate(const struct conf *conf, int to, bool does_copy, int *from, struct error *error)
+{
+	const char *path = conf->store.path;
 	int lock_fd = -1;
 	sqlite3 *db;
 	enum err e;
@@ -161,7 +227,7 @@ file_migrate(const char *path, const struct conf *conf, int to, int *from, struc
 		return e;
 	e = sql_open(path, SQL_WRITER, conf, &db, error);
 	if (e == OK) {
-		e = migrate_open(db, to, from, error);
+		e = migrate_open(db, path, to > 0 ? to : migrate_newest(), does_copy, from, error);
 		if (e == OK && sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
 				       NULL) != SQLITE_OK)
 			e = sql_error(db, error, "copying the log");

@@ -5,10 +5,12 @@
  * thread, at the start.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/span.h"
 #include "daemon/base/conf.h"
 #include "daemon/store/change.h"
 
@@ -28,14 +30,26 @@ struct epochs {
 
 /** Takes the lock beside the file (PATH.lock). ERR_UNAVAILABLE when another daemon has it. */
 enum err file_lock(const char *path, int *out, struct error *error);
-/** Opens or makes the file, migrates it, adds the epoch of this run (synced) and reads them all. */
+/** Opens or makes the file, migrates it (with a copy from before beside it), adds the epoch of this
+ * run (synced) and reads them all. */
 enum err file_prepare(
 	const char *path, const struct conf *conf, struct epochs *epochs, struct error *error);
 void epochs_fini(struct epochs *e);
+
+/** Where a client says that it stands. */
+struct epochs_claim {
+	struct span epoch;
+	int64_t since;
+	int64_t base;
+};
+
+/** Judges it: as store_check_position(). */
+enum err epochs_check(const struct epochs *e, const struct epochs_claim *claim, int64_t last_seq,
+	int64_t pruned_to, struct error *error);
 /** Brings a file that is there and that no daemon holds to version `to` of the schema (0: the
- * newest); *from: what it was at. */
+ * newest); *from: what it was at. does_copy: PATH.before-vTO, verified, is kept beside it. */
 enum err file_migrate(
-	const char *path, const struct conf *conf, int to, int *from, struct error *error);
+	const struct conf *conf, int to, bool does_copy, int *from, struct error *error);
 
 /** Fills a tail whose bounds are set; on a failure it is empty. */
 enum err file_read_tail(

@@ -80,6 +80,18 @@ job_keep(struct job *j, struct span text)
 	return job_keep_written(j, text.n);
 }
 
+size_t
+job_weight(const struct job *j)
+{
+	return j->ops_n > 0 && j->ops[0].sweep != NULL ? SWEEP_ROWS : j->ops_n;
+}
+
+size_t
+job_done(const struct job *j)
+{
+	return j->ops_n > 0 && j->ops[0].sweep != NULL ? j->ops[0].sweep->n : j->ops_n;
+}
+
 static void
 free_changes(struct change **changes, size_t n)
 {
@@ -95,13 +107,13 @@ job_drop_results(struct job *j)
 		struct op *op = &j->ops[i];
 
 		change_unref(op->change);
-		op->change = NULL;
+		change_unref(op->evicted);
+		op->change = op->evicted = NULL;
 		op->seq = op->rev = 0;
 		op->created = op->skipped = false;
+		if (op->sweep != NULL)
+			sweep_reset(op->sweep);
 	}
-	free_changes(j->changes, j->changes_n);
-	j->changes = NULL;
-	j->changes_n = 0;
 	free_changes(j->page.changes, j->page.n);
 	j->page = (struct page){.changes = NULL};
 	buf_reset(&j->reply);
@@ -110,11 +122,24 @@ job_drop_results(struct job *j)
 }
 
 void
+job_fail(struct job *j, enum err code, const struct error *error)
+{
+	struct error copy = *error;
+
+	job_drop_results(j);
+	j->result = code;
+	j->error = copy;
+	j->error.code = code;
+}
+
+void
 job_free(struct job *j)
 {
 	if (j == NULL)
 		return;
 	job_drop_results(j);
+	for (size_t i = 0; i < j->ops_n; i++)
+		sweep_free(j->ops[i].sweep);
 	buf_fini(&j->reply);
 	free(j->read.pattern);
 	client_unref(j->client);

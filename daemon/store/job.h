@@ -17,6 +17,7 @@
 #include "daemon/base/queue.h"
 #include "daemon/store/change.h"
 #include "daemon/store/pattern.h"
+#include "daemon/store/sweep.h"
 
 /** Whose job it is: enough to find the peer again, by id, and to answer. */
 enum origin_kind { ORIGIN_NONE, ORIGIN_WEBSOCKET, ORIGIN_CONTROL, ORIGIN_FEED };
@@ -27,26 +28,52 @@ struct origin {
 	uint64_t batch; /* of JSON-RPC; 0: none */
 	struct span id; /* request id token; n == 0: a notification, no answer wanted. In a job: the
 			   job's own copy */
+	const char *audited; /* what the audit log calls it; NULL: its result is not noted */
 };
 
 enum job_kind {
 	JOB_WRITE, /* ops: all or nothing */
-	JOB_GET,   /* read.category, read.id */
+	JOB_GET,   /* read.category, read.id, read.version */
+	JOB_HISTORY,
 	JOB_LIST,
 	JOB_COUNT,
 	JOB_CATEGORIES,
+	JOB_SEARCH,
 	JOB_CHANGES, /* a page for a poller: answers JSON */
 	JOB_REPLAY,  /* a page for the hub: answers changes */
+	JOB_BACKUP,  /* backup: the store's own, never in the lobby */
+	JOB_CHECK,   /* likewise */
+	JOB_COMPACT, /* vacuum: likewise */
 	JOB_NOTICE,  /* made by the writer: somebody else wrote to the file; subscriptions must
 			replay */
 };
 
 enum op_kind {
 	OP_PUT,
+	OP_PATCH, /* data is a merge patch for that of the record, whose name and expiry stay */
 	OP_DELETE,
-	OP_EXPIRE, /* deletes at most `limit` records with expires_at <= now_ms */
-	OP_PRUNE,  /* drops the oldest tombstones: those deleted before `expires_at`, and those
-		      beyond `keep`; at most `limit` */
+	OP_DELETE_WHERE, /* `sweep` says which of the category; at most `limit`. One job each */
+	OP_PRUNE, /* drops the oldest tombstones: those deleted before `expires_at`, and those
+		     beyond `keep`; at most `limit` */
+	OP_TRIM_HISTORY, /* drops earlier versions: with an id those of the record beyond `keep`,
+			    else those of the category that ended before `expires_at`; at most
+			    `limit` */
+	/* One job each: the check, records and deletions out of an export, the mark. */
+	OP_REFILL_CHECK,   /* the store has nothing else */
+	OP_REFILL,         /* a record with what is given */
+	OP_REFILL_DELETED, /* a deletion with what is given, at now_ms */
+	OP_REFILL_MARK,    /* notes how far it has come; given.seq: all is there */
+	/* Tokens, by their names: these change no record. */
+	OP_GRANT,    /* id: the hash; data: the scopes; category: the text, for the answer alone */
+	OP_WITHDRAW, /* revokes it */
+	OP_NOTE_USE, /* was used at now_ms */
+};
+
+/** What restored records bring with them. */
+struct given {
+	int64_t seq; /* 0: none */
+	int64_t rev;
+	int64_t created_at;
 };
 
 /** What a put does about a record that is there. */
@@ -66,32 +93,49 @@ struct op {
 	int64_t if_seq; /* -1: no condition; 0: must not exist */
 	int64_t now_ms;
 	int64_t expires_at; /* 0: never */
-	int64_t keep;       /* OP_PRUNE: how many tombstones may stay */
+	int64_t keep; /* puts and deletes: how many earlier versions the category keeps (0: none);
+			 OP_PRUNE, OP_TRIM_HISTORY: how many may stay; INT64_MAX: any number */
+	int64_t upto; /* OP_PRUNE: none above this seq; 0: any */
+	int64_t max_data;    /* a patch: how many bytes the data may have after it */
+	int64_t max_records; /* a put: how many records the category may have; 0: any number */
 	unsigned limit;
+	struct sweep *sweep; /* OP_DELETE_WHERE: owned, with results */
+	struct given given;  /* OP_REFILL... */
 	/* results */
 	int64_t seq; /* 0: nothing happened */
 	int64_t rev;
 	bool created;
-	bool skipped;
-	struct change
-		*change; /* owned; NULL if nothing happened. OP_EXPIRE uses job->changes instead */
+	bool skipped;           /* OP_PRUNE: some would have gone, but are above `upto` */
+	struct change *change;  /* owned; NULL if nothing happened */
+	struct change *evicted; /* owned; of the record that left for it (max_records), or NULL */
 };
 
-enum order { ORDER_NEWEST, ORDER_OLDEST, ORDER_ID };
+enum order { ORDER_NEWEST, ORDER_OLDEST, ORDER_ID, ORDER_RANK };
 enum name_match { NAME_ANY, NAME_SUBSTRING, NAME_LIKE };
+
+/** Which version of a record a get wants; but for the newest, `number` says more. */
+enum version_by { VERSION_NEWEST, VERSION_REV, VERSION_SEQ, VERSION_TIME };
 
 /** What a read wants. Spans and the pattern are the job's own. */
 struct read_params {
 	struct pattern *pattern; /* list, count, changes, replay; NULL: everything */
-	struct span category;    /* get */
+	struct span category;    /* get, history */
 	struct span id;
+	enum version_by version; /* get */
+	int64_t number;
 	enum order order;
 	enum name_match name_match;
 	struct span name;
 	struct span cursor;
+	struct span query;      /* search */
+	unsigned snippet;       /* search: characters; 0: none */
+	bool wants_data;        /* search */
+	unsigned rank_limit;    /* search: matches that are counted and ranked */
 	int64_t updated_after;  /* INT64_MIN: unset; strictly after */
 	int64_t updated_before; /* INT64_MAX: unset; strictly before */
 	int64_t since;          /* changes, replay */
+	bool history;           /* replay: with earlier versions, as far as they are kept */
+	int64_t floor;          /* its: deletions up to here were forgotten when it began at 0 */
 	int64_t base; /* 0: none. tombstones up to it are skipped; only with a replay that began at
 			 0 */
 	int64_t now_ms;
@@ -103,11 +147,15 @@ struct read_params {
 struct page {
 	struct change **changes; /* owned, in order of seq */
 	size_t n;
-	int64_t end;  /* the last seq considered: the next page starts here */
-	bool at_head; /* nothing was left behind `end` in this snapshot */
+	int64_t end;   /* the last seq considered: the next page starts here */
+	bool at_head;  /* nothing was left behind `end` in this snapshot */
+	int64_t floor; /* with history: for the pages to come */
+	int64_t seq;   /* where the store stood in this snapshot */
 };
 
 struct store_client;
+struct backup;
+struct vacuum;
 
 struct job {
 	struct qitem item; /* first: a qitem is a job */
@@ -122,16 +170,18 @@ struct job {
 	struct op *ops;
 	size_t ops_n;
 	struct read_params read;
+	bool is_chained;    /* a write that is done only if the one before it of its client was */
 	bool wants_results; /* put_many: answer one item a record */
 	bool is_many;       /* put_many or delete with ids: how to word the answer */
 	/* results */
 	enum err result; /* OK, or why not: then error is filled */
 	struct error error;
-	struct buf reply;        /* JSON of the result, when OK and an answer is wanted */
-	struct change **changes; /* OP_EXPIRE */
-	size_t changes_n;
-	struct page page; /* JOB_REPLAY */
-	void *waiter;     /* JOB_REPLAY: the hub's, not looked at */
+	struct buf reply;      /* JSON of the result, when OK and an answer is wanted */
+	struct page page;      /* JOB_REPLAY */
+	void *waiter;          /* JOB_REPLAY: the hub's, not looked at */
+	bool wants_index;      /* JOB_CHECK: the search index is damaged */
+	struct backup *backup; /* JOB_BACKUP: the store's; NULL when it is handed out */
+	struct vacuum *vacuum; /* JOB_COMPACT: likewise */
 };
 
 /** A job with ops_n zeroed ops (if_seq -1) and room for nbytes of their texts; NULL when out of
@@ -142,7 +192,13 @@ struct span job_keep(struct job *j, struct span text);
 /** The rest of the room, to write into directly (commit with job_keep_written()). */
 char *job_room(struct job *j, size_t *n);
 struct span job_keep_written(struct job *j, size_t n);
+/** A write: how many records it may change at most, or looks at. */
+size_t job_weight(const struct job *j);
+/** A write: how many operations it was. */
+size_t job_done(const struct job *j);
 /** Forgets what came of it, so that it can be run again. */
 void job_drop_results(struct job *j);
+/** It has failed; nothing came of it. The error may be its own. */
+void job_fail(struct job *j, enum err code, const struct error *error);
 /** Frees the job, its results, its reference on the client. Loop thread, when it has a client. */
 void job_free(struct job *j);

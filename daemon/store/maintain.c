@@ -1,19 +1,20 @@
-/* When to expire and when to prune: see maintain.h. */
+/* When to expire, to prune and to trim: see maintain.h. */
 
 #include "daemon/store/maintain.h"
 
 #include "common/log.h"
 
-#define EXPIRE_BATCH   256
 #define PRUNE_BATCH    1000
 #define PRUNE_EVERY_MS 60000
+#define HOLD_MS        250
 #define STEP_MS        5000 /* of the clocks against each other: more than drift and leap seconds */
 #define PAUSE_MS       60000 /* after a step, or a failure */
 #define LOOK_MS        60000 /* at the clock, while something will expire */
 
 void
-maintain_init(struct maintain *m, int64_t wall_ms, int64_t mono_ms)
+maintain_init(struct maintain *m, struct due *due, int64_t wall_ms, int64_t mono_ms)
 {
+	m->due = due;
 	m->offset_ms = wall_ms - mono_ms;
 	m->paused_to_ms = 0;
 	m->next_prune_ms = mono_ms;
@@ -41,26 +42,17 @@ is_paused(struct maintain *m, int64_t wall_ms, int64_t mono_ms)
 }
 
 static struct job *
-new_job(enum op_kind kind, int64_t wall_ms, unsigned limit)
+new_prune(const struct maintain *m, int64_t wall_ms)
 {
 	struct job *j = job_new(JOB_WRITE, &(struct origin){.kind = ORIGIN_NONE}, 1, 0);
 
 	if (j == NULL)
 		return NULL;
-	j->ops[0].kind = kind;
+	j->ops[0].kind = OP_PRUNE;
 	j->ops[0].now_ms = wall_ms;
-	j->ops[0].limit = limit;
-	return j;
-}
-
-static struct job *
-new_prune(const struct maintain *m, int64_t wall_ms)
-{
-	struct job *j = new_job(OP_PRUNE, wall_ms, PRUNE_BATCH);
-
-	if (j == NULL)
-		return NULL;
+	j->ops[0].limit = PRUNE_BATCH;
 	j->ops[0].keep = m->tombstone_max;
+	j->ops[0].upto = m->prune_upto;
 	j->ops[0].expires_at = m->retention_ms < wall_ms ? wall_ms - m->retention_ms : 0;
 	return j;
 }
@@ -70,14 +62,23 @@ maintain_next(struct maintain *m, struct apply *a, int64_t wall_ms, int64_t mono
 {
 	int64_t next = INT64_MAX;
 	enum err e = apply_next_expiry(a, &next, NULL);
+	struct job *j = NULL;
 
 	m->expiry_lag_ms = next < wall_ms ? wall_ms - next : 0;
-	if (is_paused(m, wall_ms, mono_ms))
+	if (is_paused(m, wall_ms, mono_ms) || apply_is_restoring(a))
 		return NULL;
+	m->work = MAINTAIN_EXPIRE;
 	if (e == OK && next <= wall_ms)
-		return new_job(OP_EXPIRE, wall_ms, EXPIRE_BATCH);
-	if (apply_tombstones(a) > m->tombstone_max ||
-		(apply_tombstones(a) > 0 && mono_ms >= m->next_prune_ms))
+		return due_expired(m->due, wall_ms);
+	j = due_walk(m->due, a, wall_ms, mono_ms);
+	if (j != NULL) {
+		m->work = j->ops[0].kind == OP_DELETE ? MAINTAIN_EVICT : MAINTAIN_TRIM;
+		return j;
+	}
+	m->work = MAINTAIN_PRUNE;
+	if (mono_ms >= m->held_to_ms &&
+		(apply_tombstones(a) > m->tombstone_max ||
+			(apply_tombstones(a) > 0 && mono_ms >= m->next_prune_ms)))
 		return new_prune(m, wall_ms);
 	return NULL;
 }
@@ -87,22 +88,33 @@ maintain_done(struct maintain *m, const struct job *j, enum err result, int64_t 
 {
 	if (result != OK)
 		m->paused_to_ms = mono_ms + PAUSE_MS;
-	else if (j->ops[0].kind == OP_PRUNE && j->ops[0].seq < PRUNE_BATCH)
+	else if (m->work == MAINTAIN_PRUNE && j->ops[0].skipped)
+		m->held_to_ms = m->next_prune_ms = mono_ms + HOLD_MS;
+	else if (m->work == MAINTAIN_PRUNE && j->ops[0].seq < PRUNE_BATCH)
 		m->next_prune_ms = mono_ms + PRUNE_EVERY_MS;
 }
 
 int64_t
 maintain_wake_us(struct maintain *m, struct apply *a, int64_t wall_ms, int64_t mono_us)
 {
-	int64_t next = INT64_MAX, wait_ms = INT64_MAX;
+	int64_t next = INT64_MAX, wait_ms = INT64_MAX, walk_ms = due_wake_ms(m->due);
+	int64_t wait_for_walk_ms = walk_ms == INT64_MAX       ? INT64_MAX
+				   : walk_ms > mono_us / 1000 ? walk_ms - mono_us / 1000
+							      : 0;
 
+	if (apply_is_restoring(a))
+		return INT64_MAX; /* its end is a job that wakes the writer */
 	if (apply_next_expiry(a, &next, NULL) == OK && next != INT64_MAX)
 		wait_ms = next > wall_ms ? next - wall_ms : 1;
 	if (wait_ms > LOOK_MS && wait_ms != INT64_MAX)
 		wait_ms = LOOK_MS;
+	if (wait_ms > wait_for_walk_ms)
+		wait_ms = wait_for_walk_ms;
 	if (wait_ms < m->paused_to_ms - mono_us / 1000)
 		wait_ms = m->paused_to_ms - mono_us / 1000;
 	if (apply_tombstones(a) > 0 && wait_ms > PRUNE_EVERY_MS)
 		wait_ms = PRUNE_EVERY_MS;
+	if (apply_tombstones(a) > 0 && mono_us / 1000 < m->held_to_ms && wait_ms > HOLD_MS)
+		wait_ms = HOLD_MS;
 	return wait_ms == INT64_MAX ? INT64_MAX : mono_us + wait_ms * 1000;
 }

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "daemon/store/migrate_texts.h"
 #include "daemon/store/sql.h"
+#include "daemon/store/sum.h"
 
 #define APPLICATION_ID INT64_C(0x73797372) /* "sysr" */
 
@@ -108,6 +109,19 @@ migrate_version(sqlite3 *db, int *version, struct error *error)
 	return e;
 }
 
+bool
+migrate_is_newer(sqlite3 *db)
+{
+	int64_t newest = 0;
+
+	/* A number that has flipped leaves a gap. */
+	return sql_query_int(db,
+		       "SELECT CASE WHEN max(version) = count(*) AND min(version) = 1 "
+		       "THEN max(version) END FROM migrations",
+		       0, &newest, NULL) == OK &&
+	       newest > migrate_newest();
+}
+
 static enum err
 make_table(sqlite3 *db, struct error *error)
 {
@@ -197,7 +211,9 @@ migrate_to(sqlite3 *db, int version, struct error *error)
 	if (version < 0 || version > migrate_newest())
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"there is no version %d; the newest is %d", version, migrate_newest());
-	e = sql_exec(db, "BEGIN IMMEDIATE", error);
+	e = sum_add_function(db, error); /* for the migrations */
+	if (e == OK)
+		e = sql_exec(db, "BEGIN IMMEDIATE", error);
 	if (e == OK)
 		e = move_to(db, version, error);
 	if (e == OK)

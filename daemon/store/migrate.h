@@ -7,6 +7,7 @@
  */
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 #include "common/err.h"
 #include "common/json.h"
@@ -17,6 +18,8 @@ int migrate_newest(void);
  * for a store from a newer version, and for one whose migrations are not the ones that this program
  * knows. */
 enum err migrate_version(sqlite3 *db, int *version, struct error *error);
+/** True if the file is a store from a newer version, as far as it can be read. */
+bool migrate_is_newer(sqlite3 *db);
 /** Brings the store to `version`, up or down, in one transaction: if a step fails, or the store is
  * refused as above, it is left as it was. */
 enum err migrate_to(sqlite3 *db, int version, struct error *error);

@@ -1,7 +1,8 @@
 /*
  * Patterns: see pattern.h. A pattern is one block: the struct, its terms, the
- * key, the texts. The key is a kind byte, a length of two bytes and the text for
- * each term, so that equal keys are equal patterns whatever the texts hold.
+ * condition, the key, the texts. The key is a kind byte, a length of two bytes and
+ * the text for each term, and the text of the condition, so that equal keys are
+ * equal patterns whatever the texts hold.
  */
 
 #include "daemon/store/pattern.h"
@@ -68,13 +69,32 @@ key_size(const struct term *terms, size_t n)
 	return size;
 }
 
+/** Copies the condition to its place, and its text, as the end of the key, to *key. */
+static void
+copy_where(struct pattern *p, const struct where *where, char *at, char **key)
+{
+	struct span text;
+
+	p->where = NULL;
+	if (where == NULL)
+		return;
+	memcpy(at, where, where_size(where));
+	p->where = (const struct where *)(const void *)at;
+	text = where_text(where);
+	*(*key)++ = 'w';
+	memcpy(*key, text.p, text.n);
+	*key += text.n;
+}
+
 struct pattern *
-pattern_new(
-	const struct term *categories, size_t categories_n, const struct term *ids, size_t ids_n)
+pattern_new(const struct term *categories, size_t categories_n, const struct term *ids,
+	size_t ids_n, const struct where *where)
 {
 	size_t terms_size = (categories_n + ids_n) * sizeof(struct term);
-	size_t key_max = key_size(categories, categories_n) + key_size(ids, ids_n);
-	struct pattern *p = try_alloc(sizeof(*p) + terms_size + key_max);
+	size_t where_n = where != NULL ? where_size(where) : 0;
+	size_t key_max = key_size(categories, categories_n) + key_size(ids, ids_n) +
+			 (where != NULL ? 1 + where_text(where).n : 0);
+	struct pattern *p = try_alloc(sizeof(*p) + terms_size + where_n + key_max);
 	struct term *c, *d;
 	char *key;
 
@@ -82,7 +102,7 @@ pattern_new(
 		return NULL;
 	c = (struct term *)(void *)(p + 1);
 	d = c + categories_n;
-	key = (char *)(d + ids_n);
+	key = (char *)(d + ids_n) + where_n;
 	memcpy(c, categories, categories_n * sizeof(*c));
 	if (ids_n > 0)
 		memcpy(d, ids, ids_n * sizeof(*d));
@@ -93,6 +113,7 @@ pattern_new(
 	p->key.p = key;
 	key = write_key(key, c, p->categories_n, 'c');
 	key = write_key(key, d, p->ids_n, 'i');
+	copy_where(p, where, (char *)(d + ids_n), &key);
 	p->key.n = (size_t)(key - p->key.p);
 	return p;
 }
@@ -100,7 +121,7 @@ pattern_new(
 struct pattern *
 pattern_dup(const struct pattern *p)
 {
-	return pattern_new(p->categories, p->categories_n, p->ids, p->ids_n);
+	return pattern_new(p->categories, p->categories_n, p->ids, p->ids_n, p->where);
 }
 
 static bool
@@ -117,6 +138,12 @@ pattern_matches(const struct pattern *p, struct span category, struct span id)
 {
 	return some_term_matches(p->categories, p->categories_n, category) &&
 	       (p->ids_n == 0 || some_term_matches(p->ids, p->ids_n, id));
+}
+
+bool
+pattern_accepts(const struct pattern *p, struct span data)
+{
+	return p->where == NULL || where_matches(p->where, data);
 }
 
 bool

@@ -11,6 +11,8 @@
 
 #define READ_COLUMNS                                                                               \
 	"seq, category, id, name, data, rev, created_at, updated_at, expires_at FROM records "
+#define VERSION_COLUMNS                                                                            \
+	"seq, category, id, name, data, rev, created_at, updated_at, expires_at FROM history "
 #define PROGRESS_STEPS 2000
 
 static const char *const texts[RD_STATEMENTS] = {
@@ -37,6 +39,18 @@ static const char *const texts[RD_STATEMENTS] = {
 	[RD_COUNT_EACH] = "SELECT category, count(*) FROM records INDEXED BY records_by_category "
 			  "GROUP BY category ORDER BY category",
 	[RD_KEYS] = "SELECT category, id FROM records ORDER BY category, id",
+	[RD_NEWEST_VERSION] =
+		"SELECT seq, name, data, rev, created_at, updated_at, expires_at FROM records "
+		"WHERE category = ?1 AND id = ?2 UNION ALL "
+		"SELECT seq, NULL, NULL, rev, NULL, deleted_at, NULL FROM tombstones "
+		"WHERE category = ?1 AND id = ?2",
+	[RD_KEPT] = "SELECT " VERSION_COLUMNS "WHERE seq > ?1 ORDER BY seq",
+	[RD_KEPT_IN] = "SELECT " VERSION_COLUMNS "INDEXED BY history_by_category "
+		       "WHERE category = ?2 AND seq > ?1 ORDER BY seq",
+	[RD_FORGOTTEN_TO] = "SELECT value FROM meta WHERE key = 'forgotten_to'",
+	[RD_VERSIONS] = "SELECT seq, name, data, rev, created_at, updated_at, expires_at, n, "
+			"ended_at, ended_seq FROM history "
+			"WHERE category = ?1 AND id = ?2 AND n < ?3 ORDER BY n DESC",
 };
 
 static int
@@ -132,33 +146,41 @@ read_error(struct read *r, struct error *error, const char *doing)
 	return sql_error(r->db, error, doing);
 }
 
-/** The end of every answer: where the store stood. */
-static void
-put_snapshot(const struct read *r, struct json_out *o)
+void
+read_put_snapshot(const struct read *r, struct json_out *o)
 {
 	json_put_str(o, "epoch", r->epoch);
 	json_put_int(o, "seq", r->seq);
 	json_end_object(o);
 }
 
+void
+read_put_record(const struct read *r, struct job *j, const struct record *record)
+{
+	struct json_out o = json_out_start(&j->reply);
+
+	buf_add(&j->reply, "{\"record\":", 10);
+	record_add_json(&j->reply, record);
+	o.needs_comma = true;
+	read_put_snapshot(r, &o);
+}
+
 static enum err
 run_get(struct read *r, struct job *j)
 {
 	sqlite3_stmt *st = r->st[RD_GET];
-	struct json_out o = json_out_start(&j->reply);
 	enum err e = OK;
 	int rc;
 
+	if (j->read.version != VERSION_NEWEST)
+		return read_version(r, j);
 	sql_bind_span(st, 1, j->read.category);
 	sql_bind_span(st, 2, j->read.id);
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
 		struct record record = read_record(st);
 
-		buf_add(&j->reply, "{\"record\":", 10);
-		record_add_json(&j->reply, &record);
-		o.needs_comma = true;
-		put_snapshot(r, &o);
+		read_put_record(r, j, &record);
 	} else if (rc == SQLITE_DONE) {
 		e = error_set(&j->error, ERR_NOT_FOUND, "there is no record %.*s/%.*s",
 			SPAN_FMT(j->read.category), SPAN_FMT(j->read.id));
@@ -195,6 +217,29 @@ count_categories(struct read *r, const struct pattern *pattern, int64_t *n, stru
 	return rc == SQLITE_DONE ? OK : read_error(r, error, "counting");
 }
 
+/** Counts by data: what a condition accepts. */
+static enum err
+count_accepted(struct read *r, const struct pattern *pattern, int64_t *n, struct error *error)
+{
+	sqlite3_stmt *st = r->st[RD_OLDEST];
+	struct span category;
+	int rc;
+
+	if (pattern_is_one_category(pattern, &category)) {
+		st = r->st[RD_OLDEST_IN];
+		sql_bind_span(st, 2, category);
+	}
+	sqlite3_bind_int64(st, 1, 0);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct record record = read_record(st);
+
+		*n += pattern_matches(pattern, record.category, record.id) &&
+		      pattern_accepts(pattern, record.data);
+	}
+	sqlite3_reset(st);
+	return rc == SQLITE_DONE ? OK : read_error(r, error, "counting");
+}
+
 static enum err
 count_matching(struct read *r, const struct pattern *pattern, int64_t *n, struct error *error)
 {
@@ -202,6 +247,8 @@ count_matching(struct read *r, const struct pattern *pattern, int64_t *n, struct
 	struct span category;
 	int rc;
 
+	if (pattern != NULL && pattern->where != NULL)
+		return count_accepted(r, pattern, n, error);
 	if (pattern != NULL && pattern->ids_n > 0)
 		return count_keys(r, pattern, n, error);
 	if (pattern != NULL && !pattern_is_one_category(pattern, &category))
@@ -225,7 +272,7 @@ run_count(struct read *r, struct job *j)
 		return e;
 	json_begin_object(&o, NULL);
 	json_put_int(&o, "count", n);
-	put_snapshot(r, &o);
+	read_put_snapshot(r, &o);
 	return OK;
 }
 
@@ -251,7 +298,7 @@ run_categories(struct read *r, struct job *j)
 	}
 	sqlite3_reset(st);
 	json_end_array(&o);
-	put_snapshot(r, &o);
+	read_put_snapshot(r, &o);
 	return rc == SQLITE_DONE ? OK : read_error(r, &j->error, "counting");
 }
 
@@ -261,6 +308,8 @@ run_kind(struct read *r, struct job *j)
 	switch (j->kind) {
 	case JOB_GET:
 		return run_get(r, j);
+	case JOB_HISTORY:
+		return read_history(r, j);
 	case JOB_LIST:
 		return read_list(r, j);
 	case JOB_COUNT:
@@ -270,7 +319,11 @@ run_kind(struct read *r, struct job *j)
 	case JOB_CHANGES:
 	case JOB_REPLAY:
 		return read_changes(r, j);
+	case JOB_SEARCH: /* is the searcher's */
 	case JOB_WRITE:
+	case JOB_BACKUP:
+	case JOB_CHECK:
+	case JOB_COMPACT:
 	case JOB_NOTICE:
 		break;
 	}

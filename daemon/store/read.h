@@ -11,10 +11,12 @@
 #include "common/err.h"
 #include "daemon/store/job.h"
 
-#define PAGE_BYTES      (1u << 20)
-#define PAGE_ROWS       10000  /* scanned for one page of changes */
-#define PAGE_LIST_US    100000 /* after this a listing that found something ends its page */
-#define PAGE_CHANGES_US 50000  /* after this a page of changes ends */
+#define PAGE_BYTES (1u << 20)
+#define PAGE_ROWS  10000 /* scanned for one page of changes */
+#define PAGE_LIST_US                                                                               \
+	100000 /* after this a listing ends its page, with a condition an empty one too */
+#define PAGE_LIST_ROWS  20000 /* looked at for one page of a listing with a condition */
+#define PAGE_CHANGES_US 50000 /* after this a page of changes ends */
 
 struct read;
 

@@ -13,8 +13,6 @@
 #include "common/xalloc.h"
 #include "daemon/store/read_priv.h"
 
-#define SEQ_DIGITS 16 /* of the highest that there can be */
-
 static const char order_letters[] = {
 	[ORDER_NEWEST] = 'n',
 	[ORDER_OLDEST] = 'o',
@@ -28,7 +26,10 @@ struct listing {
 	char *like; /* owned, terminated; NULL: no LIKE */
 	unsigned to_skip;
 	unsigned found;
+	unsigned scanned;
 	int64_t start_us;
+	struct record last; /* its place is where the next page begins: seq, category, id */
+	struct buf last_text;
 	struct json_out out;
 	struct buf *reply;
 };
@@ -40,21 +41,6 @@ bad_cursor(struct error *error)
 		error, ERR_INVALID_ARGUMENT, "cursor: not one that a listing in this order gave");
 }
 
-/** A seq as put_cursor() writes it. */
-static bool
-parse_seq(struct span text, int64_t *seq)
-{
-	if (text.n == 0 || text.n > SEQ_DIGITS)
-		return false;
-	*seq = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] < '0' || text.p[i] > '9')
-			return false;
-		*seq = *seq * 10 + (text.p[i] - '0');
-	}
-	return true;
-}
-
 /** Picks the statement and binds where it starts. */
 static enum err
 start_by_seq(
@@ -64,7 +50,7 @@ start_by_seq(
 	int64_t from = is_newest ? INT64_MAX : 0;
 	enum read_statement which = is_newest ? RD_NEWEST : RD_OLDEST;
 
-	if (cursor.n > 0 && !parse_seq(cursor, &from))
+	if (cursor.n > 0 && !span_number(cursor, &from))
 		return bad_cursor(error);
 	if (category != NULL)
 		which = is_newest ? RD_NEWEST_IN : RD_OLDEST_IN;
@@ -142,7 +128,22 @@ row_matches(const struct listing *l, const struct record *r)
 
 	return r->updated_at > p->updated_after && r->updated_at < p->updated_before &&
 	       (p->pattern == NULL || pattern_matches(p->pattern, r->category, r->id)) &&
-	       name_matches(l, r->name);
+	       name_matches(l, r->name) &&
+	       (p->pattern == NULL || pattern_accepts(p->pattern, r->data));
+}
+
+static bool
+has_condition(const struct listing *l)
+{
+	return l->params->pattern != NULL && l->params->pattern->where != NULL;
+}
+
+/** A condition may find little in much: then the page ends with what there is, be it nothing. */
+static bool
+is_tired(const struct listing *l)
+{
+	return has_condition(l) && l->to_skip == 0 && l->scanned > 0 &&
+	       (l->scanned >= PAGE_LIST_ROWS || clock_mono_us() - l->start_us > PAGE_LIST_US);
 }
 
 static bool
@@ -179,44 +180,62 @@ add_item(struct listing *l, const struct record *r)
 	record_add_json(l->reply, r);
 }
 
-/** Steps until the page is full or nothing is left. The record that no longer fits is looked at
- * once more by the next page: the cursor is that of the last one that was taken. */
+/** The next page begins behind this record. */
+static void
+note_place(struct listing *l, const struct record *r)
+{
+	buf_reset(&l->last_text);
+	buf_add_span(&l->last_text, r->category);
+	buf_add_span(&l->last_text, r->id);
+	l->last = (struct record){
+		.seq = r->seq,
+		.category = {l->last_text.p,                 r->category.n},
+		.id = {l->last_text.p + r->category.n, r->id.n      }
+        };
+}
+
+/** Takes the record, or passes over it; false when it no longer fits: the next page looks at it
+ * once more. */
+static bool
+look_at(struct listing *l, const struct record *r)
+{
+	bool is_match;
+
+	if (is_tired(l))
+		return false;
+	l->scanned++;
+	is_match = row_matches(l, r);
+	if (is_match && l->to_skip == 0 && page_is_full(l))
+		return false;
+	if (is_match && l->to_skip == 0)
+		add_item(l, r);
+	else if (is_match)
+		l->to_skip--;
+	if (is_match || has_condition(l))
+		note_place(l, r);
+	return true;
+}
+
+/** Steps until the page is full or nothing is left. */
 static enum err
 fill(struct listing *l, struct error *error)
 {
-	struct buf last_text;
-	struct record last = {.seq = -1};
+	struct record r;
 	enum err e = OK;
 	int rc;
 
-	buf_init(&last_text, 2048);
+	buf_init(&l->last_text, 2048);
 	while ((rc = sqlite3_step(l->st)) == SQLITE_ROW) {
-		struct record r = read_record(l->st);
-
-		if (!row_matches(l, &r))
-			continue;
-		if (l->to_skip > 0) {
-			l->to_skip--;
-			continue;
-		}
-		if (page_is_full(l))
+		r = read_record(l->st);
+		if (!look_at(l, &r))
 			break;
-		add_item(l, &r);
-		buf_reset(&last_text);
-		buf_add_span(&last_text, r.category);
-		buf_add_span(&last_text, r.id);
-		last = (struct record){
-			.seq = r.seq,
-			.category = {last_text.p,                r.category.n},
-			.id = {last_text.p + r.category.n, r.id.n      }
-                };
 	}
 	json_end_array(&l->out);
 	if (rc == SQLITE_ROW)
-		put_cursor(l, &last);
+		put_cursor(l, &l->last);
 	else if (rc != SQLITE_DONE)
 		e = read_error(l->read, error, "listing");
-	buf_fini(&last_text);
+	buf_fini(&l->last_text);
 	return e;
 }
 

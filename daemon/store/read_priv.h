@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "common/json.h"
 #include "daemon/store/read.h"
 #include "daemon/store/sql.h"
 
@@ -24,6 +25,11 @@ enum read_statement {
 	RD_COUNT_IN,
 	RD_COUNT_EACH,
 	RD_KEYS,
+	RD_NEWEST_VERSION,
+	RD_VERSIONS,
+	RD_KEPT,
+	RD_KEPT_IN,
+	RD_FORGOTTEN_TO,
 	RD_STATEMENTS
 };
 
@@ -41,6 +47,13 @@ struct record read_record(sqlite3_stmt *st);
 /** An error of SQLite's while a job runs: a passed deadline is TIMEOUT. */
 enum err read_error(struct read *r, struct error *error, const char *doing);
 
+/** The answer of a get, whole; and the end of any answer: where the store stood. */
+void read_put_record(const struct read *r, struct job *j, const struct record *record);
+void read_put_snapshot(const struct read *r, struct json_out *o);
+
+/** A get of a version that need not be the newest; all versions of a record. */
+enum err read_version(struct read *r, struct job *j);
+enum err read_history(struct read *r, struct job *j);
 /** A page of changes, for the hub (j->page) or for a poller (j->reply). */
 enum err read_changes(struct read *r, struct job *j);
 enum err read_list(struct read *r, struct job *j);

@@ -25,21 +25,33 @@ struct reader {
 	struct queue *out; /* borrowed */
 };
 
-/** Answers a job, or puts it off: a client that asks and does not listen must not fill the memory
- * with answers. */
-static void
-run_job(struct reader *r, struct job *j)
+bool
+reader_puts_off(struct job *j)
 {
 	struct store_client *c = j->client;
 
-	if (c != NULL && (c->is_choked || c->made >= MADE_MAX)) {
-		j->is_put_off = true;
-		j->deadline_us = 0;
+	if (c == NULL || (!c->is_choked && c->made < MADE_MAX))
+		return false;
+	j->is_put_off = true;
+	j->deadline_us = 0;
+	return true;
+}
+
+void
+reader_note_made(const struct job *j)
+{
+	if (j->client != NULL)
+		j->client->made += j->reply.n;
+}
+
+/** Answers a job, or puts it off. */
+static void
+run_job(struct reader *r, struct job *j)
+{
+	if (reader_puts_off(j))
 		return;
-	}
 	read_run(r->read, j);
-	if (c != NULL)
-		c->made += j->reply.n;
+	reader_note_made(j);
 }
 
 /** Answers some of the jobs in one snapshot. What is answered does not wait for one that may take

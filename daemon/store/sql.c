@@ -39,7 +39,7 @@ sql_error(sqlite3 *db, struct error *error, const char *doing)
 		code = ERR_IO_ERROR;
 		if (cause != 0)
 			return error_set_errno(error, code, cause, "%s: disk I/O error", doing);
-	} else if (rc == SQLITE_FULL) {
+	} else if (rc == SQLITE_FULL || rc == SQLITE_CANTOPEN) {
 		code = ERR_IO_ERROR;
 	} else if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED) {
 		code = ERR_UNAVAILABLE;
@@ -60,7 +60,7 @@ open_handle(const char *path, enum sql_role role, sqlite3 **db, struct error *er
 
 	if (role == SQL_READER)
 		flags |= SQLITE_OPEN_READONLY;
-	else if (role == SQL_WRITER)
+	else if (role == SQL_WRITER || role == SQL_INDEXER)
 		flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 	else
 		flags |= SQLITE_OPEN_READWRITE;
@@ -81,16 +81,38 @@ set_pragma(sqlite3 *db, const char *name, int64_t value, struct error *error)
 	return sql_exec(db, text, error);
 }
 
+/** A store that is made now will be able to give pages back. That is settled with its first page.
+ */
+static enum err
+prepare_new(sqlite3 *db, struct error *error)
+{
+	int64_t pages = 0;
+	enum err e = sql_query_int(db, "PRAGMA page_count", 0, &pages, error);
+
+	if (e == OK && pages == 0)
+		e = sql_exec(db, "PRAGMA auto_vacuum = INCREMENTAL", error);
+	return e;
+}
+
+/** What every connection keeps to: a file may come from anywhere. */
+static void
+guard(sqlite3 *db)
+{
+	sqlite3_busy_timeout(db, SQL_BUSY_TIMEOUT_MS);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+}
+
 static enum err
 set_pragmas(sqlite3 *db, enum sql_role role, const struct conf *conf, struct error *error)
 {
 	enum err e = OK;
 
-	sqlite3_busy_timeout(db, SQL_BUSY_TIMEOUT_MS);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	guard(db);
 	if (role == SQL_WRITER)
+		e = prepare_new(db, error);
+	if (e == OK && (role == SQL_WRITER || role == SQL_INDEXER))
 		e = sql_exec(db, "PRAGMA journal_mode = WAL", error);
 	if (e == OK)
 		e = sql_exec(db,
@@ -123,6 +145,37 @@ sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 
 	sqlite3_file_control(db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep_log);
 	*out = db;
 	return OK;
+}
+
+static enum err
+open_plain(const char *path, enum sql_role role, sqlite3 **out, struct error *error)
+{
+	sqlite3 *db = NULL;
+	enum err e = open_handle(path, role, &db, error);
+
+	if (e == OK)
+		guard(db); /* first: the pragmas read, and may have to wait */
+	/* A check looks rows of an index up all over the file: it takes twice as long without. */
+	if (e == OK)
+		e = sql_exec(db, "PRAGMA mmap_size = 0; PRAGMA cache_size = -65536", error);
+	if (e != OK) {
+		sql_close(db);
+		return e;
+	}
+	*out = db;
+	return OK;
+}
+
+enum err
+sql_open_plain(const char *path, sqlite3 **out, struct error *error)
+{
+	return open_plain(path, SQL_READER, out, error);
+}
+
+enum err
+sql_open_locking(const char *path, sqlite3 **out, struct error *error)
+{
+	return open_plain(path, SQL_CHECKPOINTER, out, error);
 }
 
 void

@@ -26,6 +26,7 @@
 
 enum sql_role {
 	SQL_WRITER,
+	SQL_INDEXER, /* the writer of another file, which never gives pages back */
 	SQL_CHECKPOINTER,
 	SQL_READER, /* read-only, by memory map */
 };
@@ -37,13 +38,17 @@ void sql_init(void);
  * open it first. */
 enum err sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 **out,
 	struct error *error);
+/** Opens a file that no daemon has: read-only, whatever the configuration. */
+enum err sql_open_plain(const char *path, sqlite3 **out, struct error *error);
+/** The same, but so that FTS5 can check its tables, for which it takes the lock of who writes. */
+enum err sql_open_locking(const char *path, sqlite3 **out, struct error *error);
 /** Closes without a checkpoint; NULL is fine. All statements must be finalised. */
 void sql_close(sqlite3 *db);
 
 /** Before a transaction or a read: what the system says from here on is about it. */
 void sql_begin_work(void);
 /** Sets *error from what SQLite says of the last call on db: DATABASE_ERROR, IO_ERROR (disk full,
- * I/O error) or UNAVAILABLE (busy). Returns the code. */
+ * I/O error, no such file) or UNAVAILABLE (busy). Returns the code. */
 enum err sql_error(sqlite3 *db, struct error *error, const char *doing);
 
 /** Prepares a statement that lives as long as the connection. */

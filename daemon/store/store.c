@@ -9,18 +9,21 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/queue.h"
+#include "daemon/store/chain.h"
+#include "daemon/store/checker.h"
 #include "daemon/store/client.h"
 #include "daemon/store/file.h"
 #include "daemon/store/lobby.h"
-#include "daemon/store/migrate.h"
 #include "daemon/store/reader.h"
 #include "daemon/store/sql.h"
+#include "daemon/store/vacuum.h"
 #include "daemon/store/writer.h"
 
 #define READERS_MAX 64
@@ -33,8 +36,19 @@ struct store {
 	int lock_fd;
 	struct epochs epochs;
 	struct writer *writer;
+	struct backup_thread *backups;
+	struct backup *backup; /* the one that is being made; NULL: none */
+	int64_t backup_done;   /* of the last one */
+	int64_t backup_total;
+	struct checker *checker; /* the check that runs; NULL: none */
+	int64_t check_done;      /* of the last one */
+	int64_t check_total;
+	struct vacuum *vacuum; /* the compaction that runs; NULL: none */
+	int64_t compact_done;  /* of the last one */
+	int64_t compact_total;
 	struct reader *readers[READERS_MAX]; /* the first is for replay */
 	unsigned readers_n;
+	struct queue *searches;             /* borrowed: for whoever answers them */
 	unsigned readers_have[READERS_MAX]; /* jobs, those that run too */
 	struct queue *to_writer;
 	struct queue *done;
@@ -69,15 +83,34 @@ pick_reader(const struct store *s, const struct job *j)
 	return best;
 }
 
+/** Hands a job to one of the threads that read. */
+static void
+push_read(struct store *s, struct job *j)
+{
+	struct queue *to = s->searches;
+	struct qlist one;
+
+	if (j->kind != JOB_SEARCH) {
+		unsigned i = pick_reader(s, j);
+
+		j->reader = 1 + i;
+		s->readers_have[i]++;
+		to = reader_queue(s->readers[i]);
+	}
+	qlist_init(&one);
+	qlist_append(&one, &j->item);
+	queue_push(to, &one);
+}
+
 static void
 on_enter(void *arg, struct job *j)
 {
 	struct store *s = arg;
-	struct qlist one;
-	unsigned i;
+	int64_t timeout_ms =
+		j->kind == JOB_SEARCH ? s->conf->search.timeout_ms : s->conf->store.read_timeout_ms;
 
 	if (j->kind != JOB_WRITE && j->deadline_us == 0)
-		j->deadline_us = clock_mono_us() + s->conf->store.read_timeout_ms * 1000;
+		j->deadline_us = clock_mono_us() + timeout_ms * 1000;
 	if (j->kind == JOB_WRITE) {
 		qlist_append(&s->entering, &j->item);
 		if (!s->is_pushing)
@@ -85,12 +118,7 @@ on_enter(void *arg, struct job *j)
 		s->is_pushing = true;
 		return;
 	}
-	i = pick_reader(s, j);
-	j->reader = 1 + i;
-	s->readers_have[i]++;
-	qlist_init(&one);
-	qlist_append(&one, &j->item);
-	queue_push(reader_queue(s->readers[i]), &one);
+	push_read(s, j);
 }
 
 /** The client is told after the answers of this wake. */
@@ -139,6 +167,32 @@ give_up_all(struct store *s, struct qlist *jobs)
 		s->sink.done(s->sink.arg, jobs);
 }
 
+static void
+end_backup(struct store *s, struct job *j)
+{
+	s->backup_done = s->backup->done;
+	s->backup_total = s->backup->total;
+	backup_free(s->backup);
+	s->backup = j->backup = NULL;
+}
+
+static void
+end_check(struct store *s)
+{
+	checker_progress(s->checker, &s->check_done, &s->check_total);
+	checker_free(s->checker);
+	s->checker = NULL;
+}
+
+static void
+end_compaction(struct store *s, struct job *j)
+{
+	s->compact_done = s->vacuum->done;
+	s->compact_total = s->vacuum->total;
+	vacuum_free(s->vacuum);
+	s->vacuum = j->vacuum = NULL;
+}
+
 /** Takes what the threads have handed back; what was put off stays in the lobby. */
 static void
 take_done(struct store *s, struct qlist *jobs)
@@ -154,6 +208,12 @@ take_done(struct store *s, struct qlist *jobs)
 		if (j->reader > 0)
 			s->readers_have[j->reader - 1]--;
 		j->reader = 0;
+		if (j->kind == JOB_BACKUP)
+			end_backup(s, j);
+		if (j->kind == JOB_CHECK)
+			end_check(s);
+		if (j->kind == JOB_COMPACT)
+			end_compaction(s, j);
 		if (!lobby_returned(&s->lobby, j))
 			continue;
 		if (j->is_put_off)
@@ -196,12 +256,17 @@ static enum err
 open_parts(struct store *s, struct error *error)
 {
 	enum err e = file_lock(s->path, &s->lock_fd, error);
+	struct writer_queues queues = {.in = s->to_writer, .out = s->done};
 
 	sql_init();
 	if (e == OK)
 		e = file_prepare(s->path, s->conf, &s->epochs, error);
-	if (e == OK)
-		e = writer_start(s->path, s->conf, s->to_writer, s->done, &s->writer, error);
+	if (e != OK)
+		return e;
+	backup_clean(s->path);
+	s->backups = backup_thread_start(s->to_writer, s->done);
+	queues.backups = backup_thread_queue(s->backups);
+	e = writer_start(s->path, s->conf, &queues, &s->writer, error);
 	if (e == OK)
 		e = start_readers(s, error);
 	return e;
@@ -240,19 +305,6 @@ store_open(struct loop *loop, const struct conf *conf, const struct store_sink *
 		return e;
 	}
 	*out = s;
-	return OK;
-}
-
-enum err
-store_migrate(const struct conf *conf, int to, int *from, int *now, struct error *error)
-{
-	enum err e;
-
-	sql_init();
-	e = file_migrate(conf->store.path, conf, to, from, error);
-	if (e != OK)
-		return error_wrap(error, "migrating store %s", conf->store.path);
-	*now = to > 0 ? to : migrate_newest();
 	return OK;
 }
 
@@ -298,6 +350,12 @@ store_client_id(const struct store_client *c)
 	return c->id;
 }
 
+void
+store_client_refuse(struct store_client *c)
+{
+	c->has_refused = true;
+}
+
 enum err
 store_submit(struct store *s, struct store_client *client, struct job **job, struct error *error)
 {
@@ -306,9 +364,148 @@ store_submit(struct store *s, struct store_client *client, struct job **job, str
 	if (s->is_refusing)
 		return error_set(
 			error, ERR_UNAVAILABLE, "the daemon is shutting down: try again later");
+	if (chain_admit(client, j, error) != OK)
+		return ERR_UNAVAILABLE;
 	*job = NULL;
 	lobby_submit(&s->lobby, client, j);
 	return PENDING;
+}
+
+enum err
+store_backup(struct store *s, const struct store_backup *how, struct error *error)
+{
+	struct backup *b = backup_new(s->path, how);
+	struct qlist one;
+	struct job *j;
+	enum err e;
+
+	if (s->is_refusing) {
+		e = error_set(error, ERR_UNAVAILABLE, "the daemon is shutting down");
+		goto refused;
+	}
+	if (s->backup != NULL) {
+		e = error_set(error, ERR_UNAVAILABLE,
+			"a backup is being made already: wait for it, or stop it");
+		goto refused;
+	}
+	j = job_new(JOB_BACKUP, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+	if (j == NULL) {
+		e = error_set(error, ERR_LIMIT_EXCEEDED, "out of memory");
+		goto refused;
+	}
+	j->backup = s->backup = b;
+	j->result = PENDING;
+	qlist_init(&one);
+	qlist_append(&one, &j->item);
+	queue_push(backup_thread_queue(s->backups), &one);
+	return OK;
+refused:
+	backup_free(b);
+	return e;
+}
+
+void
+store_backup_stop(struct store *s)
+{
+	if (s->backup != NULL)
+		s->backup->is_stopped = true;
+}
+
+bool
+store_backup_progress(const struct store *s, int64_t *done, int64_t *total)
+{
+	*done = s->backup != NULL ? s->backup->done : s->backup_done;
+	*total = s->backup != NULL ? s->backup->total : s->backup_total;
+	return s->backup != NULL;
+}
+
+enum err
+store_check(struct store *s, struct error *error)
+{
+	struct job *j = NULL;
+
+	if (s->is_refusing)
+		return error_set(error, ERR_UNAVAILABLE, "the daemon is shutting down");
+	if (s->checker != NULL)
+		return error_set(error, ERR_UNAVAILABLE,
+			"the store is being checked already: wait for that, or stop it");
+	j = job_new(JOB_CHECK, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+	if (j == NULL)
+		return error_set(error, ERR_LIMIT_EXCEEDED, "out of memory");
+	s->checker = checker_start(s->path, writer_log_figures(s->writer),
+		s->conf->store.wal_hard_limit / 2, s->done, &j);
+	return OK;
+}
+
+void
+store_check_stop(struct store *s)
+{
+	if (s->checker != NULL)
+		checker_stop(s->checker);
+}
+
+bool
+store_check_progress(const struct store *s, int64_t *done, int64_t *total)
+{
+	*done = s->check_done;
+	*total = s->check_total;
+	if (s->checker != NULL)
+		checker_progress(s->checker, done, total);
+	return s->checker != NULL;
+}
+
+enum err
+store_compact(struct store *s, struct error *error)
+{
+	struct qlist one;
+	struct job *j;
+
+	if (s->is_refusing)
+		return error_set(error, ERR_UNAVAILABLE, "the daemon is shutting down");
+	if (s->vacuum != NULL)
+		return error_set(error, ERR_UNAVAILABLE,
+			"the store is being compacted already: wait for that, or stop it");
+	j = job_new(JOB_COMPACT, &(struct origin){.kind = ORIGIN_NONE}, 0, 0);
+	if (j == NULL)
+		return error_set(error, ERR_LIMIT_EXCEEDED, "out of memory");
+	j->vacuum = s->vacuum = vacuum_new();
+	qlist_init(&one);
+	qlist_append(&one, &j->item);
+	queue_push(s->to_writer, &one);
+	return OK;
+}
+
+void
+store_compact_stop(struct store *s)
+{
+	if (s->vacuum != NULL)
+		s->vacuum->is_stopped = true;
+}
+
+bool
+store_compact_progress(const struct store *s, int64_t *done, int64_t *total)
+{
+	*done = s->vacuum != NULL ? s->vacuum->done : s->compact_done;
+	*total = s->vacuum != NULL ? s->vacuum->total : s->compact_total;
+	return s->vacuum != NULL;
+}
+
+void
+store_set_searcher(struct store *s, struct queue *searches)
+{
+	s->searches = searches;
+}
+
+struct queue *
+store_done_queue(struct store *s)
+{
+	return s->done;
+}
+
+struct pace *
+store_pace(struct store *s)
+{
+	return writer_pace(s->writer);
 }
 
 const char *
@@ -318,9 +515,27 @@ store_engine_version(void)
 }
 
 const char *
+store_path(const struct store *s)
+{
+	return s->path;
+}
+
+const char *
 store_epoch(const struct store *s)
 {
 	return s->epochs.v[s->epochs.n - 1].name;
+}
+
+int64_t
+store_newest_seq(const struct store *s)
+{
+	return writer_figures(s->writer)->newest;
+}
+
+void
+store_keep_before(struct store *s, bool keeps)
+{
+	writer_keep_before(s->writer, keeps);
 }
 
 int64_t
@@ -335,53 +550,39 @@ store_pruned_to(const struct store *s)
 	return writer_figures(s->writer)->pruned_to;
 }
 
-/** The last seq that belongs to the history of this epoch; -1: the epoch is unknown. */
-static int64_t
-last_seq_of(const struct store *s, struct span epoch)
-{
-	for (size_t i = s->epochs.n; i-- > 0;) {
-		if (!span_is(epoch, s->epochs.v[i].name))
-			continue;
-		return i + 1 < s->epochs.n ? s->epochs.v[i + 1].first_seq - 1 : store_last_seq(s);
-	}
-	return -1;
-}
-
-static enum err
-resync(struct error *error, int64_t lowest, const char *why)
-{
-	error_set(error, ERR_RESYNC_REQUIRED, "%s: start at since 0", why);
-	if (error != NULL)
-		error->seq = lowest;
-	return ERR_RESYNC_REQUIRED;
-}
-
 enum err
 store_check_position(
 	const struct store *s, struct span epoch, int64_t since, int64_t base, struct error *error)
 {
-	int64_t pruned_to = store_pruned_to(s), last;
-
-	if (since == 0)
-		return OK;
-	if (epoch.n == 0)
-		return error_set(error, ERR_INVALID_ARGUMENT,
-			"since: a position above 0 needs the epoch that it belongs to");
-	last = last_seq_of(s, epoch);
-	if (last < 0)
-		return resync(error, pruned_to, "this store does not know that epoch");
-	if (since > last || base > last)
-		return resync(error, pruned_to,
-			"the position is one that the history of this store does not have");
-	if (pruned_to > since && pruned_to > base)
-		return resync(error, pruned_to, "deletions since that position are forgotten");
-	return OK;
+	return epochs_check(&s->epochs, &(struct epochs_claim){epoch, since, base},
+		store_last_seq(s), store_pruned_to(s), error);
 }
 
 enum err
 store_read_tail(struct store *s, struct tail *t, struct error *error)
 {
 	return file_read_tail(s->path, s->conf, t, error);
+}
+
+static int64_t
+file_nbytes(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+static void
+add_compaction(const struct store *s, struct json_out *o)
+{
+	int64_t done, total;
+
+	if (!store_compact_progress(s, &done, &total))
+		return;
+	json_begin_object(o, "compacting");
+	json_put_int(o, "done", done);
+	json_put_int(o, "total", total);
+	json_end_object(o);
 }
 
 void
@@ -398,7 +599,10 @@ store_add_status(struct store *s, struct json_out *o)
 	json_put_int(o, "seq", f->last_seq);
 	json_put_int(o, "pruned_to", f->pruned_to);
 	json_put_int(o, "tombstones", f->tombstones);
+	json_put_int(o, "bytes", file_nbytes(s->path));
 	json_put_int(o, "log_bytes", log->nbytes);
+	json_put_int(o, "free_bytes", f->free_bytes);
+	add_compaction(s, o);
 	json_put_int(o, "queue", s->lobby.inside);
 	json_put_int(o, "parked", s->lobby.parked_n);
 	json_put_int(o, "commits", (int64_t)f->commits);
@@ -407,6 +611,8 @@ store_add_status(struct store *s, struct json_out *o)
 	json_put_int(o, "expired", (int64_t)f->expired);
 	json_put_int(o, "expiry_lag_ms", f->expiry_lag_ms);
 	json_put_int(o, "pruned", (int64_t)f->pruned);
+	json_put_int(o, "evicted", (int64_t)(f->evicted + f->evicted_for_others));
+	json_put_int(o, "trimmed", (int64_t)f->trimmed);
 	json_put_int(o, "checkpoints", (int64_t)log->checkpoints);
 	json_put_int(o, "log_restarts", (int64_t)log->restarts);
 	json_put_int(o, "foreign_commits", (int64_t)f->foreign_commits);
@@ -420,6 +626,9 @@ store_refuse(struct store *s)
 	struct qlist jobs;
 
 	s->is_refusing = true;
+	store_backup_stop(s);
+	store_check_stop(s);
+	store_compact_stop(s);
 	qlist_init(&jobs);
 	lobby_end(&s->lobby, &jobs);
 	give_up_all(s, &jobs);
@@ -428,7 +637,8 @@ store_refuse(struct store *s)
 bool
 store_is_idle(const struct store *s)
 {
-	return lobby_is_idle(&s->lobby) && queue_length(s->done) == 0;
+	return lobby_is_idle(&s->lobby) && queue_length(s->done) == 0 && s->backup == NULL &&
+	       s->checker == NULL && s->vacuum == NULL;
 }
 
 void
@@ -459,16 +669,24 @@ store_close(struct store *s)
 	if (s == NULL)
 		return;
 	qlist_init(&left);
+	store_backup_stop(s);
+	store_check_stop(s);
+	store_compact_stop(s);
+	checker_free(s->checker);
 	loop_undefer(s->loop, s);
 	queue_push(s->to_writer, &s->entering);
 	queue_close(s->to_writer);
 	for (unsigned i = 0; i < s->readers_n; i++)
 		reader_stop(s->readers[i]);
 	writer_stop(s->writer);
+	backup_thread_stop(s->backups);
 	loop_watch_free(s->done_watch);
+	queue_take(s->to_writer, &left);
 	queue_take(s->done, &left);
 	lobby_drain(&s->lobby, &left);
 	free_jobs(&left);
+	backup_free(s->backup);
+	vacuum_free(s->vacuum);
 	for (size_t i = 0; i < s->roomy_n; i++)
 		client_unref(s->roomy[i]);
 	free(s->roomy);

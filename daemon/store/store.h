@@ -20,9 +20,12 @@
 #include "common/err.h"
 #include "common/json.h"
 #include "daemon/base/conf.h"
+#include "daemon/store/backup.h"
 #include "daemon/store/job.h"
 
 struct loop;
+struct pace;
+struct queue;
 struct store;
 
 /** How the store answers, on the loop thread. */
@@ -38,9 +41,6 @@ struct store_sink {
  * threads. conf is borrowed and may be swapped with store_reload(). */
 enum err store_open(struct loop *loop, const struct conf *conf, const struct store_sink *sink,
 	struct store **out, struct error *error);
-/** Brings the configured store, which no daemon may hold, to version `to` of the schema (0: the
- * newest). *from and *now: what it was at, what it is at. ERR_NOT_FOUND when there is none. */
-enum err store_migrate(const struct conf *conf, int to, int *from, int *now, struct error *error);
 /** Takes over what may change at run time. */
 void store_reload(struct store *s, const struct conf *conf);
 
@@ -55,17 +55,44 @@ void store_client_choke(struct store_client *c, bool is_choked);
 /** The peer behind a client, as given to store_client_new(). */
 uint64_t store_client_id(const struct store_client *c);
 
-/** Takes the job. PENDING; or ERR_UNAVAILABLE (shutting down, log too large, broken store) with
+/** A write of the client was refused before it could be submitted: what is chained to it is too. */
+void store_client_refuse(struct store_client *c);
+
+/** Takes the job. PENDING; or ERR_UNAVAILABLE (shutting down, chained to what was refused) with
  * *error set and the job still the caller's. client may be NULL (the daemon's own). */
 enum err store_submit(
 	struct store *s, struct store_client *client, struct job **job, struct error *error);
 
+/** Begins a backup. It comes back by the sink as a JOB_BACKUP: the reply says what it holds, or the
+ * error why there is none. ERR_UNAVAILABLE: one is being made, or the daemon shuts down. */
+enum err store_backup(struct store *s, const struct store_backup *how, struct error *error);
+/** Nobody wants it any more: it comes back soon, as ERR_UNAVAILABLE. */
+void store_backup_stop(struct store *s);
+/** How far it is, in bytes; false: it is over, and that is how far the last one came. */
+bool store_backup_progress(const struct store *s, int64_t *done, int64_t *total);
+
+/** Who follows the store and answers searches: jobs of that kind go into this queue, and come back
+ * through store_done_queue(). Set before the first of them is submitted; NULL: no longer. */
+void store_set_searcher(struct store *s, struct queue *searches);
+struct queue *store_done_queue(struct store *s);
+/** What keeps the writer from leaving it too far behind. */
+struct pace *store_pace(struct store *s);
+
 /** The version of the SQLite that is in use. */
 const char *store_engine_version(void);
+/** The file. */
+const char *store_path(const struct store *s);
 /** The epoch of this run (borrowed), the last committed seq (any thread), what was pruned. */
 const char *store_epoch(const struct store *s);
 int64_t store_last_seq(const struct store *s);
 int64_t store_pruned_to(const struct store *s);
+/** The newest seq that a reader can have seen of ours: above the last committed while that is still
+ * being told. */
+int64_t store_newest_seq(const struct store *s);
+
+/** Whether changes are to know what the data was before them (change.h): it costs a copy each. What
+ * was submitted before may come without. */
+void store_keep_before(struct store *s, bool keeps);
 
 /** Judges a position. since 0 is always valid, whatever stands beside it. ERR_INVALID_ARGUMENT:
  * since above 0 without epoch. ERR_RESYNC_REQUIRED: unknown epoch, a seq that this history does not
@@ -79,6 +106,22 @@ enum err store_read_tail(struct store *s, struct tail *t, struct error *error);
 
 /** Writes the members of status's "store" object. */
 void store_add_status(struct store *s, struct json_out *o);
+
+/** Begins a check of the store, one at a time. It comes back by the sink as a JOB_CHECK: the reply
+ * is the report. */
+enum err store_check(struct store *s, struct error *error);
+void store_check_stop(struct store *s);
+/** Rows looked at, and how many there are, of the check that runs; false: there is none, and they
+ * are those of the last one. */
+bool store_check_progress(const struct store *s, int64_t *done, int64_t *total);
+
+/** Begins to give free pages back, one at a time. It comes back by the sink as a JOB_COMPACT: the
+ * reply says how much that was. ERR_UNAVAILABLE as with a backup. */
+enum err store_compact(struct store *s, struct error *error);
+/** What was given back stays so. */
+void store_compact_stop(struct store *s);
+/** The same for it, in bytes. */
+bool store_compact_progress(const struct store *s, int64_t *done, int64_t *total);
 
 /** From here on store_submit() refuses, and reads whose answers nobody takes are given up. */
 void store_refuse(struct store *s);

@@ -133,6 +133,24 @@ wal_look_after(struct wal *w, bool is_idle)
 		checkpointer_post(w->checkpointer, checkpoint_on_post(&w->law));
 }
 
+bool
+wal_has_room(const struct wal *w)
+{
+	return w->figures.nbytes < limit_of(w);
+}
+
+void
+wal_want_all(struct wal *w, bool wants)
+{
+	w->law.wants_all = wants;
+}
+
+int64_t
+wal_file_bytes(const struct wal *w)
+{
+	return writeback_bytes(&w->file);
+}
+
 int64_t
 wal_wake_us(const struct wal *w, int64_t now_us, int64_t until_us)
 {

@@ -44,6 +44,13 @@ void wal_reload(struct wal *w, const struct conf *conf);
 enum err wal_check(const struct wal *w, struct error *error);
 /** Between two transactions: posts and takes checkpoints, restarts the log. */
 void wal_look_after(struct wal *w, bool is_idle);
+/** True while more may be written without need: it is not at its limit. */
+bool wal_has_room(const struct wal *w);
+/** Somebody waits until the file has all of the log, or no longer: it is copied as soon as it may
+ * be, however little it is. */
+void wal_want_all(struct wal *w, bool wants);
+/** The bytes of the file that it is copied to. */
+int64_t wal_file_bytes(const struct wal *w);
 /** When it must be looked after again without being asked, at the latest `until_us`. */
 int64_t wal_wake_us(const struct wal *w, int64_t now_us, int64_t until_us);
 /** Ends the checkpointer and truncates the log. Nobody else writes any more. */

@@ -59,3 +59,11 @@ writeback_run(struct writeback *w)
 		if (sync_file_range(w->fd, at, step, how) != 0)
 			return;
 }
+
+int64_t
+writeback_bytes(const struct writeback *w)
+{
+	struct stat st;
+
+	return fstat(w->fd, &st) == 0 ? st.st_size : 0;
+}

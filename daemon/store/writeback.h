@@ -11,7 +11,7 @@
  * locks that this process has on the file, SQLite's too. So it is closed when no
  * connection of this process is open any more.
  *
- * The checkpointer's thread, but for open and close.
+ * The checkpointer's thread, but for open, close and what says otherwise.
  */
 
 #include <stdint.h>
@@ -31,3 +31,5 @@ void writeback_add(struct writeback *w, int64_t pages_n);
 /** Writes what was added, and waits for it. No promise: failures, and file systems that cannot do
  * this, are left to the sync that follows. */
 void writeback_run(struct writeback *w);
+/** How many bytes the file has. Any thread. */
+int64_t writeback_bytes(const struct writeback *w);

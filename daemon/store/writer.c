@@ -9,9 +9,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/base/histogram.h"
 #include "daemon/store/answer.h"
 #include "daemon/store/apply.h"
+#include "daemon/store/chain.h"
+#include "daemon/store/chores.h"
 #include "daemon/store/maintain.h"
+#include "daemon/store/pace.h"
 #include "daemon/store/place.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/wal.h"
@@ -24,9 +28,6 @@
 /* How long the store's files may be gone before that is noticed when nobody writes. */
 #define LOOK_US 10000000
 
-/* Durations of commits by quarter octaves of microseconds. */
-#define TIMES_N 128
-
 enum statement {
 	ST_BEGIN,
 	ST_COMMIT,
@@ -35,6 +36,7 @@ enum statement {
 	ST_RETURN,
 	ST_RELEASE,
 	ST_DATA_VERSION,
+	ST_FREE_PAGES,
 	ST_COUNT
 };
 
@@ -46,6 +48,7 @@ static const char *const texts[ST_COUNT] = {
 	[ST_RETURN] = "ROLLBACK TO job",
 	[ST_RELEASE] = "RELEASE job",
 	[ST_DATA_VERSION] = "PRAGMA data_version",
+	[ST_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
 struct writer {
@@ -53,19 +56,25 @@ struct writer {
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
 	struct apply *apply;
+	struct due *due;
+	_Atomic(struct retention *) retention; /* new rules: whoever takes them owns them */
 	struct wal wal;
 	struct place place;
 	struct maintain maintain;
-	struct queue *in;  /* borrowed */
-	struct queue *out; /* borrowed */
+	struct pace pace;
+	size_t ops_n; /* of the last batch */
+	struct writer_queues queues;
+	struct chores chores;
+	int64_t batch_us; /* when the last batch ended (monotonic) */
 	int64_t data_version;
 	bool is_failing;      /* the last batch failed, and that was logged */
 	bool has_seen_others; /* somebody else has committed, and that is not told yet */
 	bool must_reload;     /* where the store stands could not be read after a rollback */
 	bool is_displaced;    /* the store's files are gone from their place, and that was logged */
 	_Atomic bool is_abandoned;
+	_Atomic bool keeps_before;
 	struct writer_figures figures;
-	_Atomic uint64_t times[TIMES_N];
+	struct histogram commit_times;
 };
 
 /** The jobs of one transaction. */
@@ -79,61 +88,31 @@ struct batch {
 	bool is_unknown; /* the commit failed in a way that may still come true after a crash */
 };
 
-static unsigned
-time_slot(int64_t us)
-{
-	uint64_t v = us > 4 ? (uint64_t)us : 4;
-	unsigned octave = 63 - (unsigned)__builtin_clzll(v);
-	unsigned slot = 4 * octave + (unsigned)(v >> (octave - 2) & 3);
-
-	return slot < TIMES_N ? slot : TIMES_N - 1;
-}
-
-/** The upper end of a slot. */
-static double
-slot_ms(unsigned slot)
-{
-	return (double)((UINT64_C(5) + slot % 4) << (slot / 4)) / 4 / 1000;
-}
-
 static void
 note_commit(struct writer *w, int64_t us, size_t ops_n)
 {
 	struct writer_figures *f = &w->figures;
 
-	w->times[time_slot(us)]++;
+	histogram_count(&w->commit_times, us);
 	f->commits++;
 	f->writes += ops_n;
-	if (us > f->commit_max_us)
-		f->commit_max_us = us;
+	w->ops_n = ops_n;
 	f->last_seq = apply_last_seq(w->apply);
 	f->pruned_to = apply_pruned_to(w->apply);
 	f->tombstones = apply_tombstones(w->apply);
-}
-
-static double
-time_at(const struct writer *w, uint64_t rank)
-{
-	uint64_t seen = 0;
-
-	for (unsigned i = 0; i < TIMES_N; i++) {
-		seen += w->times[i];
-		if (seen > rank)
-			return slot_ms(i);
-	}
-	return 0;
+	f->evicted_for_others = (uint64_t)apply_evicted(w->apply);
 }
 
 void
 writer_add_commit_times(const struct writer *w, struct json_out *o)
 {
-	uint64_t n = w->figures.commits;
+	histogram_add_json(&w->commit_times, o, "commit_ms");
+}
 
-	json_begin_object(o, "commit_ms");
-	json_put_double(o, "p50", time_at(w, n / 2));
-	json_put_double(o, "p99", time_at(w, n - n / 100 - (n > 0)));
-	json_put_double(o, "max", (double)w->figures.commit_max_us / 1000);
-	json_end_object(o);
+struct pace *
+writer_pace(struct writer *w)
+{
+	return &w->pace;
 }
 
 const struct writer_figures *
@@ -156,21 +135,10 @@ roll_back(struct writer *w)
 	if (!sqlite3_get_autocommit(w->db))
 		sql_run(w->st[ST_ROLLBACK]);
 	w->must_reload = apply_reload(w->apply, &error) != OK;
+	w->figures.newest = w->figures.last_seq;
 	if (w->must_reload)
 		log_error("store", "cannot read where the store stands", F_ERROR(&error));
 	w->figures.rollbacks++;
-}
-
-/** Answers a job with a failure. */
-static void
-fail_job(struct job *j, enum err code, const struct error *error)
-{
-	struct error copy = *error;
-
-	job_drop_results(j);
-	j->result = code;
-	j->error = copy;
-	j->error.code = code;
 }
 
 static enum err
@@ -179,7 +147,7 @@ run_ops(struct writer *w, struct job *j)
 	enum err e = OK;
 
 	for (size_t i = 0; i < j->ops_n && e == OK; i++) {
-		e = apply_op(w->apply, j, &j->ops[i], &j->error);
+		e = apply_op(w->apply, &j->ops[i], &j->error);
 		if (e != OK && j->is_many)
 			error_wrap(&j->error, "record %zu", i);
 	}
@@ -196,7 +164,7 @@ run_in_savepoint(struct writer *w, struct job *j)
 	if (sql_run(w->st[ST_SAVEPOINT]) != SQLITE_DONE)
 		return sql_error(w->db, &j->error, "opening a savepoint");
 	e = run_ops(w, j);
-	if (e == ERR_CONFLICT) {
+	if (apply_is_refusal(e)) {
 		if (sql_run(w->st[ST_RETURN]) != SQLITE_DONE)
 			return sql_error(w->db, &j->error, "rolling back to a savepoint");
 		apply_return(w->apply, mark);
@@ -213,13 +181,16 @@ run_in_savepoint(struct writer *w, struct job *j)
 static enum err
 run_job(struct writer *w, struct job *j)
 {
-	enum err e = j->ops_n > 1 ? run_in_savepoint(w, j) : run_ops(w, j);
+	enum err e = chain_check(j, &j->error);
 
+	if (e != OK) {
+		job_fail(j, e, &j->error);
+		return OK;
+	}
+	e = j->ops_n > 1 ? run_in_savepoint(w, j) : run_ops(w, j);
 	j->result = e;
-	if (e == ERR_CONFLICT) {
-		struct error refusal = j->error;
-
-		fail_job(j, e, &refusal);
+	if (apply_is_refusal(e)) {
+		job_fail(j, e, &j->error);
 		return OK;
 	}
 	return e;
@@ -239,6 +210,7 @@ look_for_others(struct writer *w, struct error *error)
 		e = apply_reload(w->apply, error);
 	w->must_reload = e != OK;
 	w->has_seen_others |= is_new;
+	w->figures.free_bytes = sql_int(w->st[ST_FREE_PAGES], 0, NULL) * w->wal.page_bytes;
 	w->data_version = version;
 	return e;
 }
@@ -269,8 +241,10 @@ begin(struct writer *w, struct error *error)
 static enum err
 commit(struct writer *w, struct batch *b, struct error *error)
 {
-	int rc = sql_run(w->st[ST_COMMIT]);
+	int rc;
 
+	w->figures.newest = apply_last_seq(w->apply);
+	rc = sql_run(w->st[ST_COMMIT]);
 	if (rc == SQLITE_DONE) {
 		apply_committed(w->apply);
 		return OK;
@@ -280,16 +254,10 @@ commit(struct writer *w, struct batch *b, struct error *error)
 }
 
 static void
-say_unknown(struct error *error)
-{
-	error_wrap(error, "the outcome of this write is unknown, read it back");
-}
-
-static void
 fail_all(struct qlist *batch, enum err code, const struct error *error)
 {
 	for (struct qitem *it = batch->first; it != NULL; it = it->next)
-		fail_job((struct job *)(void *)it, code, error);
+		job_fail((struct job *)(void *)it, code, error);
 }
 
 static void
@@ -303,13 +271,14 @@ answer_all(struct qlist *batch)
 	}
 }
 
-/** True while one more job belongs into the transaction. A job with many operations runs alone. */
+/** True while one more job belongs into the transaction. A job with many operations runs alone, and
+ * one that is chained waits for the outcome of those before it. */
 static bool
 has_room(const struct batch *b, const struct job *next)
 {
 	if (b->jobs.n == 0)
 		return true;
-	return !b->is_single && b->ops_n + next->ops_n <= BATCH_OPS &&
+	return !b->is_single && !next->is_chained && b->ops_n + job_weight(next) <= BATCH_OPS &&
 	       b->nbytes + next->item.nbytes <= BATCH_BYTES &&
 	       clock_mono_us() - b->start_us < BATCH_US;
 }
@@ -325,9 +294,9 @@ run_jobs(struct writer *w, struct qlist *waiting, struct batch *b, struct error 
 		if (!has_room(b, j))
 			break;
 		qlist_append(&b->jobs, qlist_shift(waiting));
-		b->ops_n += j->ops_n;
 		b->nbytes += j->item.nbytes;
 		e = run_job(w, j);
+		b->ops_n += job_done(j);
 		if (e != OK) {
 			*error = j->error;
 			return e;
@@ -347,6 +316,7 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 	qlist_init(&b->jobs);
 	b->start_us = clock_mono_us();
 	sql_begin_work();
+	apply_keep_before(w->apply, w->keeps_before);
 	e = begin(w, error);
 	b->has_begun = e == OK;
 	if (e == OK)
@@ -357,7 +327,8 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 		roll_back(w);
 		return e;
 	}
-	note_commit(w, clock_mono_us() - b->start_us, b->ops_n);
+	w->batch_us = clock_mono_us();
+	note_commit(w, w->batch_us - b->start_us, b->ops_n);
 	if (w->has_seen_others)
 		push_notice(w, notices);
 	return OK;
@@ -379,11 +350,12 @@ run_one_by_one(struct writer *w, struct qlist *jobs, bool is_unknown, struct qli
 		if (b.jobs.n == 0)
 			qlist_append(&b.jobs, qlist_shift(jobs));
 		if (e != OK && (is_unknown || b.is_unknown))
-			say_unknown(&error);
+			error_wrap(&error, "the outcome of this write is unknown, read it back");
 		if (e != OK)
-			fail_job(j, e, &error);
+			job_fail(j, e, &error);
 		else if (j->result == OK)
 			answer_write(j);
+		chain_note(&b.jobs);
 		qlist_splice(done, &b.jobs);
 	}
 }
@@ -421,7 +393,7 @@ run_batch(struct writer *w, struct qlist *waiting)
 	} else {
 		note_failure(w, &b, &error);
 		if (b.jobs.n == 1 && b.is_unknown)
-			say_unknown(&error);
+			error_wrap(&error, "the outcome of this write is unknown, read it back");
 		if (!b.has_begun)
 			fail_all(waiting, e, &error);
 		else if (b.jobs.n == 1)
@@ -431,8 +403,9 @@ run_batch(struct writer *w, struct qlist *waiting)
 		if (!b.has_begun)
 			qlist_splice(&b.jobs, waiting);
 	}
+	chain_note(&b.jobs);
 	qlist_splice(&done, &b.jobs);
-	queue_push(w->out, &done);
+	queue_push(w->queues.out, &done);
 }
 
 /** Fails while the store's files are not where they were: what is written then would be lost. */
@@ -472,20 +445,51 @@ run_some(struct writer *w, struct qlist *waiting)
 		run_batch(w, waiting);
 	} else {
 		fail_all(waiting, e, &error);
-		queue_push(w->out, waiting);
+		chain_note(waiting);
+		queue_push(w->queues.out, waiting);
 	}
+}
+
+/** Counts what a piece of maintenance did; true if there are changes to tell. */
+static bool
+note_maintenance(struct writer *w, const struct job *j)
+{
+	struct writer_figures *f = &w->figures;
+	uint64_t changes_n = 0, dropped = 0;
+
+	for (size_t i = 0; i < j->ops_n; i++) {
+		changes_n += j->ops[i].change != NULL;
+		dropped += j->ops[i].change == NULL ? (uint64_t)j->ops[i].seq : 0;
+	}
+	switch (w->maintain.work) {
+	case MAINTAIN_EXPIRE:
+		f->expired += changes_n;
+		break;
+	case MAINTAIN_PRUNE:
+		f->pruned += dropped;
+		break;
+	case MAINTAIN_EVICT:
+		f->evicted += changes_n;
+		break;
+	case MAINTAIN_TRIM:
+		f->trimmed += dropped;
+		break;
+	}
+	return changes_n > 0;
 }
 
 /** Runs one piece of maintenance as a job of the daemon's own; true if there is more to do. */
 static bool
 run_maintenance(struct writer *w)
 {
-	struct job *j = maintain_next(&w->maintain, w->apply, clock_wall_ms(), clock_mono_ms());
+	struct job *j;
 	struct error error = ERROR_NONE;
 	struct batch b = {.is_single = true};
 	struct qlist one, notices;
 	enum err e;
 
+	w->maintain.prune_upto = w->pace.mark;
+	j = maintain_next(&w->maintain, w->apply, clock_wall_ms(), clock_mono_ms());
 	w->figures.expiry_lag_ms = w->maintain.expiry_lag_ms;
 	if (j == NULL)
 		return false;
@@ -493,18 +497,16 @@ run_maintenance(struct writer *w)
 	qlist_init(&notices);
 	qlist_append(&one, &j->item);
 	e = run_transaction(w, &one, &b, &notices, &error);
+	if (e == OK)
+		e = j->result; /* a refusal: the record has changed since it was looked at */
 	if (e != OK)
-		log_warn("store", "expiring or pruning failed", F_ERROR(&error));
+		log_warn("store", "expiring, pruning or trimming failed", F_ERROR(&error));
 	maintain_done(&w->maintain, j, e, clock_mono_ms());
-	if (e == OK && j->ops[0].kind == OP_EXPIRE)
-		w->figures.expired += j->changes_n;
-	else if (e == OK)
-		w->figures.pruned += (uint64_t)j->ops[0].seq;
-	if (e == OK && j->changes_n > 0)
+	if (e == OK && note_maintenance(w, j))
 		qlist_append(&notices, &j->item);
 	else
 		job_free(j);
-	queue_push(w->out, &notices);
+	queue_push(w->queues.out, &notices);
 	return e == OK;
 }
 
@@ -512,7 +514,11 @@ run_maintenance(struct writer *w)
 static bool
 look_after_store(struct writer *w, bool has_looked)
 {
+	struct retention *rules = atomic_exchange(&w->retention, NULL);
 	struct error error = ERROR_NONE;
+
+	if (rules != NULL)
+		due_set_retention(w->due, rules);
 
 	if (!has_looked)
 		check_place(w, &error);
@@ -523,10 +529,41 @@ look_after_store(struct writer *w, bool has_looked)
 static int64_t
 wake_us(struct writer *w)
 {
-	int64_t now = clock_mono_us(), look = now + LOOK_US;
+	int64_t now = clock_mono_us();
+	int64_t look = now + LOOK_US;
 	int64_t until = maintain_wake_us(&w->maintain, w->apply, clock_wall_ms(), now);
 
-	return wal_wake_us(&w->wal, now, w->is_displaced || until > look ? look : until);
+	until = chores_wake_us(&w->chores, now, w->is_displaced || until > look ? look : until);
+	return wal_wake_us(&w->wal, now, until);
+}
+
+/** Takes what has come; long work is put aside. */
+static void
+take_jobs(struct writer *w, struct qlist *waiting)
+{
+	struct qlist fresh;
+	struct qitem *it;
+
+	qlist_init(&fresh);
+	queue_take(w->queues.in, &fresh);
+	while ((it = qlist_shift(&fresh)) != NULL) {
+		if (!chores_take(&w->chores, (struct job *)(void *)it))
+			qlist_append(waiting, it);
+	}
+}
+
+/** A little of the long jobs; true if there is more to do at once. */
+static bool
+do_chores(struct writer *w)
+{
+	struct error error = ERROR_NONE;
+	bool writes = chores_write(&w->chores);
+	bool may_write_now = !writes || may_write(w, &error) == OK;
+	bool has_more = chores_run(&w->chores, may_write_now ? NULL : &error, w->batch_us);
+
+	if (writes)
+		w->figures.free_bytes = sql_int(w->st[ST_FREE_PAGES], 0, NULL) * w->wal.page_bytes;
+	return has_more;
 }
 
 static void *
@@ -537,17 +574,20 @@ run(void *arg)
 
 	qlist_init(&waiting);
 	for (;;) {
-		bool is_last = queue_is_closed(w->in), has_jobs;
+		bool is_last = queue_is_closed(w->queues.in), has_jobs, has_more;
 
-		queue_take(w->in, &waiting);
+		take_jobs(w, &waiting);
 		has_jobs = waiting.n > 0;
-		if (is_last && !has_jobs)
+		if (is_last && !has_jobs && chores_are_done(&w->chores))
 			break;
 		if (has_jobs)
 			run_some(w, &waiting);
-		wal_look_after(&w->wal, waiting.n == 0 && queue_length(w->in) == 0);
-		if (!is_last && !look_after_store(w, has_jobs) && waiting.n == 0)
-			queue_wait(w->in, wake_us(w));
+		wal_look_after(&w->wal, waiting.n == 0 && queue_length(w->queues.in) == 0);
+		if (!is_last && has_jobs && !w->is_abandoned)
+			pace_keep(&w->pace, w->figures.last_seq, w->ops_n);
+		has_more = do_chores(w);
+		if (!is_last && !look_after_store(w, has_jobs) && waiting.n == 0 && !has_more)
+			queue_wait(w->queues.in, wake_us(w));
 	}
 	return NULL;
 }
@@ -564,6 +604,8 @@ open_connection(struct writer *w, const char *path, const struct conf *conf, str
 	if (e == OK)
 		e = apply_new(w->db, &w->apply, error);
 	if (e == OK)
+		e = due_new(w->db, &w->due, error);
+	if (e == OK)
 		e = place_init(&w->place, w->db, error);
 	if (e == OK)
 		w->data_version = sql_int(w->st[ST_DATA_VERSION], 0, NULL);
@@ -574,6 +616,8 @@ static void
 close_connection(struct writer *w)
 {
 	apply_free(w->apply);
+	due_free(w->due);
+	retention_free(atomic_exchange(&w->retention, NULL));
 	for (int i = 0; i < ST_COUNT; i++)
 		sqlite3_finalize(w->st[i]);
 	sql_close(w->db);
@@ -585,10 +629,11 @@ writer_reload(struct writer *w, const struct conf *conf)
 {
 	wal_reload(&w->wal, conf);
 	maintain_reload(&w->maintain, conf);
+	retention_free(atomic_exchange(&w->retention, retention_new(conf)));
 }
 
 enum err
-writer_start(const char *path, const struct conf *conf, struct queue *in, struct queue *out,
+writer_start(const char *path, const struct conf *conf, const struct writer_queues *queues,
 	struct writer **result, struct error *error)
 {
 	struct writer *w = xnew(struct writer);
@@ -601,18 +646,27 @@ writer_start(const char *path, const struct conf *conf, struct queue *in, struct
 		free(w);
 		return e;
 	}
-	w->in = in;
-	w->out = out;
-	maintain_init(&w->maintain, clock_wall_ms(), clock_mono_ms());
+	w->queues = *queues;
+	w->chores = (struct chores){
+		.db = w->db, .wal = &w->wal, .backups = queues->backups, .out = queues->out};
+	pace_init(&w->pace);
+	maintain_init(&w->maintain, w->due, clock_wall_ms(), clock_mono_ms());
 	writer_reload(w, conf);
 	apply_committed(w->apply);
-	w->figures.last_seq = apply_last_seq(w->apply);
+	w->figures.last_seq = w->figures.newest = apply_last_seq(w->apply);
 	w->figures.pruned_to = apply_pruned_to(w->apply);
 	w->figures.tombstones = apply_tombstones(w->apply);
+	w->figures.free_bytes = sql_int(w->st[ST_FREE_PAGES], 0, NULL) * w->wal.page_bytes;
 	must(pthread_create(&w->thread, NULL, run, w) == 0);
 	pthread_setname_np(w->thread, "writer");
 	*result = w;
 	return OK;
+}
+
+void
+writer_keep_before(struct writer *w, bool keeps)
+{
+	w->keeps_before = keeps;
 }
 
 void
@@ -627,6 +681,7 @@ writer_stop(struct writer *w)
 	if (w == NULL)
 		return;
 	pthread_join(w->thread, NULL);
+	chores_fini(&w->chores);
 	wal_stop(&w->wal);
 	close_connection(w);
 	free(w);

@@ -23,30 +23,41 @@ _sysrtctl() {
 		esac
 	done
 	case $command in
-	'') words='status ping put get del ls count category watch changes import publish call methods session config reload log-level migrate shutdown version completion help' ;;
+	'') words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token config reload log-level backup check compact restore migrate shutdown version completion help' ;;
 	status) words='' options='' ;;
 	ping) words='' options='' ;;
 	put) words='' options=' --name --if-seq --if-absent --ttl --expires-at --text' ;;
-	get) words='' options=' --data' ;;
-	del) words='' options=' --if-seq' ;;
-	ls) words='' options=' --id --name --name-like --after --before --order --limit --offset --cursor --all' ;;
-	count) words='' options=' --id' ;;
+	patch) words='' options=' --if-seq' ;;
+	get) words='' options=' --data --rev --at-seq --at' ;;
+	history) words='' options=' --limit --cursor --all' ;;
+	diff) words='' options='' ;;
+	del) words='' options=' --if-seq --where --yes --dry-run' ;;
+	ls) words='' options=' --id --where --name --name-like --after --before --order --limit --offset --cursor --all' ;;
+	search) words='' options=' --category --after --before --where --order --snippet --data --limit --cursor --all' ;;
+	count) words='' options=' --id --where' ;;
 	category) words='list' options='' ;;
-	watch) words='' options=' --since --state --id --topic' ;;
-	changes) words='' options=' --since --id --limit' ;;
-	import) words='' options=' --category --if-absent --on-error' ;;
+	watch) words='' options=' --since --state --id --where --history --topic' ;;
+	changes) words='' options=' --since --id --where --limit' ;;
+	import) words='' options=' --format --id --name --map --numbers --preset --category --if-absent --on-error --dry-run --restore --resume --state' ;;
+	export) words='' options=' --format --columns --file' ;;
 	publish) words='' options=' --text' ;;
 	call) words='' options='' ;;
 	methods) words='' options='' ;;
+	limits) words='list test' options=' --method --for' ;;
 	session) words='list close' options='' ;;
+	token) words='create list revoke' options='' ;;
 	config) words='' options='' ;;
 	reload) words='' options='' ;;
 	log-level) words='' options='' ;;
+	backup) words='' options=' --verify' ;;
+	check) words='' options=' --store --config --repair' ;;
+	compact) words='' options=' --store --config' ;;
+	restore) words='' options=' --store --config' ;;
 	migrate) words='' options=' --store --config --to' ;;
 	shutdown) words='' options='' ;;
 	version) words='' options='' ;;
 	completion) words='bash zsh fish' options='' ;;
-	help) words='status ping put get del ls count category watch changes import publish call methods session config reload log-level migrate shutdown version completion help' options='' ;;
+	help) words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token config reload log-level backup check compact restore migrate shutdown version completion help' options='' ;;
 	esac
 	# only the first word behind the command is one of a few
 	((COMP_CWORD > i + 1)) && [[ ${COMP_WORDS[i + 1]} != -* ]] && words=''
@@ -55,8 +66,10 @@ _sysrtctl() {
 	--output | -o) words='table json ndjson' ;;
 	--color) words='auto always never' ;;
 	--order) words='newest oldest id' ;;
+	--format) words='ndjson json csv tsv' ;;
+	--preset) words='journald log' ;;
 	--on-error) words='stop skip' ;;
-	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --id | --name-like | --after | --before | --limit | --offset | --cursor | --since | --state | --category | --store | --config | --to) words='' ;;
+	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --method | --for | --scope | --expires | --store | --config | --to) words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

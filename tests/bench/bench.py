@@ -10,32 +10,40 @@ essential work on the same data, on this machine, in the same minute.
     BENCH_RECORDS=1000000   in the large store
 """
 
+import contextlib
+import csv
 import json
 import os
 import shutil
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "run"))
-from harness import BUILD, Daemon  # noqa: E402
+from harness import BUILD, Closed, Daemon, wait_for  # noqa: E402
 
 RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 BARE = BUILD / "bench" / "bench_bare"
 LOAD = BUILD / "bench" / "bench_load"
-CONFIG = """
+SEARCHED = """
 [websocket]
 max_sessions = 20000
 [log]
 filter = "warn"
 """
+CONFIG = SEARCHED + """
+[category."*"]
+search = "off"
+"""  # the figures are those of what is measured: the search has its own
 
 fresh_ids = RECORDS  # numbers of new records go on from here, so that no run meets another's
 
@@ -137,11 +145,11 @@ class Stores:
         return self.large
 
 
-def import_lines(daemon, source, n):
+def import_lines(daemon, source, n, *options):
     """Records/s of `sysrtctl import` of a file, or of what a process prints."""
     piped = source.stdout if isinstance(source, subprocess.Popen) else None
     start = time.monotonic()
-    subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket), "import", "-q",
+    subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket), "import", "-q", *options,
                     "-" if piped else str(source)],
                    stdin=piped, check=True, stdout=subprocess.DEVNULL)
     return n / (time.monotonic() - start)
@@ -302,6 +310,92 @@ def figure_get(stores):
     show("get, 64 in flight", "reads/s", pairs_of(ceiling, ours), 0.6)
 
 
+SEARCHES = (
+    # name, queries, order, wanted p99 in ms
+    ("a selective word", lambda n: str(10000 + n * 7919 % 90000), "rank", 10),
+    ("a selective phrase", lambda n: f'"10 {n * 7 % 60:02} {n * 11 % 60:02}"', "rank", 10),
+    ("a prefix", lambda n: f"{10000 + n * 7919 % 90000}"[:4] + "*", "rank", 25),
+    ("the most common word", lambda n: "words", "rank", 25),
+    ("the most common phrase", lambda n: '"a few more words"', "rank", 25),
+    ("the most common word, newest first", lambda n: "words", "newest", 25),
+)
+
+
+def answer_times(ask, query_of):
+    """(p50, p99) in milliseconds, of 500 queries, or of as many as there is time for."""
+    taken = []
+    end = time.monotonic() + 3 * SECONDS
+    while len(taken) < 500 and (time.monotonic() < end or not taken):
+        query = query_of(len(taken))
+        begun = time.monotonic()
+        ask(query)
+        taken.append((time.monotonic() - begun) * 1000)
+    taken.sort()
+    return taken[len(taken) // 2], taken[len(taken) * 99 // 100]
+
+
+def make_bare_index(large, path):
+    """A table of FTS5 alone with the names and texts of the records."""
+    bare_db = sqlite3.connect(path)
+    bare_db.execute("CREATE VIRTUAL TABLE docs USING fts5(name, data, content = '', "
+                    "tokenize = 'unicode61 remove_diacritics 2')")
+    with sqlite3.connect(f"file:{large}?mode=ro", uri=True) as db, bare_db:
+        bare_db.executemany("INSERT INTO docs (rowid, name, data) VALUES (?, ?, ?)",
+                            ((seq, name, " ".join(map(str, texts_of(json.loads(data)))))
+                             for seq, name, data in db.execute("SELECT seq, name, data FROM records")))
+    return bare_db
+
+
+def texts_of(value):
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(item)
+    else:
+        yield value
+
+
+class PutsBeside:
+    """256 puts in flight for as long as the block lasts; half of them to records that are there."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.argv = [str(LOAD), "puts", doors(daemon)[0], "conns=1", "flight=256", "seconds=3600",
+                     f"existing={RECORDS}", f"first={new_ids(50_000_000)}"]
+
+    def __enter__(self):
+        self.before, self.begun = counters(self.daemon)["writes"], time.monotonic()
+        self.process = subprocess.Popen(self.argv, stdout=subprocess.DEVNULL)
+        return self
+
+    def rate(self):
+        return (counters(self.daemon)["writes"] - self.before) / (time.monotonic() - self.begun)
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+
+
+def figure_search(stores):
+    """While puts come as fast as they can; the bare table has nothing else to do."""
+    large = stores.need_large()
+    bare_db = make_bare_index(large, stores.where / "bare-index.db")
+    bare_sql = {"rank": "SELECT rowid FROM docs WHERE docs MATCH ? ORDER BY rank LIMIT 20",
+                "newest": "SELECT rowid FROM docs WHERE docs MATCH ? ORDER BY rowid DESC LIMIT 20"}
+    with Daemon(store=stores.copy(large, "ours"), config=SEARCHED) as daemon:
+        wait_indexed(daemon)
+        with PutsBeside(daemon) as puts, daemon.control() as control:
+            for name, query_of, order, wanted in SEARCHES:
+                p50, p99 = answer_times(
+                    lambda query: control.call("record.search", query=query, order=order), query_of)
+                times = [*answer_times(
+                    lambda query: bare_db.execute(bare_sql[order], (query,)).fetchall(), query_of)]
+                print(f"search of {RECORDS:,}, {name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms, wanted "
+                      f"below {wanted}{'' if p99 < wanted else '  NOT REACHED'}; bare FTS5 without "
+                      f"writes: p50 {times[0]:.2f} ms, p99 {times[1]:.2f} ms", flush=True)
+            print(f"    puts beside it: {puts.rate():,.0f}/s")
+    bare_db.close()
+
+
 def show_import(name, n, rate, ceiling):
     print(f"import of {name}, {n:,} records: {rate:,.0f}/s, a bare loop over the same in batches of "
           f"1,000: {ceiling:,.0f}/s, {rate / ceiling:.2f} of it, wanted at least 0.5")
@@ -325,6 +419,20 @@ def bare_given(records, path):
     return json.loads(out.stdout)["rows_per_s"]
 
 
+def write_table(path, n):
+    """Writes records as CSV; the records."""
+    records = []
+    with open(path, "w", newline="", encoding="utf-8") as out:
+        table = csv.writer(out)
+        table.writerow(["id", "title", "price", "note"])
+        for i in range(n):
+            row = [f"id-{i * 7919 % n}", f"Title, {i}", f"{i / 100:.2f}", f'said "{i}"' if i % 10 == 0 else "x" * (i % 60)]
+            table.writerow(row)
+            records.append({"category": "general", "id": row[0], "name": row[1],
+                            "data": dict(zip(("id", "title", "price", "note"), row))})
+    return records
+
+
 def figure_import(stores):
     stores.need_large()
     if stores.import_rate is None:
@@ -332,12 +440,72 @@ def figure_import(stores):
             stores.import_rate = import_generated(daemon, RECORDS)
     ceiling = bare("store", made_empty(stores, "bare"), batch=1000, count=RECORDS)["rows_per_s"]
     show_import("generated records, ids in no order", RECORDS, stores.import_rate, ceiling)
+    table = stores.where / "table.csv"
+    records = write_table(table, RECORDS // 4)
+    with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+        rate = import_lines(daemon, table, len(records), "--id", "id", "--name", "title")
+    show_import("a table (CSV)", len(records), rate, bare_given(records, made_empty(stores, "bare")))
     lines = stores.where / "catalogue.jsonl"
     records = read_catalogue(lines)
     with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
         rate = import_lines(daemon, lines, len(records))
     show_import("Debian's package catalogue", len(records), rate,
                 bare_given(records, made_empty(stores, "bare")))
+
+
+def wait_indexed(daemon):
+    """Waits until the search index is as far as the store."""
+    def is_complete():
+        search = control.call("status")["search"]
+        return search["state"] == "ready" and search["lag"] == 0
+
+    with daemon.control() as control:
+        wait_for(is_complete, timeout=600, what="the index")
+
+
+def search_writes(name, make_store, existing, seconds):
+    """Writes with the search on, beside the same with it off."""
+    commits = {}
+
+    def run(config):
+        with Daemon(store=make_store("ours"), config=config) as daemon:
+            if config is SEARCHED:
+                wait_indexed(daemon)
+            before = counters(daemon)["writes"]
+            begun = time.monotonic()
+            run_json(LOAD, "puts", doors(daemon)[1], "conns=1", "flight=256",
+                     f"seconds={seconds}", f"existing={existing}", f"first={new_ids(5_000_000)}")
+            commits.setdefault(config, []).append(counters(daemon)["commit_ms"]["p99"])
+            return (counters(daemon)["writes"] - before) / (time.monotonic() - begun)
+
+    show(f"puts with the search on, {name}", "puts/s",
+         pairs_of(lambda: run(CONFIG), lambda: run(SEARCHED)), 0.3 if existing else 0.75)
+    off, on = (statistics.median(commits[config]) for config in (CONFIG, SEARCHED))
+    print(f"    p99 of commits: {on:.1f} ms, without the search {off:.1f} ms: {on / off:.2f} of it, "
+          "wanted at most 2")
+
+
+def figure_search_writes(stores):
+    """The ceilings are the daemon itself with every category's search off. A store's index is made
+    once and copied with it, as a restart would find it."""
+    with Daemon(store=stores.empty("searched"), config=SEARCHED) as daemon:
+        begun = time.monotonic()
+        import_generated(daemon, RECORDS)
+        wait_indexed(daemon)
+        rate = RECORDS / (time.monotonic() - begun)
+        searched = daemon.store
+    print(f"import of {RECORDS:,} records, with the search complete at the end: {rate:,.0f}/s, "
+          "wanted at least 30,000")
+
+    def copy(name):
+        path = stores.copy(searched, name)
+        shutil.copyfile(f"{searched}.search", f"{path}.search")
+        return path
+
+    search_writes(f"{SECONDS} s into an empty store", lambda name: made_empty(stores, name),
+                  0, SECONDS)
+    search_writes(f"{10 * SECONDS} s on a store of {RECORDS:,}", copy, RECORDS,
+                  10 * SECONDS)
 
 
 def memory_kib(pid):
@@ -404,6 +572,80 @@ def figure_start(stores):
     daemon.stop()
 
 
+class BackingUp:
+    """Backups into the folder, one after the other, while the context lasts; `speed` is how fast
+    they copied, in MB/s."""
+
+    def __init__(self, daemon):
+        self.control = daemon.control()
+        self.copied = 0
+
+    def begin(self):
+        self.done = 0
+        self.control.send("system.backup")
+
+    def follow(self):
+        """Reads what is told until the socket is shut down."""
+        try:
+            while True:
+                message = self.control.recv(3600)
+                if message.get("method") != "job":
+                    continue
+                job = message["params"]
+                self.copied += job["done"] - self.done
+                self.done = job["done"]
+                if "result" in job:
+                    self.begin()
+        except Closed:
+            pass
+
+    def __enter__(self):
+        self.begin()
+        self.thread = threading.Thread(target=self.follow)
+        self.started = time.monotonic()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.speed = self.copied / (time.monotonic() - self.started) / 1e6
+        self.control.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.control.close()
+
+
+def figure_backup(stores):
+    """What a backup costs those who write meanwhile, and how fast it is: under load and alone."""
+    source, last, speeds, rates = stores.need_large(), {}, [], {True: [], False: []}
+    config = CONFIG + f'[backup]\nfolder = "{stores.where}"\nkeep = 1\n'
+
+    def p99(backs_up):
+        with Daemon(store=stores.copy(source, "ours"), config=config) as daemon:
+            backup = BackingUp(daemon) if backs_up else None
+            with backup or contextlib.nullcontext():
+                result = load("puts", doors(daemon)[0], flight=256, existing=RECORDS,
+                              first=new_ids(5_000_000))
+            if backup:
+                speeds.append(backup.speed)
+            rates[backs_up].append(result["answers_per_s"])
+            last[backs_up] = counters(daemon)["commit_ms"]
+        return result["p99_us"]
+
+    show("p99 of durable puts while a backup is made, 256 in flight on one WebSocket, beside the "
+         "same without", "us", pairs_of(lambda: p99(False), lambda: p99(True)), 2, False)
+    print(f"    puts/s {statistics.median(rates[True]):,.0f} with, "
+          f"{statistics.median(rates[False]):,.0f} without; commits in ms with {last[True]}, "
+          f"without {last[False]}; the copy: {statistics.median(speeds):,.0f} MB/s")
+    with Daemon(store=stores.copy(source, "ours"), config=config) as daemon:
+        for options in ([], ["--verify"]):
+            done = subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket),
+                                   "-o", "json", "backup", *options],
+                                  stdout=subprocess.PIPE, check=True)
+            result = json.loads(done.stdout)
+            print(f"    alone{' and verified' if options else ''}: {result['bytes'] / 1e6:,.0f} MB "
+                  f"in {result['took_ms']:,} ms, {result['bytes'] / 1e3 / result['took_ms']:,.0f} "
+                  "MB/s")
+
+
 def figure_growth(stores):
     for n in (10_000, 100_000, 1_000_000):
         with Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
@@ -412,6 +654,14 @@ def figure_growth(stores):
                           first=new_ids(5_000_000))
         print(f"puts on a store of {n:,}: {result['answers_per_s']:,}/s")
     out = subprocess.run([str(BUILD / "bench" / "bench_match")], check=True,
+                         stdout=subprocess.PIPE, text=True)
+    print(out.stdout, end="")
+
+
+def figure_limits(stores):
+    """A decision of the limiter, and what one client that sends as fast as it can, with the limits
+    at their defaults, costs another one."""
+    out = subprocess.run([str(BUILD / "bench" / "bench_limit")], check=True,
                          stdout=subprocess.PIPE, text=True)
     print(out.stdout, end="")
 
@@ -464,10 +714,14 @@ FIGURES = {
     "paced": figure_paced,
     "ping": figure_ping,
     "get": figure_get,
+    "search": figure_search,
     "import": figure_import,
     "memory": figure_memory,
     "start": figure_start,
+    "backup": figure_backup,
+    "search_writes": figure_search_writes,
     "growth": figure_growth,
+    "limits": figure_limits,
 }
 PEER_FIGURES = {"nats": figure_nats}  # need a peer installed: only when asked for
 

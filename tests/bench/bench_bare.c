@@ -15,8 +15,6 @@
  *	WebSocket: what is put goes to all who subscribed
  *
  * FILE is a copy of a store that sysrtd made.
- *
- * links: tests/bench/bench_lib.c
  */
 
 #include <arpa/inet.h>

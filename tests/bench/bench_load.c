@@ -13,8 +13,6 @@
  * fan:  subscribers= flight= seconds=          deliveries per second
  * paced: subscribers= rate= seconds=           put to subscriber's read
  * lines: count= first=                          prints records to import; DOOR is not looked at
- *
- * links: tests/bench/bench_lib.c
  */
 
 #include <errno.h>

@@ -2,9 +2,6 @@
  * What a change costs that one pattern matches, beside 0 to 10,000 others that
  * do not: other categories, other prefixes, other ids of the same category. Each
  * figure stands beside a plain loop over all the patterns.
- *
- * links: daemon/hub/index.c daemon/hub/table.c daemon/store/pattern.c common/xalloc.c
- * links: common/clock.c
  */
 
 #include <stdio.h>
@@ -31,7 +28,7 @@ add(struct patterns *ps, struct term category_term, const struct term *id_term)
 {
 	size_t i = ps->n++;
 
-	ps->v[i] = pattern_new(&category_term, 1, id_term, id_term != NULL ? 1 : 0);
+	ps->v[i] = pattern_new(&category_term, 1, id_term, id_term != NULL ? 1 : 0, NULL);
 	must(ps->v[i] != NULL);
 	index_add(&ps->index, &ps->entries[i], ps->v[i]);
 }

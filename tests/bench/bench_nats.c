@@ -5,8 +5,6 @@
  * one line of JSON.
  *
  *	bench_nats PORT subscribers= flight= seconds= size=
- *
- * links: tests/bench/bench_lib.c
  */
 
 #include <errno.h>

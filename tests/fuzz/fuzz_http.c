@@ -4,8 +4,6 @@
  * seen first), every span lies within the head, and the handshake's checks, the
  * answers and the rules for Host and Origin take any head. The first byte is the
  * size of the pieces.
- * links: daemon/net/http.c common/wire/http.c common/wire/ws.c common/buf.c common/err.c
- * links: common/xalloc.c
  */
 
 #include <stddef.h>
@@ -49,7 +47,7 @@ judge(const struct http_request *q, struct buf *notes)
 	struct span asked = q->authority.n > 0 ? q->authority : http_header_find(q, "Host", NULL);
 	struct span page = http_header_find(q, "Origin", NULL), host = SPAN("");
 	enum err by_host = http_host_check(q, &conf, NULL);
-	enum err by_origin = http_origin_check(q, PORT, &conf, NULL);
+	enum err by_origin = http_origin_check(q, PORT, NULL, &conf, NULL);
 	bool is_address = false;
 	int port = -1;
 

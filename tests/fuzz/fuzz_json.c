@@ -2,7 +2,6 @@
  * Fuzzes the JSON scanner and writer: no crash on any input, a fault lies within
  * the text, every value can be walked and decoded, compacting takes the white
  * space and nothing else, and what the writer writes is read back as the same.
- * links: common/json.c common/json_write.c common/buf.c common/err.c common/xalloc.c
  */
 
 #include <math.h>

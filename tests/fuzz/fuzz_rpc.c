@@ -4,8 +4,6 @@
  * lines; every line is read as a request and as a message of a server. Lines
  * never grow past their maximum, and the answer to whatever was read is read back
  * as what it says.
- * links: common/rpc.c common/json.c common/json_write.c common/buf.c common/err.c
- * links: common/xalloc.c
  */
 
 #include <stdint.h>

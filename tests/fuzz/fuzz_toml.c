@@ -2,8 +2,6 @@
  * Fuzzes the TOML reader: no crash on any input, a fault always has its place and
  * a text, what is accepted makes a tree whose parts can all be looked at, and the
  * tree printed as TOML is read back as the same tree.
- * links: common/toml.c common/toml_scan.c common/toml_value.c common/toml_tree.c
- * links: common/buf.c common/err.c common/time.c common/xalloc.c
  */
 
 #include <inttypes.h>

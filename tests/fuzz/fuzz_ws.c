@@ -4,7 +4,6 @@
  * RFC 6455 in the plainest way; an idle context must start afresh. What we write
  * is heard by the other role. The first byte chooses the role, the second the
  * size of the pieces.
- * links: common/wire/ws.c common/buf.c common/xalloc.c
  */
 
 #include <stddef.h>

@@ -29,9 +29,14 @@ BUILD = (TOP / os.environ.get("SYSRT_BUILD", "build")).resolve()
 LONG = bool(os.environ.get("SYSRT_LONG"))
 WRAP = shlex.split(os.environ.get("SYSRT_WRAP", ""))
 TIMEOUT_S = 120 if WRAP else 30
+NEWEST = len(list((TOP / "migrations").glob("*.up.sql")))  # version of the schema
 
 SANITIZER = re.compile(
     r"ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|runtime error:|==\d+== .*(Invalid|definitely)")
+
+# Ours, without what a user has set for sysrt.
+ENV = {name: value for name, value in os.environ.items() if not name.startswith("SYSRT_")}
+DAMAGED = 65  # exit status
 
 
 def wait_for(condition, timeout=TIMEOUT_S, what="the condition"):
@@ -242,11 +247,12 @@ def encode_frame(opcode, payload=b"", fin=True, rsv=0, mask=b"\x11\x22\x33\x44",
 
 class Ws(Rpc):
     """A WebSocket of our own making, down to the frames. `status` and `headers` are what the
-    handshake answered; with accept_any a refused handshake is no exception."""
+    handshake answered; with accept_any a refused handshake is no exception. preface: what a proxy
+    sends first."""
 
     def __init__(self, port, path="/ws", headers=None, subprotocol="sysrt.v1", host=None,
                  accept_any=False, mask=b"\x11\x22\x33\x44", receive_buffer=None,
-                 timeout=TIMEOUT_S):
+                 timeout=TIMEOUT_S, preface=b"", slowly=False):
         super().__init__()
         self.mask = mask
         self.buffer = bytearray()
@@ -259,12 +265,18 @@ class Ws(Rpc):
         try:
             self.sock.connect(("127.0.0.1", port))
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._send_preface(preface, slowly)
             self._shake_hands(path, host or f"127.0.0.1:{port}", headers or {}, subprotocol)
             if self.status != 101 and not accept_any:
                 raise AssertionError(f"handshake answered {self.status}")
         except BaseException:
             self.sock.close()
             raise
+
+    def _send_preface(self, preface, slowly):
+        """What comes before the head; slowly: a byte a packet."""
+        for i in range(0, len(preface), 1 if slowly else max(1, len(preface))):
+            self.sock.sendall(preface[i:i + 1] if slowly else preface)
 
     def _shake_hands(self, path, host, headers, subprotocol):
         key = base64.b64encode(os.urandom(16)).decode()
@@ -456,11 +468,8 @@ class Daemon:
         self.config_path.write_text(config)
         self.args = list(args)
         self.wrap = WRAP if wrap is None else list(wrap)
-        self.env = {name: value for name, value in os.environ.items()
-                    if not name.startswith("SYSRT_")}
-        self.env.update({"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
-                         "TSAN_OPTIONS": "second_deadlock_stack=1"})
-        self.env.update(env or {})
+        self.env = {**ENV, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1",
+                    "TSAN_OPTIONS": "second_deadlock_stack=1", **(env or {})}
         self.process = None
         self.port = None
         if start:
@@ -524,6 +533,12 @@ class Daemon:
     def restart(self):
         self.stop()
         self.start()
+
+    def configure(self, config):
+        """Puts another configuration in force, as far as that works without a restart."""
+        self.config_path.write_text(config)
+        with self.control() as control:
+            return control.call("system.reload")
 
     def wait_exit(self, timeout=60):
         """For tests that make it end in another way: its exit status."""
@@ -595,3 +610,22 @@ def sysrtctl(daemon, *args, check=True, **options):
     return subprocess.run([str(BUILD / "sysrtctl"), "--socket", str(daemon.socket), *args],
                           text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=check,
                           **options)
+
+
+def run_store(*args, program=BUILD / "sysrtd"):
+    """Runs `sysrtd store ...` to its end; the CompletedProcess with texts. A crash or a sanitizer's
+    report is a failure."""
+    done = subprocess.run([*WRAP, str(program), "store", *map(str, args)], text=True, env=ENV,
+                          timeout=TIMEOUT_S, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          errors="surrogateescape", check=False)
+    assert done.returncode >= 0 and not SANITIZER.search(done.stderr), done.stderr
+    return done
+
+
+def check_store(path, program=BUILD / "sysrtd"):
+    """The report of `store check`, whose exit status says the same."""
+    done = run_store("check", "-o", "json", path, program=program)
+    assert done.returncode in (0, DAMAGED), done.stderr
+    report = json.loads(done.stdout)
+    assert report["ok"] == (done.returncode == 0), report
+    return report

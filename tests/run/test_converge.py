@@ -6,7 +6,7 @@ who writes to the file. In between and at the end what each reader knows is comp
 SYSRT_SEED repeats a run. Of a run that fails the shortest failing prefix that can be found is
 printed.
 
-builds: release asan tsan
+builds: asan tsan; in check-long: release
 """
 
 import contextlib
@@ -206,7 +206,8 @@ class Run:
                 db.execute("DELETE FROM tombstones WHERE category = ? AND id = ?", key)
                 db.execute(PUT, (seq, *key, f'[{self.written},"stranger"]'))
             elif db.execute("DELETE FROM records WHERE category = ? AND id = ?", key).rowcount:
-                db.execute("INSERT INTO tombstones VALUES (?, ?, ?, 1, ?)",
+                db.execute("INSERT INTO tombstones (seq, category, id, rev, deleted_at) "
+                           "VALUES (?, ?, ?, 1, ?)",
                            (seq, *key, time.time_ns() // 1_000_000))
             db.execute("COMMIT")
         self.put(KEYS[0], 1, None)  # the daemon looks when it writes

@@ -1,7 +1,7 @@
 """What a person at a terminal meets: help, completion, tables that fit, colors, and data that tries
 to take the terminal over.
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import json
@@ -10,7 +10,7 @@ import re
 import subprocess
 import unittest
 
-from harness import BUILD, TIMEOUT_S, TOP
+from harness import TIMEOUT_S, TOP
 from terminal import columns_of, run_on_terminal
 from test_ctl import CTL, CtlTest
 
@@ -34,9 +34,10 @@ class Help(unittest.TestCase):
 
     def test_all_commands_are_there(self):
         self.assertEqual(sorted(self.commands()), sorted(
-            "status ping put get del ls count watch changes import call methods publish migrate config "
-            "reload log-level shutdown version completion help".split() +
-            ["category list", "session list", "session close"]))
+            "status ping put patch get history diff del ls search count watch changes import export call methods "
+            "publish backup check compact restore migrate config reload log-level shutdown version completion help".split() +
+            ["category list", "limits list", "limits test", "session list", "session close",
+             "token create", "token list", "token revoke"]))
 
     def test_each_command(self):
         for command, told in self.commands().items():
@@ -95,8 +96,8 @@ class Completion(unittest.TestCase):
         return done.stdout.split()
 
     def test_bash(self):
-        commands = ("status ping put get del ls count category watch changes import publish call methods "
-                    "session config reload log-level migrate shutdown version completion help").split()
+        commands = ("status ping put patch get history diff del ls search count category watch changes import "
+                    "export publish call methods limits session token config reload log-level backup check compact restore migrate shutdown version completion help").split()
         for words, wanted in (
                 (("",), commands),
                 (("st",), ["status"]),

@@ -65,7 +65,7 @@ class DemoTest(unittest.TestCase):
     def assert_tour(self, text, records):
         """It went all the way, and what it found is right."""
         self.assertRegex(text, rf"(?m)^{records} records in \S+")
-        self.assertRegex(text, r"(?m)^store\.durability +full$")
+        self.assertRegex(text, r"(?m)^store\n  path +\S.*\n  durability +full$")
         self.assertRegex(text, rf"(?m)^{records} records in [\d.]+ s: \d+ a second$")
         self.assertRegex(text, rf"(?m)^\$ \S+/sysrtctl count\n{records}$")
         self.assertRegex(text, r"(?m)^category +count\n\S+ +\d+$")
@@ -83,13 +83,21 @@ class DemoTest(unittest.TestCase):
         self.assertRegex(text, r"(?m)^writes: [1-9]\d* a second were acknowledged")
 
     def test_once(self):
+        """In a folder whose path is long: sockets have short ones."""
         path = self.data()
-        text, err = self.run_demo(DEMO_ONCE="1", DEMO_DATA=path.name, cwd=self.build)
+        deep = self.build / ("deep" * 30)
+        deep.mkdir()
+        for program in ("sysrtd", "sysrtctl"):
+            (deep / program).symlink_to(BUILD / program)
+        text, err = self.run_demo(DEMO_ONCE="1", DEMO_DATA=path.name, BUILD=str(deep),
+                                  cwd=self.build)
         self.assertEqual(err, "")
         self.assert_tour(text, RECORDS)
         self.assertNotIn("\x1b", text)
         self.assertNotIn("Ctrl-C", text)
         self.assertEqual(len(path.read_text().splitlines()), RECORDS)
+        socket = re.search(r"export SYSRT_SOCKET='(.*)'", text)[1]
+        self.assertFalse(Path(socket).parent.exists(), "it is cleaned up")
 
     def test_on_a_terminal_until_control_c(self):
         path = self.data()
@@ -108,8 +116,8 @@ class DemoTest(unittest.TestCase):
     def try_what_it_says(self, text):
         """The lines under "How to go on", as they stand there."""
         where, lines = re.search(r"In another terminal, in (.*):\n((?:  .*\n)+)", text).groups()
-        export, _, put, ls, help_ = lines.splitlines()
-        done = subprocess.run(["sh", "-euc", "\n".join((export, put, ls, help_))], cwd=where, text=True,
+        export, _, put, ls, search, help_ = lines.splitlines()
+        done = subprocess.run(["sh", "-euc", "\n".join((export, put, ls, search, help_))], cwd=where, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT_S)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertIn('"created":true', done.stdout)
@@ -182,17 +190,6 @@ class DemoTest(unittest.TestCase):
             (self.build / program).unlink()
         _, err = self.run_demo(status=1)
         self.assertEqual(err, f"demo: there are no programs in {self.build}: run make\n")
-
-    def test_a_long_path(self):
-        """Sockets have short ones."""
-        deep = self.build / ("deep" * 30)
-        deep.mkdir()
-        for program in ("sysrtd", "sysrtctl"):
-            (deep / program).symlink_to(BUILD / program)
-        text, _ = self.run_demo(DEMO_ONCE="1", DEMO_DATA=str(self.data()), BUILD=str(deep))
-        self.assert_tour(text, RECORDS)
-        socket = re.search(r"export SYSRT_SOCKET='(.*)'", text)[1]
-        self.assertFalse(Path(socket).parent.exists(), "and it is cleaned up")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 read-only for a while, files that are moved away. No false answer, no half batch, nothing lost that
 was acknowledged, and writes go on by themselves where the cause goes away.
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import contextlib

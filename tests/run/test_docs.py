@@ -111,12 +111,13 @@ def one_line(text):
 
 
 def options_printed(text):
-    """[(name, default as TOML, its bounds)]: the bounds are the comment line above the key."""
+    """[(name, default as TOML, its bounds)]: the bounds are the comment line above the key. A
+    section whose tables have names is commented out."""
     options, section, above = [], None, None
     for line in text.splitlines():
-        if header := re.fullmatch(r"\[(\w+)\]", line):
-            section = header[1]
-        elif key := re.fullmatch(r"(\w+) = (.*)", line):
+        if header := re.fullmatch(r"\[(\w+)\]|#\[(\w+\.NAME)\]", line):
+            section = header[1] or header[2]
+        elif key := re.fullmatch(r"#?(\w+) = (.*)", line):
             options.append((f"{section}.{key[1]}", key[2], above))
         above = line[2:] if line.startswith("# ") else None
     return options
@@ -126,7 +127,7 @@ def options_described(text):
     """The same from the manual: "*name* = default", and the last line of the text below it."""
     options = []
     for part in re.split(r"\n(?=\*|#)", text):
-        if option := re.match(r"\*(\w+\.\w+)\* = (.*)\n", part):
+        if option := re.match(r"\*(\w+(?:\.\w+)+)\* = (.*)\n", part):
             options.append((option[1], option[2], part.rstrip().splitlines()[-1].strip()))
     return options
 
@@ -217,7 +218,7 @@ class DaemonPage(DocsTest):
         self.assertGreater(len(rows), 8)
         described = {option.removesuffix(", -h"): lines
                      for option, lines in self.page.entries("OPTIONS").items()}
-        in_usage = set(re.findall(r"\[(--[\w-]+ [A-Z]+)\]", self.help.partition("\n\n")[0]))
+        in_usage = set(re.findall(r"\[(--[\w-]+(?: [A-Z]+)?)\]", self.help.partition("\n\n")[0]))
         for option in in_usage - {option for option, _ in rows}:
             self.assertTrue(described.pop(option))
         self.check_options(described, rows)
@@ -251,9 +252,9 @@ class DaemonPage(DocsTest):
         self.assertEqual([*told[1].split(", "), told[2]], sorted(parts))
 
     def test_exit_statuses(self):
-        numbers = {"EX_OK": 0, "EX_USAGE": 64, "EX_UNAVAILABLE": 69, "EX_IOERR": 74,
+        numbers = {"EX_OK": 0, "EX_USAGE": 64, "EX_DATAERR": 65, "EX_UNAVAILABLE": 69, "EX_IOERR": 74,
                    "EX_NOPERM": 77, "EX_CONFIG": 78}
-        used = set(re.findall(r"EX_[A-Z]+", source("daemon/main.c")))
+        used = set(re.findall(r"EX_[A-Z]+", source("daemon/main.c") + source("daemon/offline.c")))
         self.assertEqual([int(n) for n in self.page.entries("EXIT STATUS")],
                          sorted(numbers[name] for name in used))
 
@@ -413,7 +414,7 @@ class ProtocolPage(DocsTest):
         self.assertLessEqual(used - {"1000"}, told)
 
     def test_limits(self):
-        [hello] = golden_messages(GOLDEN / "notices" / "hello")
+        hello, *_ = golden_messages(GOLDEN / "notices" / "hello")
         limits = set(hello["params"]["limits"])
         self.assertEqual({plain(line) for line in self.page.sections["LIMITS"]
                           if line.startswith("_")}, limits)
@@ -428,7 +429,7 @@ class ProtocolPage(DocsTest):
                 ("common/rpc.h", "RPC_ID_MAX", "a string of at most {} bytes"),
                 ("common/json.h", "JSON_DEPTH_MAX", "nested {} deep"),
                 ("daemon/api/args.h", "ARG_PATTERN_MAX", "{} items of a pattern"),
-                ("daemon/api/args.h", "ARG_NAME_MAX", "A category or topic: 1 to {} bytes"),
+                ("common/name.h", "NAME_TEXT_MAX", "A category or topic: 1 to {} bytes"),
                 ("daemon/api/args.h", "ARG_ID_MAX", "1 to {} bytes of text without control"),
                 ("daemon/hub/hub.c", "PATTERN_COST_MAX", "{} pairs of a category and an id in"),
                 ("daemon/api/record.c", "PUT_MANY_MAX", "{} records in one record.put_many"),
@@ -480,7 +481,7 @@ class LibraryPage(DocsTest):
         code = daemon.folder / "example.c"
         code.write_text(self.block("EXAMPLE"))
         run("gcc", "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", f"-I{TOP}",
-            f'-DSYSRT_VERSION="test"', code, *sources, "-o", program)
+            '-DSYSRT_VERSION="test"', code, *sources, "-o", program)
         with daemon.control() as control:
             control.call("record.put", category="a", id="x", data=1)
         example = subprocess.Popen([program], stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """Other people at the file, and a disk that is full: no false answer, no half batch, nothing lost
 that was acknowledged, and the daemon recovers by itself when the cause goes away.
 
-builds: release asan
+builds: asan; in check-long: release
 """
 
 import sqlite3
@@ -28,8 +28,9 @@ class Others(Faults):
             self.assertEqual(error.code, "UNAVAILABLE")
             self.assertIn("locked", error.message)
             self.assertEqual(self.control.call("record.get", id="mine")["record"]["data"], 1)
-            db.execute("INSERT INTO records VALUES ((SELECT max(seq) + 1 FROM records), "
-                       "'general', 'theirs', 'theirs', '3', 1, 1, 1, NULL)")
+            db.execute("INSERT INTO records (seq, category, id, name, data, rev, created_at, "
+                       "updated_at) VALUES ((SELECT max(seq) + 1 FROM records), "
+                       "'general', 'theirs', 'theirs', '3', 1, 1, 1)")
             db.execute("COMMIT")
             db.close()
             self.assertIsNone(self.put("mine", 4))

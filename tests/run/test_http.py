@@ -1,7 +1,7 @@
 """What the HTTP port answers before there is a WebSocket: paths, Host and Origin, handshakes,
 limits of the head, probes.
 
-builds: release asan
+builds: asan; in check-long: release
 valgrind: yes
 """
 

@@ -1,14 +1,15 @@
 """sysrtctl import: what becomes of good and bad lines, of a break in the middle, of input that has no
 end; it never does harm to run it again.
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import json
-import os
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -94,6 +95,11 @@ class Lines(ImportTest):
         for nothing in ("", "\n", "\r\n\n"):
             self.assert_stored(self.run_import("-", input=nothing)[0])
 
+    def test_lines_of_white_space_are_none(self):
+        lines = (" \n", line_of(1) + "\n", "\t \r\n", "\n", line_of(2) + "\n", "  ")
+        self.assert_stored(self.run_import(self.file(*lines))[0], written=2)
+        self.assert_stored(self.run_import(self.file(" \n \n"))[0])
+
     def test_the_last_of_equal_ids_wins(self):
         lines = [json.dumps({"id": f"i{n % 10}", "data": n}) + "\n" for n in range(3500)]
         summary, _ = self.run_import(self.file(*lines))
@@ -178,6 +184,25 @@ class BadLines(ImportTest):
                 self.assertEqual(sum(category == f"s{n}" for category, _ in self.records()), 30)
         self.assertNotIn("after", self.data())
 
+    def test_a_quote_that_is_not_closed(self):
+        """It swallows what follows: only its line and the question help to find it."""
+        rows = "".join(f"{n},text\n" for n in range(20_000))
+        _, err = self.run_import("--id", "id", self.file('id,t\n1,"open\n', rows, name="a.csv"), status=1)
+        self.assertRegex(err, r"a\.csv:2: longer than 65536 bytes, which .*: is a quote not closed\?\n")
+
+    def test_hints_are_true(self):
+        """What has no id is not skipped the next time; where nothing was written, nothing is said of it."""
+        path = self.file('{"data":1}\n', "bad\n")
+        _, err = self.run_import(path, status=1)
+        self.assertIn("records without an id would be there twice", err)
+        self.assertNotIn("is skipped", err)
+        self.run_import(path, status=1)
+        self.assertEqual(len(self.records()), 2)
+        self.assertIn("is skipped", self.run_import("--resume", path, status=1)[1])
+        self.assertIn("is skipped", self.run_import(self.file('{"id":"i","data":1}\n', "bad\n"), status=1)[1])
+        _, err = self.run_import("--format", "csv", "--id", "id", self.file("a,b\n1,2\n"), status=1)
+        self.assertEqual(len(err.splitlines()), 1, err)
+
     def test_many_bad_ones_among_many(self):
         """All of them are found, and order is kept: of equal ids the last good one counts."""
         rng = seeded()
@@ -201,6 +226,131 @@ class BadLines(ImportTest):
             done = sysrtctl(self.daemon, "import", str(path), check=False)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr.splitlines()[0], rf"\Asysrtctl: {wanted}")
+
+
+class UnderWay(ImportTest):
+    """What stands behind a bad record is with the daemon already when that is found."""
+
+    config = BadLines.config
+    # One for the daemon that reads it, one for the daemon that writes it.
+    BAD = ('{"id":"bad","data":"%s"}' % ("y" * 2000), '{"id":"bad","data":1,"if_seq":99}')
+
+    def send_stopped(self, lines, *args):
+        """The import of lines, of which two batches are under way before the daemon reads the first."""
+        process = subprocess.Popen([CTL, "--socket", self.daemon.socket, "import", *args, "-"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            self.addCleanup(stream.close)
+        wait_for(idle(process.pid), what="the import to wait for its input")
+        self.daemon.signal(signal.SIGSTOP)
+        process.stdin.write("".join(lines).encode())
+        process.stdin.close()
+        wait_for(idle(process.pid), what="the import to wait for the daemon")
+        return process
+
+    def import_behind(self, lines, *args):
+        """({written, skipped, bad}, the numbers of the lines that were refused)"""
+        process = self.send_stopped(lines, *args)
+        self.daemon.signal(signal.SIGCONT)
+        process.wait(TIMEOUT_S)
+        summary = json.loads(process.stdout.read())
+        del summary["seconds"]
+        return summary, [int(n) for n in re.findall(rb"standard input:(\d+): ", process.stderr.read())]
+
+    @staticmethod
+    def lines(bad, n=3500):
+        """Lines of ten ids, with others at some places."""
+        return [bad.get(i, json.dumps({"id": f"i{i % 10}", "data": i})) + "\n" for i in range(n)]
+
+    def records_of(self, category):
+        return {i: r for (c, i), r in self.records().items() if c == category}
+
+    def test_two_are_sent_at_once(self):
+        """To a daemon that is played: it gets each batch before it has answered the one before it."""
+        sent = []
+
+        def serve():
+            peer, _ = server.accept()
+            with peer, peer.makefile("rw") as stream:
+                def take():
+                    return json.loads(stream.readline())
+
+                def answer(request):
+                    result = {"limits": {}, "store": {"epoch": "e", "seq": 0}, "count": 1000, "skipped": 0, "seq": 1}
+                    stream.write(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}) + "\n")
+                    stream.flush()
+
+                answer(take())
+                sent.append(take())
+                for _ in range(3):
+                    sent.append(take())
+                    answer(sent[-2])
+                answer(sent[-1])
+
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(self.daemon.folder / "played"))
+            server.listen(1)
+            thread = threading.Thread(target=serve, daemon=True)
+            thread.start()
+            done = subprocess.run([CTL, "--socket", self.daemon.folder / "played", "import",
+                                   self.file(*self.lines({}, 4000))],
+                                  stdout=subprocess.PIPE, check=True, timeout=TIMEOUT_S)
+            thread.join(TIMEOUT_S)
+        self.assertEqual(json.loads(done.stdout)["written"], 4000)
+        self.assertEqual([request["params"].get("chained") for request in sent], [None, True, True, True])
+
+    def test_it_stops_at_the_bad_one(self):
+        for at, bad in enumerate(self.BAD):
+            summary, told = self.import_behind(self.lines({700: bad}), f"--category=c{at}")
+            self.assertEqual((summary, told), ({"written": 700, "skipped": 0, "bad": 1}, [701]))
+            self.assertEqual({i: r["data"] for i, r in self.records_of(f"c{at}").items()},
+                             {f"i{n % 10}": n for n in range(690, 700)})
+
+    def test_bad_ones_in_all_of_them(self):
+        """Each good line is written once, in its order."""
+        places = (0, 700, 1000, 1001, 2999, 3499)
+        good = [n for n in range(3500) if n not in places]
+        for at, bad in enumerate(self.BAD):
+            summary, told = self.import_behind(self.lines(dict.fromkeys(places, bad)), "--on-error=skip",
+                                               f"--category=c{at}")
+            self.assertEqual(summary, {"written": len(good), "skipped": 0, "bad": len(places)})
+            self.assertEqual(told, [n + 1 for n in places])
+            self.assertEqual({i: (r["data"], r["rev"]) for i, r in self.records_of(f"c{at}").items()},
+                             {f"i{d}": (max(n for n in good if n % 10 == d), sum(n % 10 == d for n in good))
+                              for d in range(10)})
+
+    def test_with_if_absent_the_first_wins(self):
+        for at, bad in enumerate(self.BAD):
+            summary, told = self.import_behind(self.lines({3: bad, 13: bad}), "--on-error=skip", "--if-absent",
+                                               f"--category=c{at}")
+            self.assertEqual((summary, told), ({"written": 10, "skipped": 3488, "bad": 2}, [4, 14]))
+            self.assertEqual({i: r["data"] for i, r in self.records_of(f"c{at}").items()},
+                             {**{f"i{n}": n for n in range(10)}, "i3": 23})
+
+    def test_what_is_too_long_for_the_daemon(self):
+        """Its refusal does not say what was refused."""
+        too_long = '{"id":"x","data":1,"name":"%s"}' % ("y" * 65_500)
+        summary, told = self.import_behind(self.lines({1500: too_long}), "--on-error=skip")
+        self.assertEqual((summary, told), ({"written": 3499, "skipped": 0, "bad": 1}, [1501]))
+
+    def test_killed_with_both_under_way(self):
+        """The daemon does what it has got, in order, and nothing behind what is bad."""
+        for at, bad in enumerate((None, *self.BAD)):
+            lines = [json.dumps({"id": f"i{n}", "data": n}) + "\n" for n in range(3500)]
+            bad_ones = {} if bad is None else {700: bad + "\n"}
+            process = self.send_stopped([bad_ones.get(n, line) for n, line in enumerate(lines)], f"--category=c{at}")
+            process.kill()
+            process.wait()
+            self.daemon.signal(signal.SIGCONT)
+            with self.daemon.control() as control:
+                wait_for(lambda: len(control.call("session.list")["items"]) == 1, what="the end of the session")
+                wait_for(lambda: control.call("status")["store"]["queue"] == 0, what="what it has sent to be done")
+            numbers = sorted(r["data"] for r in self.records_of(f"c{at}").values())
+            self.assertEqual(numbers, list(range(len(numbers))))
+            self.assertIn(len(numbers), (0, 1000, 2000) if bad is None else (0,))
+            summary, _ = self.run_import(f"--category=c{at}", "-", input="".join(lines))
+            self.assert_stored(summary, written=3500 - len(numbers), skipped=len(numbers))
+            self.assertEqual({r["rev"] for r in self.records_of(f"c{at}").values()}, {1})
 
 
 class Memory(ImportTest):

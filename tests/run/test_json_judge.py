@@ -4,7 +4,7 @@ Texts are generated, mutated and given to build/tests/json-echo; what Python
 takes must come back token for token, what Python refuses must be refused.
 SYSRT_BUILD names the build folder, JUDGE_SEED and JUDGE_ROUNDS repeat a run.
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import json

@@ -4,7 +4,7 @@ Rounds of writers on both doors and watchers that resume from their position; th
 after a random number of answers and started again. SYSRT_SEED repeats a run, KILL_ROUNDS sets the
 number of rounds (20; 200 with SYSRT_LONG).
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import os

@@ -2,7 +2,7 @@
 while a client was away or in the middle of its replay, a replay from 0 that broke off. Each is valid
 exactly when the store can still tell all that the client missed.
 
-builds: release asan
+builds: release; in check-long: asan
 valgrind: yes
 """
 

@@ -1,7 +1,7 @@
 """RFC 6455 against /echo, judged by raw frames and by two clients that are not ours,
 python3-websockets and node-ws: the table of rfc6455.py, and what does not fit into a table.
 
-builds: release asan
+builds: asan; in check-long: release
 valgrind: yes
 """
 

@@ -1,6 +1,6 @@
 """What a shell script can do with the control socket: socat, a pipe, a file of requests.
 
-builds: release asan
+builds: release; in check-long: asan
 valgrind: yes
 """
 

@@ -6,7 +6,7 @@ the differences that is_excused() names. TOML_TEST_DIR=<copy of toml-test/tests>
 adds its cases for TOML 1.0. SYSRT_BUILD names the build folder, JUDGE_SEED and
 JUDGE_ROUNDS repeat a run.
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import datetime

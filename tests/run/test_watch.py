@@ -1,7 +1,7 @@
 """sysrtctl watch: nothing missed and nothing twice over kills of the daemon, positions that are good
 after kills of sysrtctl itself, programs run on changes.
 
-builds: release asan
+builds: release; in check-long: asan
 """
 
 import json
@@ -15,8 +15,7 @@ import threading
 import time
 import unittest
 
-from harness import (BUILD, TIMEOUT_S, Closed, daemon_for, idle, seeded, sysrtctl,
-                     wait_for)
+from harness import BUILD, TIMEOUT_S, Closed, daemon_for, idle, seeded, wait_for
 from terminal import Terminal
 
 CTL = str(BUILD / "sysrtctl")
@@ -210,6 +209,7 @@ class Resuming(WatchTest):
         watch = self.watch("k.*", "--since", "0")
         acknowledged, end = self.writer()
         rng = seeded()
+        wait_for(watch.seqs, what="the first connection")
         for _ in range(5):
             before = len(acknowledged)
             wait_for(lambda: len(acknowledged) > before + rng.randrange(20, 200))

@@ -47,11 +47,14 @@ on_write(struct job *j)
 	ck_assert_msg(j->result == OK, "%s", j->error.text);
 	for (size_t i = 0; i < j->ops_n; i++) {
 		struct op *op = &j->ops[i];
+		unsigned category, id;
 
 		if (op->change == NULL)
 			continue;
-		rig.state.seq[category_number(op->category)][id_number(op->id)] =
-			op->kind == OP_PUT ? op->seq : 0;
+		category = category_number(op->category);
+		id = id_number(op->id);
+		rig.state.seq[category][id] = op->kind == OP_PUT ? op->seq : 0;
+		rig.state.is_odd[category][id] = op->kind == OP_PUT && op->data.p[1] == 'o';
 		rig.last_seq = op->seq;
 		hub_publish(rig.hub, &op->change, 1);
 	}
@@ -237,6 +240,8 @@ rig_put(unsigned category, unsigned id, size_t data_n)
 
 	memset(data, 'x', data_n + 2);
 	data[0] = data[data_n + 1] = '"';
+	if (data_n % 2 == 1)
+		data[1] = 'o';
 	j->ops[0].data = job_keep(j, (struct span){data, data_n + 2});
 	free(data);
 	submit(j);
@@ -276,7 +281,21 @@ rig_pattern(const char *category, const char *id)
 {
 	struct term c = term_of(category), i = term_of(id != NULL ? id : "");
 
-	return pattern_new(&c, 1, &i, id != NULL ? 1 : 0);
+	return pattern_new(&c, 1, &i, id != NULL ? 1 : 0, NULL);
+}
+
+struct pattern *
+rig_odd_pattern(const char *category, const char *id)
+{
+	struct term c = term_of(category), i = term_of(id != NULL ? id : "");
+	struct where *where = NULL;
+	struct pattern *p;
+
+	ck_assert_int_eq(
+		where_new(json_value_of(SPAN("{\"\":{\"prefix\":\"o\"}}")), &where, NULL), OK);
+	p = pattern_new(&c, 1, &i, id != NULL ? 1 : 0, where);
+	free(where);
+	return p;
 }
 
 /* --- the client's side --- */
@@ -332,6 +351,7 @@ on_change(struct view *v, struct json_value params)
 	v->position = seq;
 	v->prev = prev;
 	v->changes++;
+	v->leaves += span_is(text_of(params, "op"), "leave");
 	v->state.seq[category][id] = span_is(text_of(params, "op"), "put") ? seq : 0;
 }
 
@@ -475,7 +495,8 @@ enum err
 reader_try_subscribe(
 	struct reader *r, struct pattern *p, int64_t since, int64_t base, unsigned *number)
 {
-	struct position from = {span_of(store_epoch(rig.store)), since, base};
+	struct position from = {
+		.epoch = span_of(store_epoch(rig.store)), .since = since, .base = base};
 	struct error error = ERROR_NONE;
 	struct subscribed got;
 	struct view *v;
@@ -567,7 +588,8 @@ reader_check_state(const struct reader *r, unsigned number, const struct pattern
 			bool is_match;
 
 			snprintf(id, sizeof(id), "i%u", i);
-			is_match = pattern_matches(p, span_of(rig_categories[c]), span_of(id));
+			is_match = pattern_matches(p, span_of(rig_categories[c]), span_of(id)) &&
+				   (p->where == NULL || rig.state.is_odd[c][i]);
 			ck_assert_msg(r->views[number].state.seq[c][i] ==
 					      (is_match ? rig.state.seq[c][i] : 0),
 				"%s/%s is at %lld, not at %lld", rig_categories[c], id,

@@ -22,6 +22,7 @@ extern const char *const rig_categories[RIG_CATEGORIES]; /* ids are "i0" to "i11
 /** The seq of each record's newest put; 0: it is not there. */
 struct rig_state {
 	int64_t seq[RIG_CATEGORIES][RIG_IDS];
+	bool is_odd[RIG_CATEGORIES][RIG_IDS]; /* its data was put with an odd data_n */
 };
 
 /** What a client knows of one subscription. */
@@ -32,6 +33,7 @@ struct view {
 	int64_t base;
 	int64_t resync; /* -1, or the seq that `resync` told */
 	unsigned changes;
+	unsigned leaves; /* of these */
 	unsigned synced;
 	unsigned progress;
 	unsigned lagged;
@@ -85,6 +87,9 @@ void rig_turns(unsigned n);
 
 /** A pattern of one category ("x*" is a prefix) and, unless NULL, one id. */
 struct pattern *rig_pattern(const char *category, const char *id);
+
+/** The same, of records whose data was put with an odd data_n. */
+struct pattern *rig_odd_pattern(const char *category, const char *id);
 
 void reader_init(struct reader *r, enum framing framing);
 /** Disconnects: what was not let through is lost. */

@@ -4,7 +4,6 @@
  * error where it is not JSON. With --texts it reads a stream of "LENGTH\n" and
  * that many bytes, and answers each with a line: "+" and the text, or "-" and
  * the message.
- * links: common/json.c common/json_write.c common/buf.c common/err.c common/xalloc.c
  */
 
 #include <stdio.h>

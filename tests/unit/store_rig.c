@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/xalloc.h"
+#include "daemon/store/sum.h"
 
 #define TEXTS_BYTES 1024
 
@@ -183,7 +184,7 @@ rig_new_read(enum job_kind kind, const char *category, const char *id)
 	j->read.id = job_keep(j, span_of(id));
 	j->read.limit = 100;
 	if (category[0] != '\0')
-		j->read.pattern = pattern_new(&term, 1, NULL, 0);
+		j->read.pattern = pattern_new(&term, 1, NULL, 0, NULL);
 	return j;
 }
 
@@ -245,6 +246,7 @@ rig_sql(const char *sql)
 
 	ck_assert_int_eq(sqlite3_open(rig.path, &db), SQLITE_OK);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	ck_assert_int_eq(sum_add_function(db, NULL), OK);
 	ck_assert_msg(
 		sqlite3_prepare_v2(db, sql, -1, &st, NULL) == SQLITE_OK, "%s", sqlite3_errmsg(db));
 	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
@@ -261,4 +263,11 @@ rig_check_file(void)
 	ck_assert_int_eq(
 		rig_sql("SELECT count(*) FROM records JOIN tombstones USING (category, id)"), 0);
 	ck_assert_int_eq(rig_sql("SELECT count(*) FROM records JOIN tombstones USING (seq)"), 0);
+	/* What strangers have written has none. */
+	ck_assert_int_eq(rig_sql("SELECT count(*) FROM records WHERE sum <> " SUM_RECORDS), 0);
+	ck_assert_int_eq(
+		rig_sql("SELECT count(*) FROM tombstones WHERE sum <> " SUM_TOMBSTONES), 0);
+	ck_assert_int_eq(rig_sql("SELECT count(*) FROM history WHERE sum IS NOT " SUM_HISTORY), 0);
+	ck_assert_int_eq(rig_sql("SELECT count(*) FROM epochs WHERE sum IS NOT " SUM_EPOCHS), 0);
+	ck_assert_int_eq(rig_sql("SELECT count(*) FROM meta WHERE sum IS NOT " SUM_META), 0);
 }

@@ -25,6 +25,10 @@ struct store_rig {
 
 extern struct store_rig rig;
 
+/** How another program, which knows nothing of sums, writes a record: the columns. */
+#define STRANGERS_RECORD                                                                           \
+	"INSERT INTO records (seq, category, id, name, data, rev, created_at, updated_at) "
+
 /** Fixtures: a folder, the defaults, an open store; and all of it gone again. */
 void rig_setup(void);
 void rig_teardown(void);

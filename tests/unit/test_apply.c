@@ -1,12 +1,6 @@
 /*
  * Applying operations to real tables, without threads: modes, conditions, revs,
  * seqs, expiry, pruning; and when the writer expires and prunes.
- *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
- * links: common/json.c common/json_write.c daemon/base/frame.c daemon/base/queue.c
- * links: daemon/store/pattern.c daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/sql.c daemon/store/migrate.c daemon/store/apply.c daemon/store/maintain.c
- * links: common/wire/ws.c
  */
 
 #include <check.h>
@@ -19,6 +13,7 @@
 #include "daemon/store/maintain.h"
 #include "daemon/store/migrate.h"
 #include "daemon/store/sql.h"
+#include "daemon/store/sum.h"
 
 #define NOW INT64_C(1700000000000)
 
@@ -27,6 +22,7 @@ static char path[96];
 static struct conf conf;
 static sqlite3 *db;
 static struct apply *apply;
+static struct due *due;
 static struct error error;
 
 static void
@@ -35,11 +31,13 @@ open_file(void)
 	ck_assert_msg(sql_open(path, SQL_WRITER, &conf, &db, &error) == OK, "%s", error.text);
 	ck_assert_msg(migrate_to(db, migrate_newest(), &error) == OK, "%s", error.text);
 	ck_assert_msg(apply_new(db, &apply, &error) == OK, "%s", error.text);
+	ck_assert_msg(due_new(db, &due, &error) == OK, "%s", error.text);
 }
 
 static void
 close_file(void)
 {
+	due_free(due);
 	apply_free(apply);
 	sql_close(db);
 }
@@ -55,11 +53,29 @@ setup(void)
 	open_file();
 }
 
+/** Every row proves itself. */
+static void
+check_sums(void)
+{
+	int64_t wrong_n = -1;
+
+	ck_assert_int_eq(
+		sql_query_int(db,
+			"SELECT (SELECT count(*) FROM records WHERE sum IS NOT " SUM_RECORDS ") + "
+			"(SELECT count(*) FROM tombstones WHERE sum IS NOT " SUM_TOMBSTONES ") + "
+			"(SELECT count(*) FROM history WHERE sum IS NOT " SUM_HISTORY ") + "
+			"(SELECT count(*) FROM meta WHERE sum IS NOT " SUM_META ")",
+			-1, &wrong_n, &error),
+		OK);
+	ck_assert_int_eq(wrong_n, 0);
+}
+
 static void
 teardown(void)
 {
 	char command[128];
 
+	check_sums();
 	close_file();
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	ck_assert_int_eq(system(command), 0);
@@ -82,7 +98,11 @@ new_job(enum op_kind kind, const char *id)
 static enum err
 apply_it(struct job *j)
 {
-	return apply_op(apply, j, &j->ops[0], &error);
+	enum err e = OK;
+
+	for (size_t i = 0; i < j->ops_n && e == OK; i++)
+		e = apply_op(apply, &j->ops[i], &error);
+	return e;
 }
 
 /** A put without conditions; its rev. */
@@ -222,30 +242,44 @@ START_TEST(expiry_deletes_the_oldest_first_and_in_bounds)
 	struct job *j;
 	char id[16];
 
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 300; i++) {
 		snprintf(id, sizeof(id), "%d", i);
 		j = new_job(OP_PUT, id);
-		j->ops[0].expires_at = NOW + 100 - i;
+		j->ops[0].expires_at = NOW + 300 - i;
 		ck_assert_int_eq(apply_it(j), OK);
 		job_free(j);
 	}
 	put("never");
-	j = new_job(OP_EXPIRE, "");
-	j->ops[0].limit = 3;
-	j->ops[0].now_ms = NOW + 95;
+	ck_assert_ptr_null(due_expired(due, NOW));
+	j = due_expired(due, NOW + 295);
+	ck_assert_uint_eq(j->ops_n, 256);
+	ck_assert(span_is(j->ops[0].id, "299"));
 	ck_assert_int_eq(apply_it(j), OK);
-	ck_assert_uint_eq(j->changes_n, 3);
-	for (size_t i = 0; i < 3; i++)
-		ck_assert_int_eq(j->changes[i]->seq, 12 + (int64_t)i);
-	ck_assert(span_is(j->changes[0]->id, "9"));
+	for (size_t i = 0; i < j->ops_n; i++)
+		ck_assert_int_eq(j->ops[i].change->seq, 302 + (int64_t)i);
 	job_free(j);
-	j = new_job(OP_EXPIRE, "");
-	j->ops[0].now_ms = NOW + 95;
+	j = due_expired(due, NOW + 295);
 	ck_assert_int_eq(apply_it(j), OK);
-	ck_assert_uint_eq(j->changes_n, 2); /* ids 6 and 5: 95 is due at 95 */
+	ck_assert_uint_eq(j->ops_n, 39); /* up to id 5: 295 is due at 295 */
 	job_free(j);
+	ck_assert_ptr_null(due_expired(due, NOW + 295));
 	ck_assert_int_eq(number("SELECT count(*) FROM records"), 6);
-	ck_assert_int_eq(number("SELECT count(*) FROM tombstones"), 5);
+	ck_assert_int_eq(number("SELECT count(*) FROM tombstones"), 295);
+}
+END_TEST
+
+START_TEST(a_record_that_was_written_again_does_not_expire)
+{
+	struct job *j = new_job(OP_PUT, "a"), *expiry;
+
+	j->ops[0].expires_at = NOW + 1;
+	ck_assert_int_eq(apply_it(j), OK);
+	job_free(j);
+	expiry = due_expired(due, NOW + 1);
+	put("a");
+	ck_assert_int_eq(apply_it(expiry), ERR_CONFLICT);
+	job_free(expiry);
+	ck_assert_int_eq(number("SELECT count(*) FROM records"), 1);
 }
 END_TEST
 
@@ -322,7 +356,9 @@ START_TEST(the_last_seq_of_all_is_the_end)
 	struct job *j = new_job(OP_PUT, "b");
 
 	ck_assert_int_eq(
-		sql_exec(db, "UPDATE meta SET value = 9007199254740990 WHERE key = 'last_seq'",
+		sql_exec(db,
+			"UPDATE meta SET value = 9007199254740990, "
+			"sum = row_sum('meta', key, 9007199254740990) WHERE key = 'last_seq'",
 			&error),
 		OK);
 	ck_assert_int_eq(apply_reload(apply, &error), OK);
@@ -341,13 +377,18 @@ apply_sequence(void)
 	char id[16];
 
 	for (unsigned i = 0; i < 500; i++) {
-		struct job *j;
+		struct job *j, *expired;
 
 		random = random * UINT64_C(6364136223846793005) + 1;
 		snprintf(id, sizeof(id), "%u", (unsigned)(random >> 40) % 20);
 		j = new_job((random >> 33) % 3 > 0 ? OP_PUT : OP_DELETE, id);
-		if (i % 50 == 49)
-			j->ops[0].kind = i % 100 == 99 ? OP_PRUNE : OP_EXPIRE;
+		if (i % 100 == 99)
+			j->ops[0].kind = OP_PRUNE;
+		expired = i % 100 == 49 ? due_expired(due, NOW + i) : NULL;
+		if (expired != NULL) {
+			job_free(j);
+			j = expired;
+		}
 		j->ops[0].now_ms = NOW + i;
 		j->ops[0].keep = 5;
 		if (j->ops[0].kind == OP_PUT && i % 7 == 0)
@@ -370,8 +411,9 @@ START_TEST(the_same_operations_give_the_same_store)
 	snprintf(sql, sizeof(sql), "ATTACH '%s' AS first", path);
 	ck_assert_int_eq(sql_exec(db, sql, &error), OK);
 	ck_assert_int_gt(number("SELECT count(*) FROM main.records"), 5);
-	for (unsigned i = 0; i < 3; i++) {
-		static const char *const tables[] = {"records", "tombstones", "meta"};
+	ck_assert_int_gt(number("SELECT count(*) FROM main.history"), 5);
+	for (unsigned i = 0; i < 4; i++) {
+		static const char *const tables[] = {"records", "tombstones", "history", "meta"};
 
 		snprintf(sql, sizeof(sql),
 			"SELECT (SELECT count(*) FROM (SELECT * FROM main.%s EXCEPT SELECT * FROM "
@@ -388,7 +430,7 @@ START_TEST(maintenance_is_due_when_something_expires)
 	struct maintain m = {.retention_ms = 1000, .tombstone_max = 2};
 	struct job *j = new_job(OP_PUT, "a");
 
-	maintain_init(&m, NOW, 500);
+	maintain_init(&m, due, NOW, 500);
 	ck_assert_ptr_null(maintain_next(&m, apply, NOW, 500));
 	ck_assert_int_eq(maintain_wake_us(&m, apply, NOW, 500000), INT64_MAX);
 	j->ops[0].expires_at = NOW + 40;
@@ -398,7 +440,7 @@ START_TEST(maintenance_is_due_when_something_expires)
 	ck_assert_int_eq(maintain_wake_us(&m, apply, NOW, 500000), 540000);
 	j = maintain_next(&m, apply, NOW + 50, 550);
 	ck_assert_ptr_nonnull(j);
-	ck_assert_int_eq(j->ops[0].kind, OP_EXPIRE);
+	ck_assert_int_eq(m.work, MAINTAIN_EXPIRE);
 	ck_assert_int_eq(m.expiry_lag_ms, 10);
 	ck_assert_int_eq(apply_it(j), OK);
 	maintain_done(&m, j, OK, 550);
@@ -429,7 +471,7 @@ START_TEST(a_step_of_the_clock_pauses_maintenance)
 	struct maintain m = {.retention_ms = 1000, .tombstone_max = 0};
 	struct job *j = new_job(OP_PUT, "a");
 
-	maintain_init(&m, NOW, 0);
+	maintain_init(&m, due, NOW, 0);
 	j->ops[0].expires_at = NOW + 10;
 	ck_assert_int_eq(apply_it(j), OK);
 	job_free(j);
@@ -459,6 +501,7 @@ main(void)
 	tcase_add_test(tc, modes_skip);
 	tcase_add_test(tc, conditions);
 	tcase_add_test(tc, expiry_deletes_the_oldest_first_and_in_bounds);
+	tcase_add_test(tc, a_record_that_was_written_again_does_not_expire);
 	tcase_add_test(tc, pruning_by_age_and_beyond_the_maximum);
 	tcase_add_test(tc, a_rollback_takes_back_and_a_commit_is_a_floor);
 	tcase_add_test(tc, the_last_seq_of_all_is_the_end);

@@ -1,7 +1,6 @@
 /*
  * The growable buffer: it holds exactly what was added, never more than its maximum,
  * and takes nothing after it failed.
- * links: common/buf.c
  */
 
 #include <check.h>

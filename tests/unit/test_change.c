@@ -1,8 +1,6 @@
 /*
  * Changes: their bodies are the end of a notification, byte for byte, texts are
  * escaped, data passes as it is; counting frees them (under AddressSanitizer).
- * links: daemon/store/change.c daemon/base/frame.c common/wire/ws.c common/buf.c common/xalloc.c
- * links: common/err.c common/json.c common/json_write.c
  */
 
 #include <check.h>

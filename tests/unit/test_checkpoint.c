@@ -3,17 +3,7 @@
  * everything that can happen to it in any order; once with the real writer, the
  * real checkpointer and readers in the way, watched from below SQLite.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
- * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
- * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
- * links: tests/unit/fault_vfs.c tests/unit/disk.c
+ * threads: in check-long
  */
 
 #include <check.h>
@@ -147,17 +137,23 @@ step_restart(struct model *m)
 	m->restarts++;
 }
 
+static void
+step_want(struct model *m)
+{
+	m->law.wants_all = roll(m, 8) == 0;
+}
+
 /* No pass begins on a log that is wholly copied, and none is restarted that is needed. */
 START_TEST(the_law_holds_in_any_order)
 {
 	static void (*const steps[])(struct model *) = {step_commit, step_commit, step_post,
-		step_pass, step_take, step_count_anew, step_restart};
+		step_pass, step_take, step_count_anew, step_want, step_restart};
 
 	for (unsigned walk = 0; walk < WALKS; walk++) {
 		struct model m = {.random = walk, .law.limit_n = LIMIT};
 
 		for (unsigned i = 0; i < STEPS; i++)
-			steps[roll(&m, i % 200 < 100 ? 6 : 7)](&m);
+			steps[roll(&m, i % 200 < 100 ? 7 : 8)](&m);
 		ck_assert_msg(m.passes > 10 && m.restarts > 3 && m.failures > 3,
 			"walk %u: %u passes, %u restarts, %u failures", walk, m.passes, m.restarts,
 			m.failures);
@@ -242,6 +238,34 @@ START_TEST(a_restart_waits_until_little_is_left)
 	ck_assert(!checkpoint_may_restart(&law, false));
 	checkpoint_on_commit(&law, 2 * LIMIT);
 	ck_assert(checkpoint_may_restart(&law, false)); /* it must be */
+}
+END_TEST
+
+/* Where somebody waits until the file has all of the log. */
+START_TEST(all_of_it_is_copied_when_somebody_waits_for_that)
+{
+	struct checkpoint_law law = {.limit_n = LIMIT, .wants_all = true};
+
+	ck_assert(!checkpoint_may_post(&law)); /* there is nothing */
+	ck_assert(!checkpoint_may_restart(&law, true));
+	checkpoint_on_commit(&law, 1);
+	ck_assert(!checkpoint_may_restart(&law, true)); /* a pass first */
+	ck_assert(checkpoint_on_post(&law));            /* which syncs */
+	checkpoint_on_taken(&law, 0);                   /* a reader was in the way */
+	ck_assert(!checkpoint_may_post(&law));
+	ck_assert(checkpoint_may_restart(&law, true));
+	checkpoint_on_restart_failed(&law, 0);
+	checkpoint_on_commit(&law, 2);
+	ck_assert(checkpoint_on_post(&law));
+	checkpoint_on_commit(&law, RESTART_PAGES + 3);
+	checkpoint_on_taken(&law, 2);
+	ck_assert(!checkpoint_may_restart(&law, false)); /* too much came meanwhile */
+	checkpoint_on_commit(&law, RESTART_PAGES + 4);
+	ck_assert(checkpoint_on_post(&law));
+	checkpoint_on_taken(&law, 5);
+	ck_assert(checkpoint_may_restart(&law, false));
+	law.wants_all = false;
+	ck_assert(!checkpoint_may_restart(&law, true));
 }
 END_TEST
 
@@ -345,6 +369,7 @@ main(void)
 	tcase_add_test(law, a_pass_that_a_reader_cut_short_is_not_repeated_at_once);
 	tcase_add_test(law, near_the_limit_passes_are_synced_and_at_it_short);
 	tcase_add_test(law, a_restart_waits_until_little_is_left);
+	tcase_add_test(law, all_of_it_is_copied_when_somebody_waits_for_that);
 	tcase_add_test(law, a_restart_that_failed_counts_as_a_pass);
 	tcase_add_test(law, a_sync_that_failed_is_counted_anew);
 	tcase_add_checked_fixture(threads, rig_setup, rig_teardown);

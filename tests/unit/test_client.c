@@ -1,8 +1,6 @@
 /*
  * libsysrt against a peer that we drive by hand: answers out of order, notifications in
  * between, refusals at the door, silence, a hang-up, signals, a peer that does not read.
- * links: common/client/sysrt.c common/rpc.c common/json.c common/json_write.c common/buf.c
- *	common/err.c common/xalloc.c common/clock.c
  */
 
 #include <check.h>

@@ -2,10 +2,6 @@
  * The configuration: the table, every source of values and their order, reload,
  * and that each print parses back to what was printed. Runs in the top folder,
  * where the example file and tests/golden/conf are.
- *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
- * links: common/json.c common/json_write.c common/toml.c common/toml_scan.c common/toml_value.c
- * links: common/toml_tree.c daemon/base/conf_table.c daemon/base/conf.c
  */
 
 #include <check.h>
@@ -91,14 +87,35 @@ load_text(struct span text)
 	return load_file(path);
 }
 
+static const char *
+table_difference(const struct conf *a, const struct conf *b, const struct conf_section *s)
+{
+	const struct conf_tables *x = conf_tables_of(a, s), *y = conf_tables_of(b, s);
+
+	if (x->n != y->n)
+		return s->name;
+	for (size_t i = 0; i < x->n; i++) {
+		if (strcmp(conf_tables_at(x, i)->name, conf_tables_at(y, i)->name) != 0)
+			return conf_tables_at(x, i)->name;
+		for (size_t row = 0; row < s->options_n; row++)
+			if (!conf_is_equal(x->v[i], y->v[i], &s->options[row]))
+				return s->options[row].name;
+	}
+	return NULL;
+}
+
 /** The first option in which they differ, or NULL. */
 static const char *
 difference(const struct conf *a, const struct conf *b)
 {
+	const char *name = NULL;
+
 	for (size_t i = 0; i < conf_options_n; i++)
 		if (!conf_is_equal(a, b, &conf_options[i]))
 			return conf_options[i].name;
-	return NULL;
+	for (size_t i = 0; i < conf_sections_n && name == NULL; i++)
+		name = table_difference(a, b, &conf_sections[i]);
+	return name;
 }
 
 static void
@@ -149,6 +166,26 @@ START_TEST(the_table_is_whole)
 }
 END_TEST
 
+START_TEST(the_sections_are_whole)
+{
+	for (size_t i = 0; i < conf_sections_n; i++) {
+		const struct conf_section *s = &conf_sections[i];
+
+		ck_assert_ptr_eq(conf_section_find(span_of(s->name)), s);
+		ck_assert_int_eq(s->help[strlen(s->help) - 1], '.');
+		for (size_t row = 0; row < s->options_n; row++) {
+			const struct conf_option *o = &s->options[row];
+
+			ck_assert_ptr_eq(conf_key_find(s, span_of(o->name)), o);
+			ck_assert_uint_ge(o->offset, sizeof(struct conf_named));
+			ck_assert_uint_lt(o->offset, s->size);
+			ck_assert_int_eq(o->help[strlen(o->help) - 1], '.');
+			ck_assert_msg(!o->needs_restart, "%s: a reload takes all", o->name);
+		}
+	}
+}
+END_TEST
+
 START_TEST(defaults)
 {
 	struct conf *c = conf_new();
@@ -168,6 +205,10 @@ START_TEST(defaults)
 	ck_assert_uint_eq(c->websocket.anonymous.n, 3);
 	ck_assert_str_eq(c->control.socket, "/run/sysrt/control.sock");
 	ck_assert_int_eq(c->log.format, LOG_LOGFMT);
+	ck_assert_int_eq(conf_category(c, SPAN("any"))->history.count, 0);
+	ck_assert_int_eq(conf_category(c, SPAN("any"))->ttl_ms, CONF_UNLIMITED);
+	ck_assert_int_eq(conf_category(c, SPAN("any"))->max_records, CONF_UNLIMITED);
+	ck_assert_int_eq(conf_category(c, SPAN("any"))->search, SEARCH_WORDS);
 	conf_free(c);
 	conf_free(NULL);
 }
@@ -225,6 +266,17 @@ START_TEST(the_example_file_is_the_defaults)
 }
 END_TEST
 
+static void
+expect_sensors(const struct conf_category *c)
+{
+	ck_assert_int_eq(c->history.count, CONF_UNLIMITED);
+	ck_assert_int_eq(c->history.age_ms, INT64_C(7) * 86400 * 1000);
+	ck_assert_int_eq(c->ttl_ms, 3600 * 1000);
+	ck_assert_int_eq(c->max_records, 1000);
+	ck_assert_int_eq(c->max_data, 64 << 10);
+	ck_assert_int_eq(c->search, SEARCH_TRIGRAM);
+}
+
 START_TEST(every_option_can_be_set)
 {
 	struct conf *standard = conf_new(), *c = load_file(GOLDEN "every-option.toml");
@@ -232,6 +284,11 @@ START_TEST(every_option_can_be_set)
 	for (size_t i = 0; i < conf_options_n; i++)
 		ck_assert_msg(!conf_is_equal(standard, c, &conf_options[i]), "%s was not set",
 			conf_options[i].name);
+	expect_sensors(conf_category(c, SPAN("sensor.a")));
+	for (size_t row = 0; row < conf_sections[0].options_n; row++)
+		ck_assert_msg(!conf_is_equal(conf_category(c, SPAN("sensor.a")),
+				      c->categories.standard, &conf_sections[0].options[row]),
+			"%s was not set", conf_sections[0].options[row].name);
 	ck_assert_str_eq(c->store.path, "/srv/a \"quoted\" p\303\244th.db");
 	ck_assert_int_eq(c->store.tombstone_max, CONF_UNLIMITED);
 	ck_assert_int_eq(c->store.read_timeout_ms, 90000);
@@ -282,6 +339,69 @@ START_TEST(any_numbers_parse_back)
 }
 END_TEST
 
+#define NAME_LETTERS 3
+
+/** A short name out of few letters, so that many begin alike. */
+static size_t
+random_name(char *out)
+{
+	size_t n = 1 + (size_t)random() % 6;
+
+	for (size_t i = 0; i < n; i++)
+		out[i] = (char)('a' + random() % NAME_LETTERS);
+	return n;
+}
+
+static bool
+fits(const struct name_pattern *n, struct span name)
+{
+	return n->is_prefix ? span_has_prefix(name, n->text) : span_eq(n->text, name);
+}
+
+/** The longest name that fits, an exact one before a prefix as long, by looking at them all. */
+static const struct conf_named *
+longest(const struct conf_tables *t, struct span name)
+{
+	const struct name_pattern *best = NULL;
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct name_pattern *p = t->v[i];
+
+		if (fits(p, name) && (best == NULL || p->text.n > best->text.n ||
+					     (p->text.n == best->text.n && best->is_prefix)))
+			best = p;
+	}
+	return best != NULL ? (const struct conf_named *)(const void *)best : t->standard;
+}
+
+START_TEST(the_longest_name_holds)
+{
+	for (int round = 0; round < 200; round++) {
+		const struct conf_section *s = conf_section_find(SPAN("category"));
+		struct conf *c = conf_new();
+		struct conf_named *n;
+		char name[8];
+
+		for (long i = random() % 60; i > 0; i--) {
+			size_t length = random_name(name);
+
+			if (random() % 2 == 0)
+				name[length++] = '*';
+			ck_assert_int_eq(conf_tables_get(&c->categories, s,
+						 (struct span){name, length}, &n, &error),
+				OK);
+		}
+		for (int i = 0; i < 100; i++) {
+			struct span text = {name, random_name(name)};
+
+			ck_assert_ptr_eq(
+				&conf_category(c, text)->named, longest(&c->categories, text));
+		}
+		conf_free(c);
+	}
+}
+END_TEST
+
 /** The member of the option's object, as cJSON prints it; to free. */
 static char *
 member_of(const cJSON *options, const char *name, const char *key)
@@ -327,6 +447,29 @@ START_TEST(as_json)
 	expect_member(options, "hub.recent_bytes", "origin", "\"default\"");
 	expect_member(options, "hub.recent_bytes", "needs_restart", "false");
 	expect_member(options, "websocket.anonymous", "value", "[\"read\",\"write\",\"publish\"]");
+	cJSON_Delete(options);
+	buf_fini(&out);
+	conf_free(c);
+}
+END_TEST
+
+START_TEST(tables_as_json)
+{
+	struct conf *c = load_text(SPAN("[category.'sensor.*']\nhistory = '1d'\n"));
+	const char *name = "category.\"sensor.*\".history";
+	struct json_out o;
+	struct buf out;
+	cJSON *options;
+
+	buf_init(&out, 1 << 20);
+	o = json_out_start(&out);
+	conf_add_json(c, &o);
+	options = cJSON_ParseWithLength(out.p, out.n);
+	expect_member(options, name, "value", "\"1d\"");
+	expect_member(options, name, "default", "0");
+	expect_member(options, name, "needs_restart", "false");
+	expect_member(options, "category.\"sensor.*\".ttl", "value", "\"unlimited\"");
+	expect_member(options, "category.\"sensor.*\".ttl", "origin", "\"default\"");
 	cJSON_Delete(options);
 	buf_fini(&out);
 	conf_free(c);
@@ -437,6 +580,35 @@ START_TEST(a_reload_applies_what_it_may)
 }
 END_TEST
 
+START_TEST(a_reload_takes_all_tables)
+{
+	struct conf *now = load_text(SPAN("[category.gone]\nttl = '1h'\nhistory = 3\n"
+					  "[category.same]\nmax_records = 5\n"
+					  "[category.other]\nhistory = '7d'\n"));
+	struct conf *next = load_text(SPAN("[category.'new*']\nsearch = 'off'\n"
+					   "[category.other]\nhistory = '6d'\n"
+					   "[category.same]\nmax_records = 5\n"));
+	struct conf *merged;
+	struct json_out o;
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	o = json_out_start(&out);
+	merged = conf_reload(now, next, &o);
+	ck_assert(span_is(buf_span(&out),
+		"{\"applied\":[\"category.\\\"new*\\\".search\",\"category.\\\"other\\\".history\","
+		"\"category.\\\"gone\\\".history\",\"category.\\\"gone\\\".ttl\"],"
+		"\"needs_restart\":[]}"));
+	expect_equal(merged, next);
+	conf_free(now);
+	conf_free(next);
+	ck_assert_int_eq(conf_category(merged, SPAN("newest"))->search, SEARCH_OFF);
+	ck_assert_int_eq(conf_category(merged, SPAN("gone"))->history.count, 0);
+	buf_fini(&out);
+	conf_free(merged);
+}
+END_TEST
+
 START_TEST(a_reload_of_the_same_changes_nothing)
 {
 	struct conf *now = load_file(GOLDEN "every-option.toml");
@@ -467,6 +639,7 @@ main(void)
 	must(log_set_filter(SPAN("error"), NULL) == OK);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, the_table_is_whole);
+	tcase_add_test(t, the_sections_are_whole);
 	tcase_add_test(t, defaults);
 	tcase_add_test(t, only_what_must_needs_a_restart);
 	tcase_add_test(t, the_nearest_name);
@@ -474,10 +647,13 @@ main(void)
 	tcase_add_test(t, every_option_can_be_set);
 	tcase_add_test(t, the_folder_comes_behind_the_file);
 	tcase_add_test(t, any_numbers_parse_back);
+	tcase_add_test(t, the_longest_name_holds);
 	tcase_add_test(t, as_json);
+	tcase_add_test(t, tables_as_json);
 	tcase_add_test(t, the_environment_comes_behind_the_files);
 	tcase_add_test(t, the_command_line_comes_last);
 	tcase_add_test(t, a_reload_applies_what_it_may);
+	tcase_add_test(t, a_reload_takes_all_tables);
 	tcase_add_test(t, a_reload_of_the_same_changes_nothing);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

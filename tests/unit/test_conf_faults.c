@@ -1,9 +1,5 @@
 /*
  * Every way in which a configuration can be wrong: what is said, and where.
- *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
- * links: common/json.c common/json_write.c common/toml.c common/toml_scan.c common/toml_value.c
- * links: common/toml_tree.c daemon/base/conf_table.c daemon/base/conf.c
  */
 
 #include <check.h>
@@ -67,6 +63,39 @@ static const struct {
 					  "(sysrtd --print-defaults lists all)"},
 	{SPAN("[store.path]\nx = 1\n"), "/config.toml:1: store.path must be a string"},
 
+	/* Named tables */
+	{SPAN("[category.a]\nhistroy = 1\n"),
+		"/config.toml: [category.\"a\"]: unknown key \"histroy\" in line 2, did you mean "
+		"\"history\"?"},
+	{SPAN("[category.sensor.x]\nttl = '1h'\n"),
+		"/config.toml:1: a name with a dot stands in quotes: [category.\"sensor.x\"]"},
+	{SPAN("[categroy.a]\nttl = '1h'\n"),
+		"/config.toml: unknown key \"categroy.a\" in line 1, did you mean \"category\"?"},
+	{SPAN("category.ttl = '1h'\n"), "/config.toml:1: expected a table, [category.NAME]"},
+	{SPAN("category = 1\n"), "/config.toml:1: expected tables, [category.NAME]"},
+	{SPAN("[category.'$ours']\n"), "/config.toml:1: [category.\"$ours\"]: its name: names that "
+				      "start with $ are reserved"},
+	{SPAN("[category.'']\n"),
+		"/config.toml:1: [category.\"\"]: its name must have 1 to 128 bytes"},
+	{SPAN("[category.'a*b']\n"),
+		"/config.toml:1: [category.\"a*b\"]: its name: only A-Z a-z 0-9 . _ / - are "
+		"allowed, byte 2 is another"},
+	{SPAN("[category.a]\nhistory = '7'\n"),
+		"/config.toml:2: [category.\"a\"]: history must be a number, a duration such "
+		"as \"7d\", or \"unlimited\""},
+	{SPAN("[category.a]\nhistory = -1\n"),
+		"/config.toml:2: [category.\"a\"]: history must be between 0 and 1000000"},
+	{SPAN("[category.a]\nhistory = true\n"),
+		"/config.toml:2: [category.\"a\"]: history must be a number, a duration such "
+		"as \"7d\", or \"unlimited\""},
+	{SPAN("[category.a]\nhistory = '0s'\n"),
+		"/config.toml:2: [category.\"a\"]: history must be a number, a duration such "
+		"as \"7d\", or \"unlimited\""},
+	{SPAN("[category.a]\nmax_records = 0\n"),
+		"/config.toml:2: [category.\"a\"]: max_records must be between 1 and unlimited"},
+	{SPAN("[category.a]\nsearch = 'fuzzy'\n"),
+		"/config.toml:2: [category.\"a\"]: search must be one of: words trigram off"},
+
 	/* Types */
 	{SPAN("store.path = 1"), "/config.toml:1: store.path must be a string"},
 	{SPAN("store.path = \"a\\u0000b\""), "/config.toml:1: store.path must be a string"},
@@ -94,7 +123,10 @@ static const struct {
 	{SPAN("store.durability = true"),
 		"/config.toml:1: store.durability must be one of: normal full"},
 	{SPAN("websocket.anonymous = ['read', 'admin']"),
-		"/config.toml:1: websocket.anonymous: \"admin\" is none of: read write publish"},
+		"/config.toml:1: websocket.anonymous: \"admin\" is none of: read, write, publish"},
+	{SPAN("websocket.anonymous = 'read:a,-b'"),
+		"/config.toml:1: websocket.anonymous: the name of a scope must not start with "
+		"'.', '-' or '/'"},
 
 	/* Bounds */
 	{SPAN("store.readers = 0"), "/config.toml:1: store.readers must be between 1 and 64"},
@@ -110,8 +142,9 @@ static const struct {
 	{SPAN("store.read_timeout = '2d'"),
 		"/config.toml:1: store.read_timeout must be between 1ms and 1d"},
 	{SPAN("store.path = ''"), "/config.toml:1: store.path must have 1 to 4000 bytes"},
-	{SPAN("websocket.anonymous = ['read', 'read', 'read', 'read']"),
-		"/config.toml:1: websocket.anonymous: at most 3 of them"},
+	{SPAN("websocket.listen = ['1','2','3','4','5','6','7','8','9','10','11','12','13','14',"
+	      "'15','16','17']"),
+		"/config.toml:1: websocket.listen: at most 16 of them"},
 
 	/* The file is not TOML: where, in the words of the parser. */
 	{SPAN("[store\n"), "/config.toml:1:7: "},
@@ -215,7 +248,7 @@ static const struct {
 		"environment variable SYSRT_WEBSOCKET_ECHO: websocket.echo must be true or false"},
 	{"SYSRT_WEBSOCKET_ANONYMOUS=read,admin",
 		"environment variable SYSRT_WEBSOCKET_ANONYMOUS: websocket.anonymous: \"admin\" is "
-		"none of: read write publish"},
+		"none of: read, write, publish"},
 	{"SYSRT_LOG=",
 		"environment variable SYSRT_LOG: log.filter must have 1 to 1000 bytes"},
 };

@@ -1,8 +1,6 @@
 /*
  * Connections over real sockets: gathered writes, back-pressure, pausing, the
  * peer's closing and failing, 100,000 frames.
- * links: daemon/net/conn.c daemon/base/loop.c daemon/base/frame.c daemon/base/stats.c
- * links: common/wire/ws.c common/json_write.c common/buf.c common/clock.c common/xalloc.c
  */
 
 #include <arpa/inet.h>

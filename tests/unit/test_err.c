@@ -1,6 +1,5 @@
 /*
  * Errors: the table of codes, and texts that keep their context and their room.
- * links: common/err.c
  */
 
 #include <check.h>

@@ -3,17 +3,7 @@
  * batch, nothing acknowledged lost, and recovery without a restart. The other
  * people are real sqlite3 processes.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
- * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
- * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
- * links: tests/unit/fault_vfs.c tests/unit/disk.c
+ * threads: in check-long
  */
 
 #include <check.h>
@@ -191,6 +181,65 @@ START_TEST(many_are_all_or_nothing_on_a_full_disk)
 }
 END_TEST
 
+static void
+submit_chained(const char *id)
+{
+	struct job *j = rig_new_put("c", id, "1");
+
+	j->is_chained = true;
+	rig_submit(j);
+}
+
+static void
+submit_conflict(const char *id)
+{
+	struct job *j = rig_new_put("c", id, "1");
+
+	j->ops[0].if_seq = 99;
+	rig_submit(j);
+}
+
+static void
+expect(enum err result)
+{
+	struct job *j = rig_next_own();
+
+	ck_assert_msg(j->result == result, "%d: %s", j->result, j->error.text);
+	if (result == ERR_UNAVAILABLE)
+		ck_assert(strstr(j->error.text, "chained") != NULL);
+	job_free(j);
+}
+
+/** Also where a batch is run once more: what counts is how the write before it ended, not how it
+ * went at first, nor how one behind it did. */
+START_TEST(what_is_chained_to_a_failed_write_is_not_done)
+{
+	put_all(0, 1, 0);
+	take_answers(1, OK, "");
+	fault_arm(FAULT_WRITE, FAULT_LOG, 0, 1, SQLITE_FULL);
+	put_all(1, 1, 0);
+	submit_chained("2");
+	submit_chained("3");
+	put_all(4, 1, 0);
+	submit_chained("5");
+	expect(ERR_IO_ERROR);
+	expect(ERR_UNAVAILABLE);
+	expect(ERR_UNAVAILABLE);
+	expect(OK);
+	expect(OK);
+	fault_arm(FAULT_WRITE, FAULT_LOG, 0, 1, SQLITE_FULL);
+	submit_chained("6");
+	submit_conflict("7");
+	submit_chained("8");
+	expect(OK);
+	expect(ERR_CONFLICT);
+	expect(ERR_UNAVAILABLE);
+	ck_assert_uint_eq(fault_hits(), 1);
+	fault_disarm();
+	ck_assert_int_eq(count_records(), 4);
+}
+END_TEST
+
 START_TEST(a_sync_that_fails_is_an_unknown_outcome)
 {
 	rig_close();
@@ -277,8 +326,7 @@ START_TEST(somebody_elses_write_is_told_after_a_failure_too)
 	put_all(0, 1, 0);
 	ck_assert_uint_eq(take_answers(1, OK, ""), 1);
 	ck_assert_int_eq(
-		rig_sql("INSERT INTO records VALUES (50, 'c', 'z', 'z', '1', 1, 1, 1, NULL) "
-			"RETURNING seq"),
+		rig_sql(STRANGERS_RECORD "VALUES (50, 'c', 'z', 'z', '1', 1, 1, 1) RETURNING seq"),
 		50);
 	fault_arm(FAULT_WRITE, FAULT_LOG, 0, 1, SQLITE_FULL);
 	put_all(1, 1, 0);
@@ -519,8 +567,8 @@ START_TEST(a_writer_that_holds_the_lock)
 
 	put_all(0, 1, 0);
 	take_answers(1, OK, "");
-	other_run(&o, "BEGIN IMMEDIATE; INSERT INTO records VALUES "
-		      "(100, 'c', 'theirs', 'theirs', '1', 1, 1, 1, NULL)");
+	other_run(&o, "BEGIN IMMEDIATE; " STRANGERS_RECORD
+		      "VALUES (100, 'c', 'theirs', 'theirs', '1', 1, 1, 1)");
 	put_all(1, 20, 0);
 	ck_assert_uint_eq(take_answers(20, ERR_UNAVAILABLE, "locked"), 0);
 	check_acknowledged(0);
@@ -539,9 +587,9 @@ START_TEST(a_writer_between_every_two_batches)
 	struct other o = other_start();
 
 	for (unsigned i = 0; i < 30; i++) {
-		other_run(&o, "INSERT INTO records SELECT max(seq) + 3, 'o', 'id' || max(seq), 'x',"
-			      " '1', 1, 1, 1, NULL FROM (SELECT max(seq) AS seq FROM records UNION"
-			      " SELECT 0)");
+		other_run(&o, STRANGERS_RECORD
+			"SELECT max(seq) + 3, 'o', 'id' || max(seq), 'x', '1', 1, 1, 1"
+			" FROM (SELECT max(seq) AS seq FROM records UNION SELECT 0)");
 		put_all(i, 1, 0);
 		ck_assert_uint_eq(take_answers(1, OK, ""), 1);
 	}
@@ -627,6 +675,7 @@ main(void)
 	tcase_add_test(faults, a_full_disk_in_the_middle_of_a_batch);
 	tcase_add_test(faults, a_disk_that_stays_full_and_is_cleared);
 	tcase_add_test(faults, many_are_all_or_nothing_on_a_full_disk);
+	tcase_add_test(faults, what_is_chained_to_a_failed_write_is_not_done);
 	tcase_add_test(faults, a_sync_that_fails_is_an_unknown_outcome);
 	tcase_add_test(faults, syncs_that_go_on_failing_leave_a_batch_unknown);
 	tcase_add_test(faults, a_checkpoint_that_cannot_sync_is_made_up_for);

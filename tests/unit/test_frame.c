@@ -1,7 +1,6 @@
 /*
  * Frames and bodies: what they hold, how they are wrapped for each door, and that
  * counting frees them (under AddressSanitizer).
- * links: daemon/base/frame.c common/wire/ws.c common/buf.c common/xalloc.c
  */
 
 #include <check.h>

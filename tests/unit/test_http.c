@@ -1,7 +1,6 @@
 /*
  * HTTP heads: examples of RFC 9112 and RFC 6455, what must be refused, and the
  * answers; heads are fed whole and byte by byte.
- * links: common/wire/http.c common/wire/ws.c common/buf.c common/err.c common/xalloc.c
  */
 
 #include <check.h>

@@ -1,7 +1,5 @@
 /*
  * The rules for Host and Origin, over heads that the real reader parsed.
- * links: daemon/net/http.c common/wire/http.c common/wire/ws.c common/buf.c common/err.c
- * links: common/xalloc.c
  */
 
 #include <check.h>
@@ -30,6 +28,7 @@ static struct conf open_to_some = {
 static struct conf open_to_all = {.websocket = {.origins = {any, 1}}};
 
 static struct error error;
+static const char *scheme; /* that a proxy told; NULL: none */
 
 /** Checks a head by one of the rules. */
 static enum err
@@ -41,7 +40,7 @@ judge_head(const struct conf *conf, bool by_origin, const char *head)
 
 	ck_assert_int_eq(http_reader_feed(r, span_of(head), &used), HTTP_DONE);
 	error = ERROR_NONE;
-	e = by_origin ? http_origin_check(http_reader_request(r), PORT, conf, &error)
+	e = by_origin ? http_origin_check(http_reader_request(r), PORT, scheme, conf, &error)
 		      : http_host_check(http_reader_request(r), conf, &error);
 	http_reader_free(r);
 	ck_assert_int_eq(error.code, e);
@@ -191,6 +190,32 @@ START_TEST(origins_are_judged)
 }
 END_TEST
 
+/* Behind a proxy the page's origin is what that was asked by. */
+static const struct {
+	const char *told;
+	const char *headers;
+	enum err result;
+} proxied[] = {
+	{"https", "Host: a.example\r\nOrigin: https://a.example\r\n",           OK                   },
+	{"https", "Host: a.example:8443\r\nOrigin: https://a.example:8443\r\n", OK                   },
+	{"http",  "Host: a.example\r\nOrigin: http://a.example\r\n",            OK                   },
+	{"https", "Host: a.example\r\nOrigin: http://a.example\r\n",            ERR_PERMISSION_DENIED},
+	{"https", "Host: a.example\r\nOrigin: https://b.example\r\n",           ERR_PERMISSION_DENIED},
+	{"https", "Host: a.example\r\nOrigin: https://a.example:8443\r\n",      ERR_PERMISSION_DENIED},
+	{"https", "Host: a.example\r\nOrigin: null\r\n",                        ERR_PERMISSION_DENIED},
+	{"https", "Host: a.example\r\n",                                        OK                   },
+};
+
+START_TEST(origins_behind_a_proxy)
+{
+	for (size_t i = 0; i < sizeof(proxied) / sizeof(proxied[0]); i++) {
+		scheme = proxied[i].told;
+		ck_assert_msg(judge(&closed, true, "1.1", proxied[i].headers) == proxied[i].result,
+			"%zu", i);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -202,6 +227,7 @@ main(void)
 	tcase_add_test(t, hosts_are_judged);
 	tcase_add_test(t, absolute_targets_are_judged);
 	tcase_add_test(t, origins_are_judged);
+	tcase_add_test(t, origins_behind_a_proxy);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

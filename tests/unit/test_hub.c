@@ -1,19 +1,7 @@
 /*
  * The hub on a real store and loop, one property a test.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
- * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
- * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c daemon/hub/table.c
- * links: daemon/hub/index.c daemon/hub/ring.c daemon/hub/notify.c daemon/hub/group.c
- * links: daemon/hub/subscription.c daemon/hub/replay.c daemon/hub/publish.c
- * links: daemon/hub/topic.c daemon/hub/hub.c tests/unit/hub_rig.c
+ * threads: yes
  */
 
 #include <check.h>
@@ -555,7 +543,7 @@ START_TEST(limits_and_unsubscribe)
 		snprintf(texts[i], sizeof(texts[i]), "c%u", i);
 		many[i].text = span_of(texts[i]);
 	}
-	p = pattern_new(many, 5000, NULL, 0);
+	p = pattern_new(many, 5000, NULL, 0, NULL);
 	ck_assert_int_eq(hub_subscribe(&r.subscriber, &p, &from, &got, &error), ERR_LIMIT_EXCEEDED);
 	free(p);
 	free(many);

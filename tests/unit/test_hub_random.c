@@ -4,19 +4,7 @@
  * change against its position; at the end its state is the store's. A failure
  * names its seed; SYSRT_SEED repeats it.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
- * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
- * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c daemon/hub/table.c
- * links: daemon/hub/index.c daemon/hub/ring.c daemon/hub/notify.c daemon/hub/group.c
- * links: daemon/hub/subscription.c daemon/hub/replay.c daemon/hub/publish.c
- * links: daemon/hub/topic.c daemon/hub/hub.c tests/unit/hub_rig.c
+ * threads: yes
  */
 
 #include <check.h>
@@ -25,17 +13,24 @@
 
 #include "tests/unit/hub_rig.h"
 
-#define READERS 6
+#define READERS 9
 #define STEPS   1500
 #define SEEDS   6
 
-static const char *const wants[READERS][2] = {
-	{"*",   NULL },
-	{"a",   NULL },
-	{"a*",  NULL },
-	{"ab*", "i1*"},
-	{"b",   "i3" },
-	{"*",   "i*" },
+static const struct {
+	const char *category;
+	const char *id;
+	bool only_odd; /* with a condition */
+} wants[READERS] = {
+	{"*",   NULL,  false},
+	{"a",   NULL,  false},
+	{"a*",  NULL,  false},
+	{"ab*", "i1*", false},
+	{"b",   "i3",  false},
+	{"*",   "i*",  false},
+	{"*",   NULL,  true },
+	{"a*",  "i1*", true },
+	{"b",   NULL,  true },
 };
 
 struct client {
@@ -55,7 +50,8 @@ dice(unsigned n)
 static struct pattern *
 wanted(unsigned i)
 {
-	return rig_pattern(wants[i][0], wants[i][1]);
+	return wants[i].only_odd ? rig_odd_pattern(wants[i].category, wants[i].id)
+				 : rig_pattern(wants[i].category, wants[i].id);
 }
 
 /** Comes (back): from where it was, or from 0 when that is not valid any more. */
@@ -125,7 +121,8 @@ step(void)
 
 	if (what < 50)
 		for (unsigned n = 1 + dice(8); n > 0; n--)
-			rig_put(dice(RIG_CATEGORIES), dice(RIG_IDS), dice(10) == 0 ? 3000 : 20);
+			rig_put(dice(RIG_CATEGORIES), dice(RIG_IDS),
+				(dice(10) == 0 ? 3000 : 20) + dice(2));
 	else if (what < 65)
 		rig_delete(dice(RIG_CATEGORIES), dice(RIG_IDS));
 	else if (what < 90)

@@ -1,7 +1,6 @@
 /*
  * The index of patterns: at random against a plain loop over pattern_matches().
  * The alphabet is small, so that texts, prefixes and patterns often meet.
- * links: daemon/hub/index.c daemon/hub/table.c daemon/store/pattern.c common/xalloc.c
  */
 
 #include <check.h>
@@ -49,7 +48,7 @@ random_pattern(void)
 
 	categories_n = random_terms(categories, texts.bytes, 1 + (size_t)rand() % TERMS_MAX);
 	ids_n = random_terms(ids, texts.bytes + TERMS_MAX, (size_t)rand() % (TERMS_MAX + 1));
-	return pattern_new(categories, categories_n, ids, ids_n);
+	return pattern_new(categories, categories_n, ids, ids_n, NULL);
 }
 
 struct set {
@@ -134,7 +133,7 @@ START_TEST(long_texts)
 	memset(text, 'x', sizeof(text));
 	index_init(&ix, 99);
 	for (int i = 0; i < 3; i++) {
-		patterns[i] = pattern_new(&categories[i], 1, NULL, 0);
+		patterns[i] = pattern_new(&categories[i], 1, NULL, 0, NULL);
 		ck_assert(index_can_hold(patterns[i]));
 		index_add(&ix, &entries[i], patterns[i]);
 	}
@@ -152,7 +151,7 @@ START_TEST(long_texts)
 			{text, INDEX_TEXT_MAX + 1},
                         false
         },
-		1, NULL, 0);
+		1, NULL, 0, NULL);
 	ck_assert(!index_can_hold(too_long));
 	free(too_long);
 	index_fini(&ix);

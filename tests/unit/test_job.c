@@ -2,9 +2,6 @@
  * Jobs: one block with room for exactly what was asked for, and results that can
  * be dropped to run again. What a job owns is freed with it (under
  * AddressSanitizer).
- * links: common/err.c common/xalloc.c common/buf.c common/json.c common/json_write.c
- * links: common/wire/ws.c daemon/base/frame.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
  */
 
 #include <check.h>
@@ -130,11 +127,9 @@ fill_results(struct job *j)
 	*op = (struct op){.kind = OP_DELETE, .if_seq = 9, .now_ms = 8, .seq = 5, .rev = 6};
 	op->created = op->skipped = true;
 	op->change = some_change(5);
-	j->changes = xnew_n(2, struct change *);
-	j->changes[0] = some_change(6);
-	j->changes[1] = some_change(7);
-	j->changes_n = 2;
-	j->page = (struct page){xnew_n(1, struct change *), 1, 8, true};
+	op->evicted = some_change(6);
+	j->page = (struct page){
+		.changes = xnew_n(1, struct change *), .n = 1, .end = 8, .at_head = true};
 	j->page.changes[0] = some_change(8);
 	buf_add(&j->reply, "{}", 2);
 	j->result = error_set(&j->error, ERR_CONFLICT, "no");
@@ -147,13 +142,13 @@ START_TEST(results_can_be_dropped)
 
 	fill_results(j);
 	j->ops[0].category = job_keep(j, SPAN("cat"));
-	kept = change_ref(j->changes[1]);
+	kept = change_ref(j->ops[0].evicted);
 	job_drop_results(j);
 	ck_assert_int_eq(j->ops[0].seq, 0);
 	ck_assert_int_eq(j->ops[0].rev, 0);
 	ck_assert(!j->ops[0].created && !j->ops[0].skipped);
 	ck_assert_ptr_null(j->ops[0].change);
-	ck_assert_uint_eq(j->changes_n, 0);
+	ck_assert_ptr_null(j->ops[0].evicted);
 	ck_assert_uint_eq(j->page.n, 0);
 	ck_assert_int_eq(j->page.end, 0);
 	ck_assert(!j->page.at_head);
@@ -165,7 +160,7 @@ START_TEST(results_can_be_dropped)
 	ck_assert_int_eq(j->ops[0].if_seq, 9);
 	ck_assert_int_eq(j->ops[0].now_ms, 8);
 	ck_assert(span_is(j->ops[0].category, "cat"));
-	ck_assert_int_eq(kept->seq, 7);
+	ck_assert_int_eq(kept->seq, 6);
 	change_unref(kept);
 	fill_results(j);
 	job_free(j);
@@ -179,7 +174,7 @@ START_TEST(it_frees_its_pattern_and_lets_its_client_go)
 	const struct term all = {SPAN(""), true};
 
 	j->client = client_ref(c);
-	j->read.pattern = pattern_new(&all, 1, NULL, 0);
+	j->read.pattern = pattern_new(&all, 1, NULL, 0, NULL);
 	ck_assert_uint_eq(c->refs, 2);
 	job_free(j);
 	ck_assert_uint_eq(c->refs, 1);

@@ -1,7 +1,6 @@
 /*
  * JSON: the kept texts are accepted (y_) or refused (n_) as their names say, what
  * is wrong is told with its place, and every token comes back as it was.
- * links: common/json.c common/json_write.c common/buf.c common/err.c common/xalloc.c
  */
 
 #include <check.h>

@@ -1,8 +1,6 @@
 /*
  * Listening sockets: addresses, the loopback rule, the Unix socket's probe, mode
  * and removal, and running out of file descriptors.
- * links: daemon/net/listen.c daemon/base/loop.c common/wire/http.c common/wire/ws.c
- * links: common/log.c common/time.c common/clock.c common/buf.c common/err.c common/xalloc.c
  */
 
 #include <arpa/inet.h>
@@ -70,16 +68,16 @@ tear_down(void)
 }
 
 static enum err
-open_tcp(const char *address, bool loopback_only)
+open_tcp(const char *address)
 {
-	return listener_open_tcp(
-		loop, address, loopback_only, on_accept, &accepted_n, &listener, &error);
+	return listener_open_tcp(loop, address, on_accept, &accepted_n, &listener, &error);
 }
 
 static enum err
 open_unix(const char *at)
 {
-	return listener_open_unix(loop, at, (gid_t)-1, on_accept, &accepted_n, &listener, &error);
+	return listener_open_unix(loop, &(struct listener_file){at, (gid_t)-1, 0660}, on_accept,
+		&accepted_n, &listener, &error);
 }
 
 /** A blocking client of the listener. */
@@ -115,7 +113,7 @@ START_TEST(tcp_accepts_and_knows_its_address)
 	char expected[32];
 	int fds[CLIENTS];
 
-	ck_assert_int_eq(open_tcp("127.0.0.1:0", true), OK);
+	ck_assert_int_eq(open_tcp("127.0.0.1:0"), OK);
 	ck_assert_int_gt(listener_port(listener), 0);
 	snprintf(expected, sizeof(expected), "127.0.0.1:%d", listener_port(listener));
 	ck_assert_str_eq(listener_address(listener), expected);
@@ -138,35 +136,36 @@ END_TEST
 
 static const struct {
 	const char *address;
-	bool loopback_only;
 	enum err result;
+	bool is_loopback;
 } addresses[] = {
-	{"127.0.0.1:0",     true,  OK              },
-	{"127.1.2.3:0",     true,  OK              },
-	{"[::1]:0",         true,  OK              },
-	{"localhost:0",     true,  OK              },
-	{"0.0.0.0:0",       true,  ERR_CONFIG_ERROR},
-	{"[::]:0",          true,  ERR_CONFIG_ERROR},
-	{"0.0.0.0:0",       false, OK              },
-	{"[::]:0",          false, OK              },
-	{"192.0.2.1:0",     false, ERR_CONFIG_ERROR}, /* not an address of this machine */
-	{"127.0.0.1",       true,  ERR_CONFIG_ERROR},
-	{":7117",           true,  ERR_CONFIG_ERROR},
-	{"::1:0",           true,  ERR_CONFIG_ERROR},
-	{"127.0.0.1:70000", true,  ERR_CONFIG_ERROR},
-	{"127.0.0.1:http",  true,  ERR_CONFIG_ERROR},
-	{"",		true,  ERR_CONFIG_ERROR},
+	{"127.0.0.1:0",     OK,               true },
+	{"127.1.2.3:0",     OK,               true },
+	{"[::1]:0",         OK,               true },
+	{"localhost:0",     OK,               true },
+	{"0.0.0.0:0",       OK,               false},
+	{"[::]:0",          OK,               false},
+	{"192.0.2.1:0",     ERR_CONFIG_ERROR, false}, /* not an address of this machine */
+	{"127.0.0.1",       ERR_CONFIG_ERROR, false},
+	{":7117",           ERR_CONFIG_ERROR, false},
+	{"::1:0",           ERR_CONFIG_ERROR, false},
+	{"127.0.0.1:70000", ERR_CONFIG_ERROR, false},
+	{"127.0.0.1:http",  ERR_CONFIG_ERROR, false},
+	{"",		ERR_CONFIG_ERROR, false},
 };
 
 START_TEST(addresses_are_judged)
 {
 	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
-		enum err e = open_tcp(addresses[i].address, addresses[i].loopback_only);
+		enum err e = open_tcp(addresses[i].address);
 
 		ck_assert_msg(e == addresses[i].result, "\"%s\": %d, %s", addresses[i].address, e,
 			error.text);
-		if (e == OK)
-			listener_close(listener);
+		if (e != OK)
+			continue;
+		ck_assert_msg(listener_is_loopback(listener) == addresses[i].is_loopback, "\"%s\"",
+			addresses[i].address);
+		listener_close(listener);
 		listener = NULL;
 	}
 }
@@ -177,10 +176,10 @@ START_TEST(a_taken_port_is_unavailable)
 	struct listener *first;
 	char address[32];
 
-	ck_assert_int_eq(open_tcp("127.0.0.1:0", true), OK);
+	ck_assert_int_eq(open_tcp("127.0.0.1:0"), OK);
 	first = listener;
 	snprintf(address, sizeof(address), "%s", listener_address(first));
-	ck_assert_int_eq(open_tcp(address, true), ERR_UNAVAILABLE);
+	ck_assert_int_eq(open_tcp(address), ERR_UNAVAILABLE);
 	ck_assert_ptr_nonnull(strstr(error.text, address));
 	ck_assert_ptr_eq(listener, first);
 }
@@ -265,8 +264,9 @@ START_TEST(the_group_is_set)
 {
 	struct stat st;
 
-	ck_assert_int_eq(
-		listener_open_unix(loop, path, getgid(), on_accept, NULL, &listener, &error), OK);
+	ck_assert_int_eq(listener_open_unix(loop, &(struct listener_file){path, getgid(), 0666},
+				 on_accept, NULL, &listener, &error),
+		OK);
 	ck_assert_int_eq(stat(path, &st), 0);
 	ck_assert_uint_eq(st.st_gid, getgid());
 }
@@ -305,7 +305,7 @@ START_TEST(out_of_descriptors_accepting_pauses_and_comes_back)
 	struct loop_timer *timer = loop_timer_new(loop, give_back, NULL);
 	int fds[CLIENTS];
 
-	ck_assert_int_eq(open_tcp("127.0.0.1:0", true), OK);
+	ck_assert_int_eq(open_tcp("127.0.0.1:0"), OK);
 	for (int i = 0; i < CLIENTS; i++)
 		fds[i] = client();
 	limit_before = use_up_descriptors();
@@ -338,7 +338,7 @@ START_TEST(whoever_waits_long_is_refused)
 	struct loop_watch *watch;
 	int later;
 
-	ck_assert_int_eq(open_tcp("127.0.0.1:0", true), OK);
+	ck_assert_int_eq(open_tcp("127.0.0.1:0"), OK);
 	refused_fd = client();
 	watch = loop_watch_new(loop, refused_fd, on_refused, NULL);
 	limit_before = use_up_descriptors();
@@ -370,8 +370,8 @@ START_TEST(a_listener_may_be_stopped_while_it_accepts)
 {
 	int one, two, count;
 
-	ck_assert_int_eq(listener_open_tcp(loop, "127.0.0.1:0", true, stop_on_accept, NULL,
-				 &listener, &error),
+	ck_assert_int_eq(
+		listener_open_tcp(loop, "127.0.0.1:0", stop_on_accept, NULL, &listener, &error),
 		OK);
 	one = client();
 	two = client();

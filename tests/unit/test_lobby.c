@@ -1,9 +1,5 @@
 /*
  * The lobby without a store: who is let in, in which order, and who is told.
- *
- * links: common/err.c common/xalloc.c common/buf.c common/json.c common/json_write.c
- * links: common/wire/ws.c daemon/base/frame.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c daemon/store/lobby.c
  */
 
 #include <check.h>

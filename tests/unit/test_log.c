@@ -1,8 +1,8 @@
 /*
  * The log: levels by part, both formats, and that no value can break out of its
  * line. Reads what is really written to standard error.
- * links: common/log.c common/err.c common/time.c common/clock.c common/json.c
- * links: common/json_write.c common/buf.c common/xalloc.c
+ *
+ * threads: yes
  */
 
 #include <check.h>

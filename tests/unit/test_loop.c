@@ -1,7 +1,5 @@
 /*
  * The loop: deferred calls, timers, signals, watches; and the table of counters.
- * links: daemon/base/loop.c daemon/base/stats.c common/json_write.c common/buf.c
- * links: common/clock.c common/xalloc.c
  */
 
 #include <check.h>

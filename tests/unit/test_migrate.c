@@ -1,12 +1,10 @@
 /*
  * Migrations on real SQLite: up, down, and every store that has to be refused and
  * must then be as it was.
- *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c common/log.c
- * links: common/json.c common/json_write.c daemon/store/sql.c daemon/store/migrate.c
  */
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,7 +124,8 @@ START_TEST(a_second_time_does_nothing)
 	char *before, *after;
 
 	migrate_up();
-	run("INSERT INTO records VALUES (7, 'c', 'i', 'n', '1', 1, 1, 1, NULL)");
+	run("INSERT INTO records (seq, category, id, name, data, rev, created_at, updated_at)"
+	    " VALUES (7, 'c', 'i', 'n', '1', 1, 1, 1)");
 	before = picture();
 	migrate_up();
 	after = picture();
@@ -169,18 +168,25 @@ END_TEST
 
 START_TEST(versions_that_do_not_exist)
 {
+	char words[64];
+
 	expect_refusal(-1, ERR_INVALID_ARGUMENT, "there is no version -1");
-	expect_refusal(migrate_newest() + 1, ERR_INVALID_ARGUMENT, "the newest is 1");
+	snprintf(words, sizeof(words), "the newest is %d", migrate_newest());
+	expect_refusal(migrate_newest() + 1, ERR_INVALID_ARGUMENT, words);
 	expect_version(0);
 }
 END_TEST
 
 START_TEST(a_store_from_a_newer_version)
 {
+	char words[96];
+
 	migrate_up();
 	run("INSERT INTO migrations VALUES (99, 'future', 'abc', 1)");
-	expect_refusal(migrate_newest(), ERR_DATABASE_ERROR,
-		"from a newer sysrt (its schema is version 99, this program knows 1)");
+	snprintf(words, sizeof(words),
+		"from a newer sysrt (its schema is version 99, this program knows %d)",
+		migrate_newest());
+	expect_refusal(migrate_newest(), ERR_DATABASE_ERROR, words);
 	expect_refusal(0, ERR_DATABASE_ERROR, "newer");
 	run("DELETE FROM migrations WHERE version = 99");
 	migrate_up();
@@ -201,11 +207,11 @@ END_TEST
 START_TEST(a_damaged_list)
 {
 	migrate_up();
-	run("UPDATE migrations SET version = 0");
+	run("UPDATE migrations SET version = 0 WHERE version = 1");
 	expect_refusal(1, ERR_DATABASE_ERROR, "damaged at version 0");
-	run("UPDATE migrations SET version = -1");
+	run("UPDATE migrations SET version = -1 WHERE version = 0");
 	expect_refusal(1, ERR_DATABASE_ERROR, "damaged at version -1");
-	run("UPDATE migrations SET version = 4294967297");
+	run("UPDATE migrations SET version = 4294967297 WHERE version = -1");
 	expect_refusal(1, ERR_DATABASE_ERROR, "newer");
 	run("DROP TABLE migrations");
 	expect_refusal(1, ERR_DATABASE_ERROR, "no such table: migrations");
@@ -239,9 +245,9 @@ END_TEST
 START_TEST(down_fails_half_way)
 {
 	migrate_up();
-	run("INSERT INTO meta VALUES ('mine', 5); DROP TABLE records");
-	expect_refusal(0, ERR_DATABASE_ERROR, "migration 0001_records down");
-	expect_version(1);
+	run("INSERT INTO meta (key, value) VALUES ('mine', 5); DROP TABLE records");
+	expect_refusal(0, ERR_DATABASE_ERROR, "records");
+	expect_version(migrate_newest());
 	expect_answer("SELECT value FROM meta WHERE key = 'mine'", "5");
 }
 END_TEST
@@ -260,12 +266,13 @@ START_TEST(one_that_is_busy)
 	ck_assert_int_eq(migrate_to(db, 1, &error), ERR_UNAVAILABLE);
 	sqlite3_close(other);
 	migrate_up();
-	expect_version(1);
+	expect_version(migrate_newest());
 	close(fd);
 	unlink(path);
 }
 END_TEST
 
+/** The list must begin with this. */
 static void
 expect_list(const char *expected)
 {
@@ -275,7 +282,8 @@ expect_list(const char *expected)
 	buf_init(&out, SIZE_MAX / 2);
 	o = json_out_start(&out);
 	ck_assert_int_eq(migrate_add_list(db, &o, &error), OK);
-	ck_assert_msg(span_is(buf_span(&out), expected), "%.*s", SPAN_FMT(buf_span(&out)));
+	ck_assert_msg(span_has_prefix(buf_span(&out), span_of(expected)), "%.*s",
+		SPAN_FMT(buf_span(&out)));
 	buf_fini(&out);
 }
 
@@ -284,9 +292,9 @@ START_TEST(the_list)
 	struct json_out o;
 	struct buf out;
 
-	expect_list("[{\"version\":1,\"name\":\"records\",\"applied\":false}]");
+	expect_list("[{\"version\":1,\"name\":\"records\",\"applied\":false}");
 	migrate_up();
-	expect_list("[{\"version\":1,\"name\":\"records\",\"applied\":true}]");
+	expect_list("[{\"version\":1,\"name\":\"records\",\"applied\":true}");
 	run("UPDATE migrations SET checksum = ''");
 	buf_init(&out, SIZE_MAX / 2);
 	o = json_out_start(&out);

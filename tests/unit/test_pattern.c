@@ -1,7 +1,6 @@
 /*
  * Patterns: what a term matches, and that a pattern is one block that is sorted,
  * without duplicates, and told apart by its key.
- * links: daemon/store/pattern.c common/xalloc.c
  */
 
 #include <check.h>
@@ -18,7 +17,7 @@
 static struct pattern *
 pattern_of(const struct term *categories, size_t categories_n, const struct term *ids, size_t ids_n)
 {
-	struct pattern *p = pattern_new(categories, categories_n, ids, ids_n);
+	struct pattern *p = pattern_new(categories, categories_n, ids, ids_n, NULL);
 
 	ck_assert_ptr_nonnull(p);
 	return p;

@@ -1,7 +1,8 @@
 /*
  * The queue between threads: order, bounds, wake-ups, and many producers against
  * one taker (run this one under ThreadSanitizer).
- * links: daemon/base/queue.c common/xalloc.c common/clock.c
+ *
+ * threads: yes
  */
 
 #include <check.h>

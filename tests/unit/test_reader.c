@@ -2,16 +2,7 @@
  * Reading: listings, filters, cursors, pages of changes; and positions: which of
  * them are valid after a lost tail, a restored store, and pruning.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
- * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
- * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
+ * threads: yes
  */
 
 #include <check.h>
@@ -39,7 +30,7 @@ pattern_of(const char *category, bool is_prefix, const char *id_prefix)
 {
 	struct term c = {span_of(category), is_prefix}, i = {span_of(id_prefix), true};
 
-	return pattern_new(&c, 1, &i, id_prefix != NULL);
+	return pattern_new(&c, 1, &i, id_prefix != NULL, NULL);
 }
 
 /** How often this text is in the reply. */

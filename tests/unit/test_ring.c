@@ -1,7 +1,5 @@
 /*
  * The ring of recent changes against a plain array.
- * links: daemon/hub/ring.c daemon/store/change.c daemon/base/frame.c common/buf.c common/xalloc.c
- * links: common/json.c common/json_write.c common/err.c common/wire/ws.c
  */
 
 #include <check.h>

@@ -1,8 +1,6 @@
 /*
  * JSON-RPC: the examples of its specification (with params by name, all that we
  * take), what a request may not be, messages of a server, and lines.
- * links: common/rpc.c common/json.c common/json_write.c common/buf.c common/err.c
- * links: common/xalloc.c
  */
 
 #include <check.h>

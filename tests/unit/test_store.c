@@ -1,16 +1,7 @@
 /*
  * The store through its face: a real file, its threads, a real loop.
  *
- * links: common/err.c common/xalloc.c common/clock.c common/time.c common/buf.c
- * links: common/log.c common/json.c common/json_write.c daemon/base/frame.c
- * links: daemon/base/loop.c daemon/base/queue.c daemon/store/pattern.c
- * links: daemon/store/change.c daemon/store/client.c daemon/store/job.c
- * links: daemon/store/answer.c daemon/store/sql.c daemon/store/migrate.c
- * links: daemon/store/apply.c daemon/store/maintain.c daemon/store/writeback.c
- * links: daemon/store/checkpoint.c daemon/store/wal.c daemon/store/place.c
- * links: daemon/store/writer.c daemon/store/read.c daemon/store/read_list.c
- * links: daemon/store/read_changes.c daemon/store/reader.c daemon/store/lobby.c
- * links: daemon/store/file.c daemon/store/store.c common/wire/ws.c tests/unit/store_rig.c
+ * threads: yes
  */
 
 #include <check.h>
@@ -18,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "tests/unit/store_rig.h"
@@ -47,6 +39,87 @@ START_TEST(a_record_is_written_read_and_deleted)
 	job_free(j);
 	j = rig_put("sensor", "a", "23");
 	ck_says(j, "\"seq\":4,\"rev\":3,\"created\":true");
+	job_free(j);
+}
+END_TEST
+
+static struct job *
+next_backup(void)
+{
+	for (;;) {
+		struct job *j = rig_next();
+
+		if (j->kind == JOB_BACKUP)
+			return j;
+		job_free(j);
+	}
+}
+
+static void
+put_some(unsigned n)
+{
+	char id[32];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(id, sizeof(id), "r%u", i);
+		rig_submit(rig_new_big_put("c", id, 10000));
+	}
+}
+
+/** Beside writes; the second one is refused meanwhile. */
+START_TEST(a_backup_is_made)
+{
+	char place[128];
+	struct store_backup how = {.place = place, .fd = -1, .does_verify = true};
+	struct error error = ERROR_NONE;
+	int64_t done = -1, total = -1;
+	struct job *j;
+
+	snprintf(place, sizeof(place), "%s/copy", rig.folder);
+	put_some(300);
+	rig_run_for(300);
+	ck_assert(!store_backup_progress(rig.store, &done, &total));
+	ck_assert_int_eq(store_backup(rig.store, &how, &error), OK);
+	ck_assert(store_backup_progress(rig.store, &done, &total));
+	ck_assert_int_eq(store_backup(rig.store, &how, &error), ERR_UNAVAILABLE);
+	ck_assert(!store_is_idle(rig.store));
+	put_some(300);
+	j = next_backup();
+	ck_assert_msg(j->result == OK, "%s", j->error.text);
+	ck_says(j, "\"records\":300,\"tombstones\":0");
+	ck_says(j, "\"verified\":true");
+	ck_assert(!store_backup_progress(rig.store, &done, &total));
+	ck_assert_int_gt(total, 300 * 10000);
+	ck_assert_int_eq(done, total);
+	job_free(j);
+}
+END_TEST
+
+START_TEST(a_backup_is_stopped)
+{
+	char place[128];
+	struct store_backup how = {.place = place, .fd = -1, .does_verify = true};
+	struct error error = ERROR_NONE;
+	struct job *j;
+
+	snprintf(place, sizeof(place), "%s/copy", rig.folder);
+	put_some(300);
+	rig_run_for(300);
+	ck_assert_int_eq(store_backup(rig.store, &how, &error), OK);
+	store_backup_stop(rig.store);
+	j = next_backup();
+	ck_assert_int_eq(j->result, ERR_UNAVAILABLE);
+	ck_assert_str_eq(j->error.text, "the backup was stopped");
+	job_free(j);
+	ck_assert_int_ne(access(place, F_OK), 0);
+	ck_assert_int_eq(store_backup(rig.store, &how, &error), OK);
+	rig_close(); /* in the middle of it */
+	ck_assert_int_ne(access(place, F_OK), 0);
+	rig_open();
+	snprintf(place, sizeof(place), "%s/none/copy", rig.folder);
+	ck_assert_int_eq(store_backup(rig.store, &how, &error), OK);
+	j = next_backup();
+	ck_assert_int_eq(j->result, ERR_IO_ERROR);
 	job_free(j);
 }
 END_TEST
@@ -100,6 +173,52 @@ START_TEST(put_many_is_all_or_nothing)
 	ck_assert_int_eq(store_last_seq(rig.store), 0);
 	job_free(rig_put("c", "a", "1"));
 	ck_assert_int_eq(store_last_seq(rig.store), 1);
+}
+END_TEST
+
+static struct job *
+new_sweep(const char *condition, unsigned limit)
+{
+	struct job *j = rig_new_write(1);
+	struct op *op = rig_set_op(j, 0, OP_DELETE_WHERE, "c", "");
+	struct error error = ERROR_NONE;
+	struct json_value value;
+	struct json_fault fault;
+	struct where *where = NULL;
+
+	ck_assert_int_eq(json_check(span_of(condition), JSON_DEPTH_MAX, &value, &fault), OK);
+	ck_assert_msg(where_new(value, &where, &error) == OK, "%s", error.text);
+	op->sweep = sweep_new(where, 0);
+	op->limit = limit;
+	free(where);
+	return j;
+}
+
+START_TEST(what_meets_a_condition_is_deleted_among_other_writes)
+{
+	static const char *const wanted[] = {"\"seq\":1,", "\"seq\":2,",
+		"{\"deleted\":1,\"seq\":3,\"cursor\":\"1\"}", "\"seq\":4,",
+		"{\"deleted\":2,\"seq\":6}", "{\"deleted\":0}"};
+	static const size_t changes_n[] = {0, 0, 1, 0, 2, 0};
+	struct job *j;
+
+	rig_submit(rig_new_put("c", "a", "1"));
+	rig_submit(rig_new_put("c", "b", "1"));
+	rig_submit(new_sweep("{\"\":1}", 1));
+	rig_submit(rig_new_put("c", "a", "1"));
+	rig_submit(new_sweep("{\"\":1}", SWEEP_DELETES));
+	rig_submit(new_sweep("{\"\":1}", SWEEP_DELETES));
+	rig_run_for(6);
+	for (int i = 0; i < 6; i++) {
+		j = rig_next();
+		ck_assert_int_eq(j->result, OK);
+		ck_says(j, wanted[i]);
+		if (j->ops[0].sweep != NULL)
+			ck_assert_uint_eq(j->ops[0].sweep->n, changes_n[i]);
+		job_free(j);
+	}
+	ck_assert_int_eq(rig_sql("SELECT count(*) FROM tombstones"), 2);
+	rig_check_file();
 }
 END_TEST
 
@@ -214,10 +333,9 @@ START_TEST(expired_records_are_deleted_as_changes)
 	rig_submit(j);
 	job_free(rig_next());
 	j = rig_next();
-	ck_assert_int_eq(j->ops[0].kind, OP_EXPIRE);
-	ck_assert_uint_eq(j->changes_n, 1);
-	ck_assert_int_eq(j->changes[0]->op, CHANGE_DELETE);
-	ck_assert_int_eq(j->changes[0]->seq, 2);
+	ck_assert_uint_eq(j->ops_n, 1);
+	ck_assert_int_eq(j->ops[0].change->op, CHANGE_DELETE);
+	ck_assert_int_eq(j->ops[0].change->seq, 2);
 	job_free(j);
 }
 END_TEST
@@ -256,9 +374,8 @@ START_TEST(somebody_elses_write_is_noticed)
 	job_free(rig_put("c", "a", "1"));
 	ck_assert_int_eq(sqlite3_open(rig.path, &other), SQLITE_OK);
 	ck_assert_int_eq(
-		sqlite3_exec(other,
-			"INSERT INTO records VALUES (50, 'c', 'z', 'z', '1', 1, 1, 1, NULL)", NULL,
-			NULL, NULL),
+		sqlite3_exec(other, STRANGERS_RECORD "VALUES (50, 'c', 'z', 'z', '1', 1, 1, 1)",
+			NULL, NULL, NULL),
 		SQLITE_OK);
 	sqlite3_close(other);
 	rig_submit(rig_new_put("c", "b", "1"));
@@ -358,8 +475,11 @@ main(void)
 	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_record_is_written_read_and_deleted);
+	tcase_add_test(tc, a_backup_is_made);
+	tcase_add_test(tc, a_backup_is_stopped);
 	tcase_add_test(tc, if_seq_is_a_condition);
 	tcase_add_test(tc, put_many_is_all_or_nothing);
+	tcase_add_test(tc, what_meets_a_condition_is_deleted_among_other_writes);
 	tcase_add_test(tc, a_read_sees_the_writes_before_it);
 	tcase_add_test(tc, changes_come_in_order_with_tombstones);
 	tcase_add_test(tc, listings_go_on_by_cursor);

@@ -1,7 +1,6 @@
 /*
  * Texts of times, durations and sizes: the examples of RFC 3339, every day of the
  * calendar's period against timegm(), and what is printed reads back.
- * links: common/time.c
  */
 
 #include <check.h>

@@ -2,8 +2,6 @@
  * The TOML reader by the rules of the specification, section by section: what
  * it gives, what it refuses, and where it says the fault is. What the whole
  * language comes to is judged in tests/run/test_toml_judge.py.
- * links: common/toml.c common/toml_scan.c common/toml_value.c common/toml_tree.c
- * links: common/buf.c common/err.c common/time.c common/xalloc.c
  */
 
 #include <check.h>

@@ -1,7 +1,6 @@
 /*
  * WebSocket frames: the examples of RFC 6455, and every violation with the close
  * code that it must get; all input is fed whole and byte by byte.
- * links: common/wire/ws.c common/buf.c common/xalloc.c
  */
 
 #include <check.h>

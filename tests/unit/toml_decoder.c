@@ -4,8 +4,6 @@
  * where the input is not TOML. With --texts it reads a stream of "LENGTH\n" and
  * that many bytes, and answers each with a line: "+" and the JSON, or "-" and
  * the message.
- * links: common/toml.c common/toml_scan.c common/toml_value.c common/toml_tree.c
- * links: common/json_write.c common/buf.c common/err.c common/time.c common/xalloc.c
  */
 
 #include <inttypes.h>

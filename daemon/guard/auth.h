@@ -1,0 +1,59 @@
+#pragma once
+/*
+ * The tokens that are good, in memory: looked up when one is shown, changed when the
+ * store has committed that. What a token may do and until when goes with it: sessions
+ * hold a reference. Loop thread.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/json.h"
+#include "daemon/guard/scope.h"
+#include "daemon/guard/token.h"
+#include "daemon/store/grant.h"
+#include "daemon/store/job.h"
+
+#define AUTH_TOKENS_MAX 100000
+#define AUTH_NAME_MAX   128
+
+/** One that is shown, or was. Counted. */
+struct auth_token {
+	unsigned refs;
+	bool is_revoked;
+	char name[AUTH_NAME_MAX + 1];
+	char hash[TOKEN_HASH_SIZE];
+	struct scopes *scopes;
+	int64_t created_at;
+	int64_t expires_at;      /* INT64_MAX: never */
+	int64_t used_at;         /* 0: not yet */
+	int64_t noted_at;        /* what the store has of that */
+	struct auth_token *next; /* of its bucket */
+};
+
+struct auth;
+
+/** With what the store has. */
+struct auth *auth_new(const struct grant_list *list);
+void auth_free(struct auth *a);
+unsigned auth_count(const struct auth *a);
+
+struct auth_token *auth_token_ref(struct auth_token *t);
+void auth_token_unref(struct auth_token *t);
+/** OK, or ERR_UNAUTHENTICATED: it was revoked, or has expired. */
+enum err auth_token_check(const struct auth_token *t, int64_t now_ms, struct error *error);
+
+/** The token with this text (borrowed). ERR_UNAUTHENTICATED says why there is none that is good. */
+enum err auth_find(struct auth *a, struct span text, int64_t now_ms, struct auth_token **out,
+	struct error *error);
+/** The hash that a new token is kept as. ERR_UNAVAILABLE: the store has no key;
+ * ERR_LIMIT_EXCEEDED: there are too many. */
+enum err auth_hash(
+	const struct auth *a, struct span text, char out[TOKEN_HASH_SIZE], struct error *error);
+/** A committed operation, if it is about tokens. True: one was revoked. */
+bool auth_take(struct auth *a, const struct op *op);
+/** Writes all of them as items of a list, by name. */
+void auth_add_list(const struct auth *a, struct json_out *o);
+/** A job that notes which tokens were used since that was last noted, or NULL: none was. */
+struct job *auth_note_use(struct auth *a);

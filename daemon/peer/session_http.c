@@ -1,0 +1,299 @@
+/*
+ * A connection before it is a WebSocket: plain requests are answered, a handshake is
+ * judged and its token looked at. See session_priv.h.
+ */
+
+#include <sodium.h>
+#include <stdio.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "daemon/guard/bearer.h"
+#include "daemon/net/http.h"
+#include "daemon/peer/hello.h"
+#include "daemon/peer/session_priv.h"
+
+static void
+answer(struct session *s, int status, bool keep_alive, const char *extra, const char *text)
+{
+	struct buf out;
+
+	buf_init(&out, 4096);
+	http_add_answer(
+		&out, status, "text/plain; charset=utf-8", keep_alive, extra, span_of(text));
+	session_send(s, buf_span(&out));
+	buf_fini(&out);
+	if (!keep_alive)
+		session_start_closing(s, "answered");
+}
+
+static void
+answer_error(struct session *s, int status, const char *extra, const struct error *error)
+{
+	char text[ERROR_TEXT_MAX + 2];
+
+	snprintf(text, sizeof(text), "%s\n", error->text);
+	log_debug("session", "request refused", F_INT("session", s->peer.caller.id),
+		F_INT("status", status), F_ERROR(error));
+	answer(s, status, false, extra, text);
+}
+
+static int
+status_of(const struct error *error)
+{
+	return err_info(error->code)->http_status;
+}
+
+bool
+session_must_auth(const struct session *s)
+{
+	enum conf_auth auth = conf_of(s)->websocket.auth;
+
+	return auth == AUTH_REQUIRED || (auth == AUTH_OPTIONAL && !s->is_local);
+}
+
+/** Without a token, and let in for being near, not for its being written out that anybody may. */
+static bool
+is_anybody(const struct session *s, const struct bearer *shown)
+{
+	return shown->n == 0 && conf_of(s)->websocket.auth == AUTH_OPTIONAL && s->is_local;
+}
+
+/** A trusted proxy has said whose request it is. */
+static bool
+is_known(const struct session *s, const struct http_request *q)
+{
+	unsigned count;
+
+	http_header_find(q, "X-Forwarded-For", &count);
+	return s->is_from_proxy && count > 0;
+}
+
+static void
+become_websocket(struct session *s, const struct http_upgrade *up, enum session_state next)
+{
+	struct buf out;
+
+	buf_init(&out, 4096);
+	http_add_upgrade(&out, up);
+	session_send(s, buf_span(&out));
+	buf_fini(&out);
+	session_change_state(s, next, "upgraded");
+	http_reader_free(s->head);
+	s->head = NULL;
+}
+
+/** Lets in who showed a token, or needs none (NULL). */
+static void
+let_in(struct session *s, struct auth_token *token)
+{
+	if (token == NULL)
+		peer_grant(&s->peer, s->shared->anonymous);
+	else /* there is room: that was looked at */
+		must(peer_admit(&s->peer, token, NULL) == OK);
+	session_start_heartbeat(s);
+	if (s->state == SS_OPEN)
+		hello_say(&s->peer);
+}
+
+/** Goes on as what was asked for, if the token is good; waits for one where one is needed. A bad
+ * one is told by closing, since a page cannot see the status of an answer. */
+static void
+enter(struct session *s, const struct http_upgrade *up, const struct bearer *shown,
+	enum session_state next)
+{
+	struct error error = ERROR_NONE;
+	struct auth_token *token = NULL;
+	bool waits = shown->n == 0 && session_must_auth(s);
+	enum err e = OK;
+
+	if (shown->n > 0)
+		e = auth_find(peers_api(s->shared->peers)->auth,
+			(struct span){shown->text, shown->n}, clock_wall_ms(), &token, &error);
+	else if (waits && next == SS_ECHO)
+		e = error_set(&error, ERR_UNAUTHENTICATED,
+			"the echo, too, needs a token (websocket.auth)");
+	become_websocket(s, up, waits ? SS_STRANGER : next);
+	if (e != OK) {
+		gate_note(peers_api(s->shared->peers), &(struct audit_entry){.what = "connect",
+							       .session = s->peer.caller.id,
+							       .result = e,
+							       .error = &error});
+		session_close_with(s, CLOSE_TOKEN, error.text);
+	} else if (waits) {
+		s->peer.caller.must_auth = true;
+		s->due_ms = now_of(s) + conf_of(s)->websocket.auth_timeout_ms;
+	} else {
+		let_in(s, token);
+	}
+}
+
+enum err
+session_check_room(const struct session *s, struct error *error)
+{
+	if (sessions_count(s->shared) < conf_of(s)->websocket.max_sessions)
+		return OK;
+	return error_set(error, ERR_LIMIT_EXCEEDED,
+		"there are as many sessions as there may be (websocket.max_sessions)");
+}
+
+static void
+upgrade(struct session *s, const struct http_request *q, enum session_state next)
+{
+	struct error error = ERROR_NONE;
+	struct http_upgrade up;
+	struct bearer shown;
+	int status = 400;
+
+	if (http_upgrade_check(q, &up, &status, &error) != OK) {
+		answer_error(s, status,
+			status == 426 ? "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" : "",
+			&error);
+		return;
+	}
+	if (next == SS_OPEN && up.offers_any && !up.offers_sysrt_v1) {
+		error_set(&error, ERR_INVALID_REQUEST,
+			"of the subprotocols only sysrt.v1 is spoken here");
+		answer_error(s, 400, "", &error);
+		return;
+	}
+	if (bearer_read(q, &up, &shown, &error) != OK)
+		answer_error(s, 400, "", &error);
+	else if (is_anybody(s, &shown) && !is_known(s, q) && http_forwarded_check(q, &error) != OK)
+		answer_error(s, status_of(&error), "", &error);
+	else if (session_check_room(s, &error) != OK)
+		answer_error(s, 503, "Retry-After: 5\r\n", &error);
+	else
+		enter(s, &up, &shown, next);
+	sodium_memzero(&shown, sizeof(shown));
+}
+
+/** /livez and /readyz: for probes, which come with any Host. */
+static bool
+answer_probe(struct session *s, const struct http_request *q)
+{
+	bool is_ready = !s->shared->is_draining;
+
+	if (span_is(q->path, "/livez"))
+		answer(s, 200, q->keep_alive, "", "ok\n");
+	else if (span_is(q->path, "/readyz"))
+		answer(s, is_ready ? 200 : 503, q->keep_alive, "",
+			is_ready ? "ready\n" : "stopping\n");
+	else
+		return false;
+	return true;
+}
+
+/** Takes over who asks, as a trusted proxy says: his address is what counts from now on. */
+static enum err
+set_client(struct session *s, const struct address *client, struct error *error)
+{
+	s->client = *client;
+	s->is_local = s->is_local && address_is_loopback(client);
+	limited_init(&s->peer.limited, client);
+	if (limits_admit(peers_api(s->shared->peers)->limits, client, clock_mono_ms()))
+		return OK;
+	return error_set(error, ERR_RATE_LIMITED,
+		"there are too many connections from this address: try again later");
+}
+
+/** What a trusted proxy says of who asks. */
+static enum err
+find_client(struct session *s, const struct http_request *q, struct error *error)
+{
+	struct address client = s->client;
+	enum err e;
+
+	if (!s->is_from_proxy)
+		return OK;
+	s->scheme = proxy_find_scheme(q);
+	e = proxy_find_client(q, &s->shared->trusted, &client, error);
+	return e == OK ? set_client(s, &client, error) : e;
+}
+
+static void
+route(struct session *s, const struct http_request *q)
+{
+	struct error error = ERROR_NONE;
+
+	if (span_is(q->method, "HEAD")) {
+		answer(s, 405, false, "Allow: GET\r\n", ""); /* it expects no body */
+	} else if (q->has_body || !span_is(q->method, "GET")) {
+		error_set(&error, ERR_INVALID_REQUEST, "only GET without a body is served here");
+		answer_error(
+			s, q->has_body ? 400 : 405, q->has_body ? "" : "Allow: GET\r\n", &error);
+	} else if (answer_probe(s, q)) {
+		return;
+	} else if (find_client(s, q, &error) != OK ||
+		   http_host_check(q, conf_of(s), &error) != OK ||
+		   http_origin_check(q, s->port, s->scheme, conf_of(s), &error) != OK) {
+		answer_error(s, status_of(&error), "", &error);
+	} else if (span_is(q->path, "/ws")) {
+		upgrade(s, q, SS_OPEN);
+	} else if (span_is(q->path, "/echo") && conf_of(s)->websocket.echo) {
+		upgrade(s, q, SS_ECHO);
+	} else {
+		error_set(&error, ERR_NOT_FOUND, "there is /ws, /livez and /readyz");
+		answer_error(s, 404, "", &error);
+	}
+}
+
+size_t
+session_read_head(struct session *s, struct span input)
+{
+	struct error error = ERROR_NONE;
+	size_t used = 0;
+	enum http_result r = http_reader_feed(s->head, input, &used);
+
+	if (r == HTTP_DONE) {
+		route(s, http_reader_request(s->head));
+		if (s->state == SS_HEAD) {
+			http_reader_reset(s->head);
+			s->due_ms = now_of(s) + conf_of(s)->websocket.header_timeout_ms;
+		}
+	} else if (r != HTTP_NEED_MORE) {
+		error_set(&error, ERR_INVALID_REQUEST, "%s", http_reader_why(s->head));
+		answer_error(s, r == HTTP_TOO_LARGE ? 431 : 400, "", &error);
+	}
+	return used;
+}
+
+size_t
+session_read_preface(struct session *s, struct span input)
+{
+	size_t before = s->preface.n, used = 0;
+	struct error error = ERROR_NONE;
+	struct proxy_head head;
+	enum proxy_result r;
+
+	buf_add_span(&s->preface, input);
+	r = s->preface.failed ? PROXY_BAD : proxy_read(buf_span(&s->preface), &head, &used);
+	if (r == PROXY_NEED_MORE)
+		return input.n;
+	buf_fini(&s->preface);
+	s->awaits_preface = false;
+	if (r == PROXY_BAD) {
+		error_set(&error, ERR_INVALID_REQUEST,
+			"this does not begin with the PROXY protocol (websocket.proxy_protocol)");
+		answer_error(s, 400, "", &error);
+		return input.n;
+	}
+	if (head.has_client && set_client(s, &head.client, &error) != OK) {
+		answer_error(s, status_of(&error), "", &error);
+		return input.n;
+	}
+	/* The HTTP is the client's own, unless he is a proxy too. */
+	s->is_from_proxy = head.has_client && networks_have(&s->shared->trusted, &s->client);
+	return used - before;
+}
+
+void
+session_refuse_late(struct session *s)
+{
+	struct error error = ERROR_NONE;
+
+	error_set(&error, ERR_TIMEOUT,
+		"the head of the request did not arrive in time (websocket.header_timeout)");
+	answer_error(s, 408, "", &error);
+}

@@ -1,0 +1,180 @@
+/* A store out of a backup: see restore.h. */
+
+#include "daemon/store/restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "daemon/search/indexfile.h"
+#include "daemon/store/copy.h"
+#include "daemon/store/file.h"
+#include "daemon/store/folder.h"
+#include "daemon/store/sql.h"
+
+/** All of the backup, with what its log has, into a file of its own. */
+static enum err
+copy_all(const char *from, const char *to, struct error *error)
+{
+	struct copy *copy = NULL;
+	sqlite3 *db;
+	enum err e = sql_open_plain(from, &db, error);
+
+	if (e != OK)
+		return e;
+	e = copy_open(db, to, &copy, error);
+	if (e == OK)
+		e = copy_step(copy, INT64_MAX, INT64_MAX, error);
+	copy_close(copy);
+	sql_close(db);
+	return e;
+}
+
+/** The store belongs to whom it belonged to, whoever restores it; a new one to the folder's owner.
+ */
+static void
+give_to_owner(const char *path, int fd)
+{
+	char *folder = folder_of(path);
+	struct stat st;
+
+	if (geteuid() == 0 && (stat(path, &st) == 0 || stat(folder, &st) == 0) &&
+		fchown(fd, st.st_uid, st.st_gid) != 0)
+		errno = 0; /* the daemon says what it cannot open */
+	free(folder);
+}
+
+static enum err
+finish_copy(const char *path, const char *to, struct error *error)
+{
+	int fd = open(to, O_RDWR | O_CLOEXEC);
+	enum err e;
+
+	if (fd < 0)
+		return error_set_errno(error, ERR_IO_ERROR, errno, "opening %s", to);
+	give_to_owner(path, fd);
+	e = copy_seal(fd, error);
+	close(fd);
+	return e;
+}
+
+/** What is only in the old store's log goes into its file. One that is too damaged for that keeps
+ * its log beside it. */
+static void
+empty_log(const char *path, const struct conf *conf)
+{
+	sqlite3 *db;
+
+	if (sql_open(path, SQL_WRITER, conf, &db, NULL) != OK)
+		return;
+	sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	sql_close(db);
+}
+
+/** The old store gets its other name, and its log, which must never meet the new file, too. */
+static enum err
+keep_aside(const char *path, const char *aside, struct error *error)
+{
+	char *log = xasprintf("%s-wal", path), *log_aside = xasprintf("%s-wal", aside);
+	char *index = xasprintf("%s-shm", path);
+	struct stat st;
+	enum err e = OK;
+
+	if (link(path, aside) != 0)
+		e = error_set_errno(
+			error, ERR_IO_ERROR, errno, "keeping the old store as %s", aside);
+	else if (stat(log, &st) == 0 && st.st_size > 0 && rename(log, log_aside) != 0)
+		e = error_set_errno(error, ERR_IO_ERROR, errno, "renaming %s", log);
+	if (e == OK) {
+		unlink(log);
+		unlink(index);
+	}
+	free(log);
+	free(log_aside);
+	free(index);
+	return e;
+}
+
+/** It was made of the old store. */
+static void
+remove_index(const char *path)
+{
+	char *index = indexfile_path(path);
+
+	indexfile_remove_file(index);
+	free(index);
+}
+
+static enum err
+put_in_place(const char *path, const char *to, const struct conf *conf, char **aside,
+	struct error *error)
+{
+	char stamp[FOLDER_STAMP_SIZE];
+	char *name = NULL;
+	enum err e = OK;
+
+	if (access(path, F_OK) == 0) {
+		folder_stamp(clock_wall_ms(), stamp);
+		name = xasprintf("%s.replaced-%s", path, stamp);
+		empty_log(path, conf);
+		e = keep_aside(path, name, error);
+	}
+	if (e == OK && rename(to, path) != 0)
+		e = error_set_errno(error, ERR_IO_ERROR, errno, "renaming %s", to);
+	if (e == OK)
+		e = folder_sync(path, error);
+	if (e == OK)
+		remove_index(path);
+	if (e != OK) {
+		free(name);
+		return e;
+	}
+	*aside = name;
+	return OK;
+}
+
+static bool
+is_same_file(const char *a, const char *b)
+{
+	struct stat s, t;
+
+	return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+enum err
+restore_file(const char *path, const char *from, const struct conf *conf, char **aside,
+	struct verify *found, struct error *error)
+{
+	char *to;
+	int lock_fd;
+	enum err e;
+
+	*aside = NULL;
+	if (access(from, R_OK) != 0)
+		return error_set_errno(error, ERR_NOT_FOUND, errno, "%s", from);
+	if (is_same_file(path, from))
+		return error_set(error, ERR_INVALID_ARGUMENT, "%s is the store itself", from);
+	e = file_lock(path, &lock_fd, error);
+	if (e != OK)
+		return e;
+	give_to_owner(path, lock_fd);
+	to = xasprintf("%s.restore", path);
+	e = copy_all(from, to, error);
+	if (e == OK)
+		e = finish_copy(path, to, error);
+	if (e == OK)
+		e = verify_file(to, NULL, found, error);
+	if (e == OK)
+		e = put_in_place(path, to, conf, aside, error);
+	if (e != OK)
+		unlink(to);
+	free(to);
+	close(lock_fd);
+	return e;
+}

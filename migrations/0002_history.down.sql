@@ -1,0 +1,2 @@
+DELETE FROM meta WHERE key = 'forgotten_to';
+DROP TABLE history;
