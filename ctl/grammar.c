@@ -162,8 +162,9 @@ static const struct option_spec backup_options[] = {
 };
 
 static const struct option_spec restore_options[] = {
-	{"store",  0, "FILE", NULL, "the store (default: the configured one)"},
-	{"config", 0, "FILE", NULL, "the configuration of the daemon"},
+	{"store",       0, "FILE", NULL, "the store (default: the configured one)"},
+	{"config",      0, "FILE", NULL, "the configuration of the daemon"},
+	{"drop-tokens", 0, NULL,   NULL, "leave the tokens of the backup out: they are as they were then"},
 	{.name = NULL},
 };
 

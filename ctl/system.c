@@ -265,6 +265,8 @@ run_on_store(struct ctl *c, const char *verb)
 	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
 		if (ctl_option(c, passed[i]) != NULL)
 			args[n++] = xasprintf("--%s=%s", passed[i], ctl_option(c, passed[i]));
+	if (ctl_option(c, "drop-tokens") != NULL)
+		args[n++] = xstrdup("--drop-tokens");
 	if (c->format != FORMAT_TABLE)
 		args[n++] = xstrdup("--output=json");
 	args[n++] = xstrdup("--");

@@ -35,23 +35,25 @@ enum option_key {
 	OPT_EFFECTIVE,
 	OPT_TO,
 	OPT_NO_COPY,
+	OPT_DROP_TOKENS,
 	OPT_VERSION,
 };
 
 static const struct option options[] = {
-	{"config",          required_argument, NULL, OPT_CONFIG   },
-	{"store",           required_argument, NULL, OPT_STORE    },
-	{"listen",          required_argument, NULL, OPT_LISTEN   },
-	{"socket",          required_argument, NULL, OPT_SOCKET   },
-	{"check",           no_argument,       NULL, OPT_CHECK    },
-	{"print-defaults",  no_argument,       NULL, OPT_DEFAULTS },
-	{"print-effective", no_argument,       NULL, OPT_EFFECTIVE},
-	{"to",              required_argument, NULL, OPT_TO       },
-	{"no-copy",         no_argument,       NULL, OPT_NO_COPY  },
-	{"output",          required_argument, NULL, 'o'          },
-	{"version",         no_argument,       NULL, OPT_VERSION  },
-	{"help",            no_argument,       NULL, 'h'          },
-	{NULL,              0,                 NULL, 0            },
+	{"config",          required_argument, NULL, OPT_CONFIG     },
+	{"store",           required_argument, NULL, OPT_STORE      },
+	{"listen",          required_argument, NULL, OPT_LISTEN     },
+	{"socket",          required_argument, NULL, OPT_SOCKET     },
+	{"check",           no_argument,       NULL, OPT_CHECK      },
+	{"print-defaults",  no_argument,       NULL, OPT_DEFAULTS   },
+	{"print-effective", no_argument,       NULL, OPT_EFFECTIVE  },
+	{"to",              required_argument, NULL, OPT_TO         },
+	{"no-copy",         no_argument,       NULL, OPT_NO_COPY    },
+	{"drop-tokens",     no_argument,       NULL, OPT_DROP_TOKENS},
+	{"output",          required_argument, NULL, 'o'            },
+	{"version",         no_argument,       NULL, OPT_VERSION    },
+	{"help",            no_argument,       NULL, 'h'            },
+	{NULL,              0,                 NULL, 0              },
 };
 
 static const char help[] =
@@ -60,7 +62,7 @@ static const char help[] =
 	"       sysrtd [options] store check [--output FORMAT] [FILE]\n"
 	"       sysrtd [options] store repair [--output FORMAT] [FILE]\n"
 	"       sysrtd [options] store compact [FILE]\n"
-	"       sysrtd [options] store restore FILE\n"
+	"       sysrtd [options] store restore [--drop-tokens] FILE\n"
 	"       sysrtd [options] store export FILE\n"
 	"\n"
 	"Keeps JSON records in one SQLite file and tells every connected WebSocket client\n"
@@ -181,6 +183,9 @@ take_option(struct command_line *c, int key, const char *value)
 	case OPT_NO_COPY:
 		c->offline.does_copy = false;
 		return -1;
+	case OPT_DROP_TOKENS:
+		c->offline.drops_tokens = true;
+		return -1;
 	case 'o':
 		return take_output(c, value);
 	case OPT_VERSION:
@@ -219,6 +224,10 @@ take_words(struct command_line *c, char *const *words, int n)
 	}
 	if ((c->offline.to != 0 || !c->offline.does_copy) && (verb == NULL || !verb->is_move)) {
 		fputs("sysrtd: --to and --no-copy go with store migrate\n", stderr);
+		return EX_USAGE;
+	}
+	if (c->offline.drops_tokens && (verb == NULL || !verb->is_restore)) {
+		fputs("sysrtd: --drop-tokens goes with store restore\n", stderr);
 		return EX_USAGE;
 	}
 	c->verb = verb;

@@ -148,23 +148,31 @@ run_compact(const struct offline *o)
 static int
 run_restore(const struct offline *o)
 {
+	struct restore r = {
+		.path = o->conf->store.path,
+		.from = o->file,
+		.drops_tokens = o->drops_tokens,
+	};
 	struct error error = ERROR_NONE;
-	char *aside = NULL;
+	enum err e = restore_file(&r, o->conf, &error);
 	struct buf line;
-	struct verify found;
-	enum err e = restore_file(o->conf->store.path, o->file, o->conf, &aside, &found, &error);
 
+	if (e != OK)
+		return fail_at(o, "restoring", e, &error);
 	buf_init(&line, 4096);
-	if (e == OK)
-		verify_add_line(&found, &line);
-	if (e == OK)
-		printf("restored %s from %s: %.*s\n", o->conf->store.path, o->file,
-			SPAN_FMT(buf_span(&line)));
-	if (e == OK && aside != NULL)
-		printf("the store that was there is %s\n", aside);
+	verify_add_line(&r.backup, &line);
+	printf("restored %s from %s: %.*s\n", r.path, r.from, SPAN_FMT(buf_span(&line)));
+	if (r.aside != NULL)
+		printf("the store that was there is %s\n", r.aside);
+	if (r.backup.tokens > 0 && r.drops_tokens)
+		printf("the tokens of the backup were left out\n");
+	else if (r.backup.tokens > 0)
+		fprintf(stderr,
+			"sysrtd: the tokens are as of the backup: one that was revoked since is good "
+			"again. `sysrtctl token list` shows them; --drop-tokens leaves them out\n");
 	buf_fini(&line);
-	free(aside);
-	return e == OK ? EX_OK : fail_at(o, "restoring", e, &error);
+	free(r.aside);
+	return EX_OK;
 }
 
 static int
@@ -180,12 +188,12 @@ run_export(const struct offline *o)
 }
 
 static const struct offline_verb verbs[] = {
-	{"migrate", false, false, true,  run_migrate},
-	{"check",   true,  false, false, run_check  },
-	{"repair",  true,  false, false, run_repair },
-	{"compact", true,  false, false, run_compact},
-	{"restore", true,  true,  false, run_restore},
-	{"export",  true,  true,  false, run_export },
+	{"migrate", false, false, true,  false, run_migrate},
+	{"check",   true,  false, false, false, run_check  },
+	{"repair",  true,  false, false, false, run_repair },
+	{"compact", true,  false, false, false, run_compact},
+	{"restore", true,  true,  false, true,  run_restore},
+	{"export",  true,  true,  false, false, run_export },
 };
 
 const struct offline_verb *

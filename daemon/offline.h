@@ -14,6 +14,7 @@ struct offline {
 	int to;                  /* migrate: the version; 0: the newest */
 	bool is_json;            /* print JSON */
 	bool does_copy;          /* migrate: keep a copy from before */
+	bool drops_tokens;       /* restore: leave the backup's tokens out */
 };
 
 struct offline_verb {
@@ -21,6 +22,7 @@ struct offline_verb {
 	bool takes_file;                     /* behind it: the store itself, */
 	bool needs_file;                     /* or another file, which must be given */
 	bool is_move;                        /* of the schema */
+	bool is_restore;                     /* of a backup */
 	int (*run)(const struct offline *o); /* the exit status */
 };
 

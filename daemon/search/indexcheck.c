@@ -449,7 +449,7 @@ indexcheck_open(sqlite3 *store)
 		init_place(&x->from);
 		init_place(&x->last);
 		buf_init(&x->text, TOKENS_TEXT_MAX);
-		sql_open_locking(path, &x->index, &x->broken);
+		sql_open_plain_writer(path, &x->index, &x->broken);
 	}
 	free(path);
 	return x;

@@ -344,6 +344,7 @@ write_result(struct job *j, const struct verify *v)
 	json_put_int(&o, "seq", v->last_seq);
 	json_put_int(&o, "records", v->records);
 	json_put_int(&o, "tombstones", v->tombstones);
+	json_put_int(&o, "tokens", v->tokens);
 	json_put_int(&o, "schema", v->version);
 	json_put_int(&o, "bytes", v->nbytes);
 	json_put_bool(&o, "verified", b->does_verify);

@@ -120,6 +120,12 @@ grants_apply(struct grants *g, struct op *op, struct error *error)
 	return op->kind == OP_WITHDRAW ? withdraw(g, op, error) : note_use(g, op, error);
 }
 
+enum err
+grants_drop(sqlite3 *db, struct error *error)
+{
+	return sql_exec(db, "DELETE FROM tokens WHERE name <> '$key'", error);
+}
+
 static char *
 dup_column(sqlite3_stmt *st, int column)
 {

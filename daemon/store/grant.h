@@ -21,6 +21,9 @@ void grants_free(struct grants *g);
 /** OP_GRANT, OP_WITHDRAW, OP_NOTE_USE. ERR_CONFLICT: there is one of this name; ERR_NOT_FOUND. */
 enum err grants_apply(struct grants *g, struct op *op, struct error *error);
 
+/** Removes all of them. The key stays. */
+enum err grants_drop(struct sqlite3 *db, struct error *error);
+
 /** A row, with texts of its own. */
 struct grant {
 	char *name;

@@ -16,6 +16,7 @@
 #include "daemon/store/copy.h"
 #include "daemon/store/file.h"
 #include "daemon/store/folder.h"
+#include "daemon/store/grant.h"
 #include "daemon/store/sql.h"
 
 /** All of the backup, with what its log has, into a file of its own. */
@@ -111,6 +112,20 @@ remove_index(const char *path)
 	free(index);
 }
 
+/** Of a copy that was checked. It has a journal of SQLite's for a moment. */
+static enum err
+drop_tokens(const char *to, struct error *error)
+{
+	sqlite3 *db;
+	enum err e = sql_open_plain_writer(to, &db, error);
+
+	if (e != OK)
+		return e;
+	e = grants_drop(db, error);
+	sql_close(db);
+	return e;
+}
+
 static enum err
 put_in_place(const char *path, const char *to, const struct conf *conf, char **aside,
 	struct error *error)
@@ -148,30 +163,31 @@ is_same_file(const char *a, const char *b)
 }
 
 enum err
-restore_file(const char *path, const char *from, const struct conf *conf, char **aside,
-	struct verify *found, struct error *error)
+restore_file(struct restore *r, const struct conf *conf, struct error *error)
 {
 	char *to;
 	int lock_fd;
 	enum err e;
 
-	*aside = NULL;
-	if (access(from, R_OK) != 0)
-		return error_set_errno(error, ERR_NOT_FOUND, errno, "%s", from);
-	if (is_same_file(path, from))
-		return error_set(error, ERR_INVALID_ARGUMENT, "%s is the store itself", from);
-	e = file_lock(path, &lock_fd, error);
+	r->aside = NULL;
+	if (access(r->from, R_OK) != 0)
+		return error_set_errno(error, ERR_NOT_FOUND, errno, "%s", r->from);
+	if (is_same_file(r->path, r->from))
+		return error_set(error, ERR_INVALID_ARGUMENT, "%s is the store itself", r->from);
+	e = file_lock(r->path, &lock_fd, error);
 	if (e != OK)
 		return e;
-	give_to_owner(path, lock_fd);
-	to = xasprintf("%s.restore", path);
-	e = copy_all(from, to, error);
+	give_to_owner(r->path, lock_fd);
+	to = xasprintf("%s.restore", r->path);
+	e = copy_all(r->from, to, error);
 	if (e == OK)
-		e = finish_copy(path, to, error);
+		e = finish_copy(r->path, to, error);
 	if (e == OK)
-		e = verify_file(to, NULL, found, error);
+		e = verify_file(to, NULL, &r->backup, error);
+	if (e == OK && r->drops_tokens && r->backup.tokens > 0)
+		e = drop_tokens(to, error);
 	if (e == OK)
-		e = put_in_place(path, to, conf, aside, error);
+		e = put_in_place(r->path, to, conf, &r->aside, error);
 	if (e != OK)
 		unlink(to);
 	free(to);

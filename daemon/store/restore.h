@@ -12,7 +12,13 @@
 #include "daemon/base/conf.h"
 #include "daemon/store/verify.h"
 
-/** Puts the backup `from` in the place of the store at `path`, where there need not be one. *aside:
- * the name that the old one has now, to be freed; NULL: there was none. */
-enum err restore_file(const char *path, const char *from, const struct conf *conf, char **aside,
-	struct verify *found, struct error *error);
+struct restore {
+	const char *path;  /* the store, where there need not be one */
+	const char *from;  /* the backup */
+	bool drops_tokens; /* leaves the backup's tokens out */
+	char *aside; /* the name that the old store has now, to be freed; NULL: there was none */
+	struct verify backup; /* what was in it */
+};
+
+/** Puts the backup in the place of the store; fills the last two of *r. */
+enum err restore_file(struct restore *r, const struct conf *conf, struct error *error);

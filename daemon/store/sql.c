@@ -173,7 +173,7 @@ sql_open_plain(const char *path, sqlite3 **out, struct error *error)
 }
 
 enum err
-sql_open_locking(const char *path, sqlite3 **out, struct error *error)
+sql_open_plain_writer(const char *path, sqlite3 **out, struct error *error)
 {
 	return open_plain(path, SQL_CHECKPOINTER, out, error);
 }

@@ -40,8 +40,8 @@ enum err sql_open(const char *path, enum sql_role role, const struct conf *conf,
 	struct error *error);
 /** Opens a file that no daemon has: read-only, whatever the configuration. */
 enum err sql_open_plain(const char *path, sqlite3 **out, struct error *error);
-/** The same, but so that FTS5 can check its tables, for which it takes the lock of who writes. */
-enum err sql_open_locking(const char *path, sqlite3 **out, struct error *error);
+/** The same for writing, which FTS5 also needs to check its tables. */
+enum err sql_open_plain_writer(const char *path, sqlite3 **out, struct error *error);
 /** Closes without a checkpoint; NULL is fine. All statements must be finalised. */
 void sql_close(sqlite3 *db);
 

@@ -191,18 +191,21 @@ static enum err
 read_counts(sqlite3 *db, struct verify *v, struct error *error)
 {
 	const struct {
+		int since; /* version of the schema */
 		const char *sql;
 		int64_t *to;
 	} counts[] = {
-		{SQL_LAST_SEQ,                      &v->last_seq  },
-		{SQL_PRUNED_TO,                     &v->pruned_to },
-		{"SELECT count(*) FROM records",    &v->records   },
-		{"SELECT count(*) FROM tombstones", &v->tombstones},
+		{1, SQL_LAST_SEQ,				       &v->last_seq  },
+		{1, SQL_PRUNED_TO,				      &v->pruned_to },
+		{1, "SELECT count(*) FROM records",                     &v->records   },
+		{1, "SELECT count(*) FROM tombstones",                  &v->tombstones},
+		{4, "SELECT count(*) FROM tokens WHERE name <> '$key'", &v->tokens    },
 	};
 	enum err e = OK;
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]) && e == OK; i++)
-		e = sql_query_int(db, counts[i].sql, 0, counts[i].to, error);
+		if (v->version >= counts[i].since)
+			e = sql_query_int(db, counts[i].sql, 0, counts[i].to, error);
 	return e == OK ? read_epoch(db, v->epoch, error) : e;
 }
 
@@ -263,9 +266,9 @@ verify_add_line(const struct verify *v, struct buf *out)
 {
 	buf_addf(out,
 		"epoch=%s seq=%" PRId64 " pruned_to=%" PRId64 " records=%" PRId64
-		" tombstones=%" PRId64 " schema=%d bytes=%" PRId64,
-		v->epoch, v->last_seq, v->pruned_to, v->records, v->tombstones, v->version,
-		v->nbytes);
+		" tombstones=%" PRId64 " tokens=%" PRId64 " schema=%d bytes=%" PRId64,
+		v->epoch, v->last_seq, v->pruned_to, v->records, v->tombstones, v->tokens,
+		v->version, v->nbytes);
 	if (v->doubtful > 0)
 		buf_addf(out, " doubtful=%" PRId64, v->doubtful);
 }

@@ -24,6 +24,7 @@ struct verify {
 	int64_t pruned_to;
 	int64_t records;
 	int64_t tombstones;
+	int64_t tokens;
 	int64_t doubtful; /* rows that their sums do not prove; not counted at a glance */
 	int64_t nbytes;
 };

@@ -9,6 +9,7 @@ doors that are not ours.
 
 import base64
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -444,6 +445,15 @@ def idle(pid, for_s=0.1):
             seen, since = used, time.monotonic()
         return time.monotonic() - since >= for_s
     return is_idle
+
+
+def open_files(pid):
+    """What the process has open, as the links below /proc say it."""
+    links = set()
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            links.add(os.readlink(fd))
+    return links
 
 
 def connect_websockets(daemon, path="/ws", **options):

@@ -18,7 +18,8 @@ import unittest
 from pathlib import Path
 
 from faults import SmallDisk
-from harness import BUILD, LONG, TIMEOUT_S, Closed, RpcError, daemon_for, sysrtctl, wait_for
+from harness import (BUILD, LONG, TIMEOUT_S, Closed, RpcError, daemon_for, open_files, sysrtctl,
+                     wait_for)
 
 WRITERS = 4
 FILL = 20_000 if LONG else 3_000
@@ -219,9 +220,7 @@ class Places(Backups):
 
     def open_files(self, below):
         """What the daemon has open there."""
-        links = [os.readlink(p) for p in Path(f"/proc/{self.daemon.pid}/fd").iterdir()
-                 if p.is_symlink()]
-        return sorted({link for link in links if link.startswith(str(below))})
+        return sorted(f for f in open_files(self.daemon.pid) if f.startswith(str(below)))
 
     def test_many_descriptors_at_once(self):
         """All but one are closed at once."""

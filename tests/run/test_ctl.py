@@ -20,7 +20,8 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BUILD, NEWEST, TIMEOUT_S, Closed, Daemon, daemon_for, sysrtctl, wait_for
+from harness import (BUILD, NEWEST, TIMEOUT_S, Closed, Daemon, daemon_for, open_files, sysrtctl,
+                     wait_for)
 
 CTL = str(BUILD / "sysrtctl")
 NOT_UTF8 = os.fsdecode(b"a\xff")
@@ -28,9 +29,8 @@ NOT_UTF8 = os.fsdecode(b"a\xff")
 
 def is_waiting(pid):
     """True if the process sleeps and has a socket: it waits for the daemon."""
-    proc = Path(f"/proc/{pid}")
-    return (proc / "stat").read_text().rpartition(")")[2].split()[0] == "S" and any(
-        "socket:" in os.readlink(fd) for fd in (proc / "fd").iterdir())
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state == "S" and any("socket:" in f for f in open_files(pid))
 
 
 class CtlTest(unittest.TestCase):

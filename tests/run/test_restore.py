@@ -13,7 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
-from harness import BUILD, RpcError, daemon_for, sysrtctl
+from harness import BUILD, NEWEST, TOP, RpcError, daemon_for, sysrtctl
 
 
 class Restores(unittest.TestCase):
@@ -213,6 +213,40 @@ class Restoring(Restores):
         done = sysrtctl(self.daemon, "check", check=False)
         self.assertIn("general/a", done.stdout)
 
+    def test_tokens_are_as_of_the_backup(self):
+        """One that was revoked since is good again, unless they are left out."""
+        with self.daemon.control() as control:
+            kept = control.call("token.create", name="t", scopes="read")["token"]
+        self.back_up()
+        with self.daemon.control() as control:
+            control.call("token.revoke", name="t")
+        self.daemon.stop()
+        done = self.sysrtd("restore", self.backup)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(" tokens=1 ", done.stdout)
+        self.assertRegex(done.stderr, r"^sysrtd: .* revoked .* --drop-tokens .*\n$")
+        self.daemon.start()
+        with self.daemon.ws(headers={"Authorization": f"Bearer {kept}"}) as ws:
+            self.assertEqual(ws.notification("hello")["token"], "t")
+        self.daemon.stop()
+        done = self.sysrtd("restore", "--drop-tokens", self.backup)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("tokens of the backup were left out", done.stdout)
+        self.assertEqual(self.sysrtd("check").returncode, 0)
+        self.daemon.start()
+        with self.daemon.control() as control:
+            self.assertEqual(control.call("token.list")["items"], [])
+            control.call("token.create", name="t", scopes="read")
+        with self.daemon.ws(headers={"Authorization": f"Bearer {kept}"}) as ws:
+            self.assertEqual(ws.close_code(), 4101)
+
+    def test_backups_from_before_there_were_tokens(self):
+        for version in range(1, NEWEST + 1):
+            path = TOP / "tests" / "stores" / f"v{version}.db"
+            store = self.folder / f"old{version}.db"
+            done = self.sysrtd("restore", "--drop-tokens", path, store=store)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), path)
+
     def test_it_is_killed(self):
         """There is a whole store at every moment: the old one or the new one."""
         with self.daemon.control() as control:
@@ -248,7 +282,8 @@ class Commands(Restores):
         self.back_up()
         self.put("b")
         self.daemon.stop()
-        done = sysrtctl(self.daemon, "restore", "--store", str(self.store), str(self.backup))
+        done = sysrtctl(self.daemon, "restore", "--drop-tokens", "--store", str(self.store),
+                        str(self.backup))
         self.assertIn(f"restored {self.store}", done.stdout)
         self.assertEqual(self.ids_in(self.store), {"a"})
 
@@ -257,7 +292,8 @@ class Commands(Restores):
                             (("export",), "store export needs a file"),
                             (("restore", "a", "b"), 'unexpected argument "b"'),
                             (("mend",), 'unexpected argument "store"'),
-                            (("--to", "1", "export", "a"), "go with store migrate")):
+                            (("--to", "1", "export", "a"), "go with store migrate"),
+                            (("--drop-tokens", "export", "a"), "goes with store restore")):
             done = self.sysrtd(*words)
             self.assertEqual(done.returncode, 64, done)
             self.assertIn(says, done.stderr)

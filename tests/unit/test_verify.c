@@ -102,7 +102,7 @@ START_TEST(a_whole_store)
 	buf_init(&line, 1000);
 	verify_add_line(&found, &line);
 	ck_assert_msg(span_is(buf_span(&line), "epoch=three seq=9 pruned_to=2 records=2 "
-					       "tombstones=1 schema=1 bytes=4096"),
+					       "tombstones=1 tokens=0 schema=1 bytes=4096"),
 		"%.*s", SPAN_FMT(buf_span(&line)));
 	buf_fini(&line);
 }
