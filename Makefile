@@ -20,6 +20,7 @@ common_sources := \
 	common/rate.c \
 	common/err.c \
 	common/xalloc.c \
+	common/secret.c \
 	common/clock.c \
 	common/time.c \
 	common/name.c \
@@ -147,6 +148,9 @@ daemon_sources := \
 	daemon/guard/audit.c \
 	daemon/guard/peercred.c \
 	daemon/guard/token.c \
+	daemon/guard/seal.c \
+	daemon/guard/pbkdf2.c \
+	daemon/guard/foreign.c \
 	daemon/guard/bearer.c \
 	daemon/guard/proxy.c \
 	daemon/guard/auth.c \
