@@ -48,6 +48,7 @@ daemon_sources := \
 	daemon/base/frame.c \
 	daemon/base/loop.c \
 	daemon/base/queue.c \
+	daemon/base/offload.c \
 	daemon/base/stats.c \
 	daemon/base/histogram.c \
 	daemon/base/network.c \
@@ -88,6 +89,7 @@ daemon_sources := \
 	daemon/store/patch.c \
 	daemon/store/refill.c \
 	daemon/store/grant.c \
+	daemon/store/safe.c \
 	daemon/store/pick.c \
 	daemon/store/apply_record.c \
 	daemon/store/apply_prune.c \
@@ -151,6 +153,11 @@ daemon_sources := \
 	daemon/guard/seal.c \
 	daemon/guard/pbkdf2.c \
 	daemon/guard/foreign.c \
+	daemon/guard/vaulthead.c \
+	daemon/guard/keysource.c \
+	daemon/guard/roster.c \
+	daemon/guard/vault.c \
+	daemon/guard/vault_plan.c \
 	daemon/guard/bearer.c \
 	daemon/guard/proxy.c \
 	daemon/guard/auth.c \
@@ -170,6 +177,8 @@ daemon_sources := \
 	daemon/api/limits.c \
 	daemon/api/session.c \
 	daemon/api/token.c \
+	daemon/api/secret.c \
+	daemon/api/vault.c \
 	daemon/api/system.c \
 	daemon/api/gate.c \
 	daemon/peer/peer.c \
@@ -180,6 +189,8 @@ daemon_sources := \
 	daemon/peer/control.c \
 	daemon/backups.c \
 	daemon/errand.c \
+	daemon/secrets.c \
+	daemon/secrets_key.c \
 	daemon/doors.c \
 	daemon/deliver.c \
 	daemon/server.c \
@@ -192,6 +203,7 @@ ctl_sources := \
 	ctl/out.c \
 	ctl/ctl.c \
 	ctl/text.c \
+	ctl/hidden.c \
 	ctl/position.c \
 	ctl/interrupt.c \
 	ctl/program.c \
@@ -218,6 +230,8 @@ ctl_sources := \
 	ctl/limits.c \
 	ctl/session.c \
 	ctl/token.c \
+	ctl/secret.c \
+	ctl/vault.c \
 	ctl/system.c \
 	ctl/status.c \
 	ctl/follow.c \
