@@ -20,6 +20,7 @@ common_sources := \
 	common/rate.c \
 	common/err.c \
 	common/xalloc.c \
+	common/base64.c \
 	common/secret.c \
 	common/clock.c \
 	common/time.c \
@@ -28,6 +29,7 @@ common_sources := \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
+	common/secret_json.c \
 	common/json_pointer.c \
 	common/json_compare.c \
 	common/json_merge.c \

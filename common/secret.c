@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/base64.h"
 #include "common/xalloc.h"
 
 struct secret *
@@ -35,11 +36,10 @@ secret_copy(struct span bytes)
 struct secret *
 secret_from_base64(struct span text)
 {
-	struct secret *s = secret_new(text.n / 4 * 3 + 3);
-	size_t n = 0;
+	struct secret *s = secret_new(base64_room(text.n));
+	size_t n;
 
-	if (sodium_base642bin(s->bytes, s->n, text.p, text.n, NULL, &n, NULL,
-		    sodium_base64_VARIANT_ORIGINAL) != 0) {
+	if (!base64_read(text, s->bytes, s->n, &n)) {
 		secret_free(s);
 		return NULL;
 	}

@@ -12,11 +12,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "common/utf8.h"
-#include "common/xalloc.h"
-
 #define LINE_BYTES 1024
-#define BASE64     sodium_base64_VARIANT_ORIGINAL
 
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
 #define SIGNALS_N (sizeof(signals) / sizeof(signals[0]))
@@ -171,33 +167,4 @@ hidden_read_file(const char *path, struct secret **out)
 	status = read_all(fd, path, false, out);
 	close(fd);
 	return status;
-}
-
-static bool
-is_text(struct span value)
-{
-	const char *p = value.p, *end = value.p + value.n;
-	size_t n = 1;
-
-	for (; p < end && n > 0 && *p != '\0'; p += n)
-		n = utf8_next(p, end);
-	return p == end && n > 0;
-}
-
-void
-hidden_put(struct json_out *o, const struct secret *value)
-{
-	struct secret *text;
-	size_t room;
-
-	if (is_text(secret_span(value))) {
-		json_put_string(o, "value", secret_span(value));
-		return;
-	}
-	room = sodium_base64_encoded_len(value->n, BASE64);
-	text = secret_new(room);
-	sodium_bin2base64((char *)text->bytes, room, value->bytes, value->n, BASE64);
-	json_put_str(o, "value", (const char *)text->bytes);
-	json_put_str(o, "encoding", "base64");
-	secret_free(text);
 }

@@ -18,5 +18,3 @@ void hidden_begin(void);
 int hidden_read(const char *prompt, const char *again, struct secret **out);
 /** All of a file, as it is. */
 int hidden_read_file(const char *path, struct secret **out);
-/** Writes it as text, or if it is none as base64, with a member that says so. */
-void hidden_put(struct json_out *o, const struct secret *value);

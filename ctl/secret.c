@@ -1,18 +1,17 @@
 /* secret set, list, show, remove, rotate, test, import and export. */
 
 #include <ctype.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
+#include "common/secret_json.h"
 #include "common/xalloc.h"
 #include "ctl/answer.h"
 #include "ctl/commands.h"
 #include "ctl/hidden.h"
 #include "ctl/out.h"
 #include "ctl/text.h"
-
-#define BASE64 sodium_base64_VARIANT_ORIGINAL
 
 /** What is in the params must not stay behind. */
 static int
@@ -47,7 +46,7 @@ secret_set(struct ctl *c)
 	if (status != 0)
 		return status;
 	o = begin(c, &params);
-	hidden_put(&o, value);
+	secret_put(&o, secret_span(value));
 	secret_free(value);
 	json_end_object(&o);
 	return call_and_print(c, "secret.set", &params);
@@ -150,8 +149,8 @@ secret_test(struct ctl *c)
 static char *
 to_base64(const struct secret *blob)
 {
-	size_t room = sodium_base64_encoded_len(blob->n, BASE64), n = 0;
-	char *text = xcalloc(1, room);
+	char *text = xcalloc(1, base64_size(blob->n));
+	size_t n = 0;
 
 	for (size_t i = 0; i < blob->n; i++) {
 		int byte = blob->bytes[i];
@@ -159,7 +158,7 @@ to_base64(const struct secret *blob)
 		if (isspace(byte))
 			continue;
 		if (!isalnum(byte) && strchr("+/=", byte) == NULL) {
-			sodium_bin2base64(text, room, blob->bytes, blob->n, BASE64);
+			base64_write(secret_span(blob), text);
 			return text;
 		}
 		text[n++] = (char)byte;

@@ -2,10 +2,10 @@
 
 #include "daemon/secrets.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
@@ -15,7 +15,6 @@
 
 #define WAITING_MAX 64
 #define REPLY_MAX   ((size_t)4 << 20)
-#define BASE64      sodium_base64_VARIANT_ORIGINAL
 
 static void
 work_free(struct work *w)
@@ -296,10 +295,9 @@ begin_import(struct work *w)
 static void
 put_base64(struct json_out *o, const char *key, struct span bytes)
 {
-	size_t room = sodium_base64_encoded_len(bytes.n, BASE64);
-	char *text = xcalloc(1, room);
+	char *text = xcalloc(1, base64_size(bytes.n));
 
-	sodium_bin2base64(text, room, (const unsigned char *)bytes.p, bytes.n, BASE64);
+	base64_write(bytes, text);
 	json_put_str(o, key, text);
 	free(text);
 }

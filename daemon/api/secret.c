@@ -2,8 +2,8 @@
 
 #include <sodium.h>
 
-#include "common/secret.h"
-#include "common/utf8.h"
+#include "common/base64.h"
+#include "common/secret_json.h"
 #include "daemon/api/methods.h"
 #include "daemon/guard/foreign.h"
 #include "daemon/guard/seal.h"
@@ -12,7 +12,6 @@
 #define SALT_TEXT_MAX (4 * ((FOREIGN_SALT_MAX + 2) / 3))
 #define ROUNDS_MIN    1000
 #define ROUNDS_MAX    10000000
-#define BASE64        sodium_base64_VARIANT_ORIGINAL
 
 enum encoding { ENCODING_TEXT, ENCODING_BASE64 };
 
@@ -109,38 +108,6 @@ check_read(const struct call *c)
 				 c->method->name);
 }
 
-/** Whether it can be a string of JSON as it is. */
-static bool
-is_text(struct span value)
-{
-	const char *p = value.p, *end = value.p + value.n;
-	size_t n = 1;
-
-	for (; p < end && n > 0 && *p != '\0'; p += n)
-		n = utf8_next(p, end);
-	return p == end && n > 0;
-}
-
-/** Into a buffer that has room for it: it must not be left behind by one that grows. */
-static void
-put_value(struct json_out *o, struct span value)
-{
-	struct secret *text;
-	size_t room = sodium_base64_encoded_len(value.n, BASE64);
-
-	if (is_text(value)) {
-		json_put_str(o, "encoding", "text");
-		json_put_string(o, "value", value);
-		return;
-	}
-	text = secret_new(room);
-	sodium_bin2base64(
-		(char *)text->bytes, room, (const unsigned char *)value.p, value.n, BASE64);
-	json_put_str(o, "encoding", "base64");
-	json_put_str(o, "value", (const char *)text->bytes);
-	secret_free(text);
-}
-
 enum err
 secret_show(struct call *c)
 {
@@ -153,11 +120,12 @@ secret_show(struct call *c)
 		e = vault_reveal(c->api->vault, c->args[0].text, &value, &row, c->error);
 	if (e != OK)
 		return e;
+	/* It must not be left behind by a buffer that grows. */
 	if (buf_reserve(c->result, 6 * value->n + 1024) != NULL) {
 		json_begin_object(&o, NULL);
 		json_put_string(&o, "name", c->args[0].text);
 		json_put_int(&o, "version", row->version);
-		put_value(&o, secret_span(value));
+		secret_put(&o, secret_span(value));
 		json_end_object(&o);
 	}
 	secret_free(value);
@@ -240,9 +208,7 @@ read_salt(const struct call *c, unsigned char out[FOREIGN_SALT_MAX], struct span
 	size_t n = 16;
 
 	randombytes_buf(out, n);
-	if (a->is_set && (sodium_base642bin(out, FOREIGN_SALT_MAX, a->text.p, a->text.n, NULL, &n,
-				  NULL, BASE64) != 0 ||
-				 n < FOREIGN_SALT_MIN))
+	if (a->is_set && (!base64_read(a->text, out, FOREIGN_SALT_MAX, &n) || n < FOREIGN_SALT_MIN))
 		return error_set(c->error, ERR_INVALID_ARGUMENT,
 			"salt must be base64 of %d to %d bytes", FOREIGN_SALT_MIN,
 			FOREIGN_SALT_MAX);

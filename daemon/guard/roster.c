@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/xalloc.h"
 
 #define FORMAT  1
 #define PROOF_N 32
-#define BASE64  sodium_base64_VARIANT_ORIGINAL
 
 static void
 hash_number(crypto_generichash_state *h, int64_t value)
@@ -161,9 +161,9 @@ roster_write(const struct roster *r, const struct secret *key, struct span head,
 	}
 	prove(key, head, buf_span(&b), proof);
 	buf_add(&b, proof, sizeof(proof));
-	room = sodium_base64_encoded_len(b.n, BASE64);
+	room = base64_size(b.n);
 	must(!b.failed && buf_reserve(out, room) != NULL);
-	sodium_bin2base64(out->p + out->n, room, (const unsigned char *)b.p, b.n, BASE64);
+	base64_write(buf_span(&b), out->p + out->n);
 	out->n += room - 1;
 	buf_fini(&b);
 }
@@ -241,13 +241,11 @@ enum err
 roster_read(struct span text, const struct secret *key, struct span head, struct roster *out,
 	struct error *error)
 {
-	size_t room = text.n / 4 * 3 + 3, n = 0;
+	size_t room = base64_room(text.n), n;
 	unsigned char *bytes = xcalloc(1, room), proof[PROOF_N];
 	struct roster r = {.v = NULL};
 	struct span rest;
-	bool is_good =
-		sodium_base642bin(bytes, room, text.p, text.n, NULL, &n, NULL, BASE64) == 0 &&
-		n >= PROOF_N;
+	bool is_good = base64_read(text, bytes, room, &n) && n >= PROOF_N;
 
 	if (is_good) {
 		rest = (struct span){(const char *)bytes, n - PROOF_N};

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/xalloc.h"
 #include "daemon/guard/seal.h"
 #include "daemon/guard/vault_priv.h"
-
-#define BASE64 sodium_base64_VARIANT_ORIGINAL
 
 static const char *const state_names[] = {
 	[VAULT_NONE] = "none", [VAULT_LOCKED] = "locked", [VAULT_OPEN] = "open"};
@@ -206,11 +205,11 @@ static enum err
 open_text(const char *text, const struct secret *key, const struct seal_for *what,
 	struct secret **out, struct error *error)
 {
-	size_t room = strlen(text) / 4 * 3 + 3, n = 0;
+	size_t room = base64_room(strlen(text)), n;
 	unsigned char *bytes = xcalloc(1, room);
 	enum err e;
 
-	if (sodium_base642bin(bytes, room, text, strlen(text), NULL, &n, NULL, BASE64) != 0)
+	if (!base64_read(span_of(text), bytes, room, &n))
 		e = error_set(error, ERR_DATABASE_ERROR, "what is sealed is no base64");
 	else
 		e = seal_open(key, what, (struct span){(const char *)bytes, n}, out, error);
@@ -327,10 +326,10 @@ static const char *
 cipher_of(const struct safe_row *row)
 {
 	unsigned char bytes[3];
-	size_t n = 0;
+	size_t n;
 
 	if (strlen(row->value) < 4 ||
-		sodium_base642bin(bytes, sizeof(bytes), row->value, 4, NULL, &n, NULL, BASE64) != 0)
+		!base64_read((struct span){row->value, 4}, bytes, sizeof(bytes), &n) || n != 3)
 		return "unknown";
 	return seal_cipher_name((enum seal_cipher)bytes[1]);
 }

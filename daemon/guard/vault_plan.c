@@ -2,14 +2,12 @@
 
 #include "daemon/guard/vault_plan.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/xalloc.h"
 #include "daemon/guard/vault_priv.h"
-
-#define BASE64 sodium_base64_VARIANT_ORIGINAL
 
 void
 vault_plan_fini(struct vault_plan *plan)
@@ -106,15 +104,13 @@ seal_text(enum seal_cipher cipher, const struct secret *key, const struct seal_f
 	struct span plain)
 {
 	struct buf sealed;
-	size_t room;
 	char *text;
 
 	buf_init(&sealed, SEAL_MAX);
 	seal_make(cipher, key, what, plain, &sealed);
 	must(!sealed.failed);
-	room = sodium_base64_encoded_len(sealed.n, BASE64);
-	text = xcalloc(1, room);
-	sodium_bin2base64(text, room, (const unsigned char *)sealed.p, sealed.n, BASE64);
+	text = xcalloc(1, base64_size(sealed.n));
+	base64_write(buf_span(&sealed), text);
 	buf_fini(&sealed);
 	return text;
 }

@@ -10,6 +10,7 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "common/base64.h"
 #include "common/xalloc.h"
 
 #define FORMAT     1
@@ -18,7 +19,6 @@
 #define AT_PASSES  (AT_ID + VAULT_ID_N)
 #define AT_MEMORY  (AT_PASSES + 8)
 #define AT_CHECK   (AT_MEMORY + 8)
-#define BASE64     sodium_base64_VARIANT_ORIGINAL
 #define CONTEXT    "sysrtkey"
 #define MEMORY_MIN 8192
 
@@ -26,7 +26,7 @@ enum subkey { SUBKEY_WRAP = 1, SUBKEY_PROVE, SUBKEY_CHECK };
 
 _Static_assert(VAULT_KEY_BYTES == crypto_kdf_KEYBYTES && VAULT_ID_N == crypto_pwhash_SALTBYTES &&
 		       sizeof(CONTEXT) - 1 == crypto_kdf_CONTEXTBYTES &&
-		       sodium_base64_ENCODED_LEN(HEAD_N, BASE64) <= VAULT_HEAD_SIZE,
+		       4 * ((HEAD_N + 2) / 3) < VAULT_HEAD_SIZE,
 	"the sizes agree");
 
 struct vault_head
@@ -68,7 +68,7 @@ vault_head_write(const struct vault_head *h, char out[VAULT_HEAD_SIZE])
 	write_number(bytes + AT_PASSES, h->passes);
 	write_number(bytes + AT_MEMORY, h->memory);
 	memcpy(bytes + AT_CHECK, h->check, VAULT_CHECK_N);
-	sodium_bin2base64(out, VAULT_HEAD_SIZE, bytes, sizeof(bytes), BASE64);
+	base64_write((struct span){(const char *)bytes, sizeof(bytes)}, out);
 }
 
 /** A passphrase must not cost more than it can be meant to. */
@@ -87,9 +87,8 @@ vault_head_read(struct span text, struct vault_head *out, struct error *error)
 	unsigned char bytes[HEAD_N];
 	struct vault_head h = {.kdf = VAULT_BY_KEY};
 	size_t n = 0;
-	bool is_one = sodium_base642bin(
-			      bytes, sizeof(bytes), text.p, text.n, NULL, &n, NULL, BASE64) == 0 &&
-		      n == sizeof(bytes) && bytes[0] == FORMAT;
+	bool is_one = base64_read(text, bytes, sizeof(bytes), &n) && n == sizeof(bytes) &&
+		      bytes[0] == FORMAT;
 
 	if (is_one) {
 		h.kdf = (enum vault_kdf)bytes[1];

@@ -205,6 +205,11 @@ START_TEST(secrets_out_of_texts)
 	ck_assert_ptr_null(secret_from_base64(SPAN("AAEC/w=")));
 	ck_assert_ptr_null(secret_from_base64(SPAN("AAEC/x==")));
 	ck_assert_ptr_null(secret_from_base64(SPAN("AA EC")));
+	for (int c = 0x80; c < 0x100; c++) {
+		char text[] = {'A', 'A', (char)c, 'A'};
+
+		ck_assert_ptr_null(secret_from_base64((struct span){text, sizeof(text)}));
+	}
 	ck_assert_ptr_null(secret_from_hex(SPAN("0")));
 	ck_assert_ptr_null(secret_from_hex(SPAN("0g")));
 }
