@@ -24,7 +24,7 @@ work_free(struct work *w)
 	secret_free(w->wish.value);
 	secret_free(w->wish.passphrase);
 	secret_free(w->key);
-	safe_rows_fini(&w->rows);
+	buf_fini(&w->reply);
 	vault_plan_fini(&w->plan);
 	free(w->texts);
 	free(w);
@@ -182,8 +182,8 @@ begin_set(struct work *w)
 {
 	struct secrets *s = w->owner;
 	struct error error = ERROR_NONE;
-	enum err e = vault_plan_set(s->vault, w->wish.name, secret_span(w->wish.value),
-		cipher_of(s->conf), clock_wall_ms(), &w->plan, &error);
+	enum err e = vault_plan_set(s->vault, w->wish.name, secret_span(w->wish.value), w->cipher,
+		clock_wall_ms(), &w->plan, &error);
 
 	work_go_on(w, e, &error);
 }
@@ -194,17 +194,6 @@ begin_remove(struct work *w)
 	struct error error = ERROR_NONE;
 	enum err e =
 		vault_plan_remove(w->owner->vault, w->wish.name, clock_wall_ms(), &w->plan, &error);
-
-	work_go_on(w, e, &error);
-}
-
-static void
-begin_rotate(struct work *w)
-{
-	struct secrets *s = w->owner;
-	struct error error = ERROR_NONE;
-	enum err e = vault_plan_rotate(
-		s->vault, w->wish.name, cipher_of(s->conf), clock_wall_ms(), &w->plan, &error);
 
 	work_go_on(w, e, &error);
 }
@@ -220,12 +209,40 @@ work_go_slow(
 	offload_submit(w->owner->offload, &w->slow);
 }
 
-static void
-read_rows(struct offload_work *slow)
+void
+work_end_plan(struct offload_work *slow)
 {
 	struct work *w = work_of(slow);
 
-	w->result = safe_read(w->path, &w->rows, &w->error);
+	work_go_on(w, w->result, &w->error);
+}
+
+static void
+plan_rotate(struct offload_work *slow)
+{
+	struct work *w = work_of(slow);
+
+	w->result = vault_plan_rotate(
+		w->owner->vault, w->wish.name, w->cipher, clock_wall_ms(), &w->plan, &w->error);
+}
+
+static void
+begin_rotate(struct work *w)
+{
+	work_go_slow(w, plan_rotate, work_end_plan);
+}
+
+static void
+run_test(struct offload_work *slow)
+{
+	struct work *w = work_of(slow);
+	struct safe_rows rows;
+	struct json_out o = begin_reply(&w->reply);
+
+	w->result = safe_read(w->path, &rows, &w->error);
+	if (w->result == OK)
+		w->result = vault_test(w->owner->vault, &rows, w->wish.name, &o, &w->error);
+	json_end_object(&o);
 }
 
 static void
@@ -233,18 +250,10 @@ end_test(struct offload_work *slow)
 {
 	struct work *w = work_of(slow);
 	struct error error = w->error;
-	struct buf reply;
-	struct json_out o = begin_reply(&reply);
-	enum err e = w->result;
 
-	if (e == OK)
-		e = vault_test(w->owner->vault, &w->rows, w->wish.name, &o, &error);
-	if (e == OK) {
-		end_reply(w, &o, &reply);
-		return;
-	}
-	buf_fini(&reply);
-	work_fail(w, e, &error);
+	if (w->result == OK && w->reply.failed)
+		w->result = error_set(&error, ERR_LIMIT_EXCEEDED, "the answer is too large");
+	end(w, w->result, buf_span(&w->reply), &error);
 }
 
 static void
@@ -254,7 +263,7 @@ begin_test(struct work *w)
 	enum err e = vault_check_open(w->owner->vault, &error);
 
 	if (e == OK)
-		work_go_slow(w, read_rows, end_test);
+		work_go_slow(w, run_test, end_test);
 	else
 		work_fail(w, e, &error);
 }
@@ -378,6 +387,7 @@ start_next(void *arg)
 		return;
 	s->waiting_n--;
 	s->now = list_item(link, struct work, link);
+	s->now->cipher = cipher_of(s->conf);
 	begins[s->now->wish.verb](s->now);
 }
 

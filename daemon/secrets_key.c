@@ -165,40 +165,31 @@ work_lock(struct work *w)
 }
 
 static void
-end_rekey(struct offload_work *slow)
+plan_rekey(struct offload_work *slow)
 {
 	struct work *w = work_of(slow);
-	struct error error = ERROR_NONE;
 	struct secret *key = NULL;
-	enum err e = take_key(w, &key, &error);
 
-	if (e == OK)
-		e = vault_plan_rekey(w->owner->vault, &w->head, key, "passphrase", clock_wall_ms(),
-			&w->plan, &error);
-	work_go_on(w, e, &error);
+	if (w->key == NULL)
+		stretch(slow);
+	w->result = take_key(w, &key, &w->error);
+	if (w->result == OK)
+		w->result = vault_plan_rekey(w->owner->vault, &w->head, key, w->source,
+			clock_wall_ms(), &w->plan, &w->error);
 }
 
 /** To the key that is in its place now; the one before it may be gone from there. */
-static void
-rekey_by_key(struct work *w)
+static enum err
+find_new_key(struct work *w, struct error *error)
 {
-	struct error error = ERROR_NONE;
-	const char *source = NULL;
-	struct secret *key = NULL;
-	enum err e = find_key(w, &key, &source, &error);
+	enum err e = find_key(w, &w->key, &w->source, error);
 
-	if (e == OK && vault_is_key(w->owner->vault, key)) {
-		secret_free(key);
-		e = error_set(&error, ERR_CONFLICT,
+	if (e == OK && vault_is_key(w->owner->vault, w->key))
+		e = error_set(error, ERR_CONFLICT,
 			"the key (%s) is the one that the vault has: put another one in its place "
 			"first, and keep the old one until this is done",
-			source);
-	} else if (e == OK) {
-		w->head = vault_head_new(VAULT_BY_KEY, 0, 0);
-		e = vault_plan_rekey(
-			w->owner->vault, &w->head, key, source, clock_wall_ms(), &w->plan, &error);
-	}
-	work_go_on(w, e, &error);
+			w->source);
+	return e;
 }
 
 void
@@ -207,14 +198,15 @@ work_rekey(struct work *w)
 	struct error error = ERROR_NONE;
 	enum err e = vault_check_open(w->owner->vault, &error);
 
-	if (e != OK) {
+	w->head = w->wish.passphrase != NULL ? new_head(w->owner)
+					     : vault_head_new(VAULT_BY_KEY, 0, 0);
+	w->source = "passphrase";
+	if (e == OK && w->wish.passphrase == NULL)
+		e = find_new_key(w, &error);
+	if (e == OK)
+		work_go_slow(w, plan_rekey, work_end_plan);
+	else
 		work_fail(w, e, &error);
-	} else if (w->wish.passphrase == NULL) {
-		rekey_by_key(w);
-	} else {
-		w->head = new_head(w->owner);
-		work_go_slow(w, stretch, end_rekey);
-	}
 }
 
 void

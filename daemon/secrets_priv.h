@@ -30,11 +30,13 @@ struct work {
 	char id[RPC_ID_RAW_MAX + 1];
 	struct vault_wish wish; /* its secrets are owned, its texts are in `texts` */
 	char *texts;
-	/* on the thread */
+	enum seal_cipher cipher;
+	/* on the thread, where nothing changes the vault meanwhile: it is this work's turn */
 	const char *path;       /* of the store */
 	struct vault_head head; /* what a passphrase is stretched for */
 	struct secret *key;
-	struct safe_rows rows;
+	const char *source;
+	struct buf reply; /* of a test */
 	enum err result;
 	struct error error;
 	/* in the store */
@@ -58,6 +60,9 @@ void work_go_on(struct work *w, enum err e, const struct error *error);
 /** run() on the thread, then done() on the loop. */
 void work_go_slow(
 	struct work *w, void (*run)(struct offload_work *), void (*done)(struct offload_work *));
+
+/** After a plan was tried on the thread. */
+void work_end_plan(struct offload_work *slow);
 
 /* secrets_key.c */
 

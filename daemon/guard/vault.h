@@ -3,7 +3,8 @@
  * The vault: the secrets as they are in the store, sealed, and while it is open the key
  * that opens them. What changes them is planned here (vault_plan.h), written by the
  * store, and then taken over. A secret whose row is not what the roster says is refused,
- * with what is wrong with it; the others are not touched by that. Loop thread.
+ * with what is wrong with it; the others are not touched by that. Loop thread, but for
+ * vault_test() while nothing changes the vault.
  */
 
 #include <stdbool.h>
@@ -20,6 +21,8 @@ enum vault_state {
 	VAULT_LOCKED, /* there is one, but no key */
 	VAULT_OPEN,   /* there is a key; it is made with the first secret */
 };
+
+#define VAULT_BYTES_MAX (4 << 20) /* of all values, sealed, as text */
 
 struct vault;
 

@@ -62,6 +62,27 @@ start_open(const struct vault *v, struct vault_plan *plan, struct error *error)
 	return OK;
 }
 
+/** One more of this name, with so many bytes: what is done with all of them at once must not hold
+ * up the loop. */
+static enum err
+check_room(const struct vault *v, struct span name, const struct roster_entry *entry, size_t nbytes,
+	struct error *error)
+{
+	size_t total = nbytes;
+
+	for (size_t i = 0; i < v->rows.n; i++)
+		total += span_is(name, v->rows.v[i].name) ? 0 : strlen(v->rows.v[i].value);
+	if (entry == NULL && v->roster.n >= ROSTER_MAX)
+		return error_set(error, ERR_LIMIT_EXCEEDED,
+			"there are %zu secrets, the most there may be", v->roster.n);
+	if (total > VAULT_BYTES_MAX)
+		return error_set(error, ERR_LIMIT_EXCEEDED,
+			"the vault holds at most %d bytes, sealed and as text; with this one there "
+			"would be %zu",
+			VAULT_BYTES_MAX, total);
+	return OK;
+}
+
 /** What the vault has without a list of its own is not its to write beside. */
 static enum err
 check_rest(const struct vault *v, struct error *error)
@@ -165,9 +186,8 @@ vault_plan_set(struct vault *v, struct span name, struct span value, enum seal_c
 
 	if (e == OK)
 		e = check_rest(v, error);
-	if (e == OK && entry == NULL && v->roster.n >= ROSTER_MAX)
-		e = error_set(error, ERR_LIMIT_EXCEEDED,
-			"there are %zu secrets, the most there may be", v->roster.n);
+	if (e == OK)
+		e = check_room(v, name, entry, base64_size(value.n), error);
 	if (e == OK) {
 		like.version = next_version(entry, row);
 		like.created_at = entry != NULL && row != NULL ? row->created_at : now_ms;

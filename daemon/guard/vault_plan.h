@@ -3,7 +3,7 @@
  * What is going to change in the vault: the rows to write and to drop, the vault's own
  * with its roster always among them, so that all of it is one transaction. A plan is
  * made of what the vault is now; until it is taken over or given up no other is made.
- * Loop thread.
+ * Loop thread, but a plan may be made on another one while nothing changes the vault.
  */
 
 #include "common/err.h"

@@ -108,6 +108,12 @@ class Values(VaultTest):
         self.daemon.restart()
         self.expect(**values)
         self.refuse("INVALID_ARGUMENT", "secret.set", "1 to 65536 bytes", name="n", value="x" * 65537)
+        with self.daemon.control() as control, self.assertRaises(RpcError) as caught:
+            for n in range(100):
+                control.call("secret.set", name=f"full{n}", value="x" * 65536)
+        self.assertEqual(caught.exception.code, "LIMIT_EXCEEDED")
+        self.assertEqual(self.call("secret.rotate")["count"], n + len(values))
+        self.expect(full0="x" * 65536)
 
     def test_reading_back_is_off(self):
         self.start()
