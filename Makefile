@@ -20,6 +20,8 @@ common_sources := \
 	common/rate.c \
 	common/err.c \
 	common/xalloc.c \
+	common/base64.c \
+	common/secret.c \
 	common/clock.c \
 	common/time.c \
 	common/name.c \
@@ -27,6 +29,7 @@ common_sources := \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
+	common/secret_json.c \
 	common/json_pointer.c \
 	common/json_compare.c \
 	common/json_merge.c \
@@ -47,6 +50,7 @@ daemon_sources := \
 	daemon/base/frame.c \
 	daemon/base/loop.c \
 	daemon/base/queue.c \
+	daemon/base/offload.c \
 	daemon/base/stats.c \
 	daemon/base/histogram.c \
 	daemon/base/network.c \
@@ -87,6 +91,7 @@ daemon_sources := \
 	daemon/store/patch.c \
 	daemon/store/refill.c \
 	daemon/store/grant.c \
+	daemon/store/safe.c \
 	daemon/store/pick.c \
 	daemon/store/apply_record.c \
 	daemon/store/apply_prune.c \
@@ -147,6 +152,14 @@ daemon_sources := \
 	daemon/guard/audit.c \
 	daemon/guard/peercred.c \
 	daemon/guard/token.c \
+	daemon/guard/seal.c \
+	daemon/guard/pbkdf2.c \
+	daemon/guard/foreign.c \
+	daemon/guard/vaulthead.c \
+	daemon/guard/keysource.c \
+	daemon/guard/roster.c \
+	daemon/guard/vault.c \
+	daemon/guard/vault_plan.c \
 	daemon/guard/bearer.c \
 	daemon/guard/proxy.c \
 	daemon/guard/auth.c \
@@ -166,6 +179,8 @@ daemon_sources := \
 	daemon/api/limits.c \
 	daemon/api/session.c \
 	daemon/api/token.c \
+	daemon/api/secret.c \
+	daemon/api/vault.c \
 	daemon/api/system.c \
 	daemon/api/gate.c \
 	daemon/peer/peer.c \
@@ -176,6 +191,8 @@ daemon_sources := \
 	daemon/peer/control.c \
 	daemon/backups.c \
 	daemon/errand.c \
+	daemon/secrets.c \
+	daemon/secrets_key.c \
 	daemon/doors.c \
 	daemon/deliver.c \
 	daemon/server.c \
@@ -188,6 +205,7 @@ ctl_sources := \
 	ctl/out.c \
 	ctl/ctl.c \
 	ctl/text.c \
+	ctl/hidden.c \
 	ctl/position.c \
 	ctl/interrupt.c \
 	ctl/program.c \
@@ -214,6 +232,8 @@ ctl_sources := \
 	ctl/limits.c \
 	ctl/session.c \
 	ctl/token.c \
+	ctl/secret.c \
+	ctl/vault.c \
 	ctl/system.c \
 	ctl/status.c \
 	ctl/follow.c \

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define CAP_MIN 64
+#define MAPPED  (256u << 10) /* from here on a block has pages of its own, which move with it */
 
 void
 buf_init(struct buf *b, size_t max)
@@ -23,6 +24,8 @@ buf_init(struct buf *b, size_t max)
 void
 buf_fini(struct buf *b)
 {
+	if (b->wipes && b->p != NULL)
+		explicit_bzero(b->p, b->cap);
 	free(b->p);
 	*b = (struct buf){0};
 }
@@ -31,6 +34,20 @@ static bool
 has_room(const struct buf *b, size_t n)
 {
 	return !b->failed && n <= b->max - b->n;
+}
+
+/** To another place, and nothing stays in the old one. */
+static char *
+move(struct buf *b, size_t cap)
+{
+	char *p = malloc(cap > 0 ? cap : 1);
+
+	if (p == NULL || b->p == NULL)
+		return p;
+	memcpy(p, b->p, b->n);
+	explicit_bzero(b->p, b->cap);
+	free(b->p);
+	return p;
 }
 
 /** Grows to hold n more bytes, which the maximum allows. */
@@ -45,7 +62,7 @@ grow(struct buf *b, size_t n)
 		cap = needed;
 	if (cap < CAP_MIN)
 		cap = CAP_MIN < b->max ? CAP_MIN : b->max;
-	p = realloc(b->p, cap > 0 ? cap : 1);
+	p = b->wipes && b->cap < MAPPED ? move(b, cap) : realloc(b->p, cap > 0 ? cap : 1);
 	if (p == NULL)
 		return false;
 	b->p = p;

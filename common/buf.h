@@ -18,6 +18,7 @@ struct buf {
 	size_t cap;
 	size_t max; /* 0 before buf_init() */
 	bool failed;
+	bool wipes; /* set it after buf_init(): what it leaves behind is overwritten */
 };
 
 /** An empty buffer that will hold at most `max` bytes; allocates nothing. */

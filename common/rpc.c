@@ -383,6 +383,7 @@ rpc_lines_init(struct rpc_lines *l, size_t max)
 {
 	*l = (struct rpc_lines){.max = max};
 	buf_init(&l->buf, max + 2 + RPC_LINES_AHEAD); /* two for the end of the line */
+	l->buf.wipes = true;
 }
 
 void
@@ -400,6 +401,7 @@ give_back(struct rpc_lines *l)
 		return;
 	buf_fini(&l->buf);
 	buf_init(&l->buf, l->max + 2 + RPC_LINES_AHEAD);
+	l->buf.wipes = true;
 	l->start = l->seen = 0;
 }
 
@@ -490,6 +492,15 @@ uint64_t
 rpc_lines_number(const struct rpc_lines *l)
 {
 	return l->ended + l->skipping; /* one that is skipped has not ended yet */
+}
+
+void
+rpc_lines_wipe(struct rpc_lines *l)
+{
+	if (l->buf.p == NULL)
+		return;
+	explicit_bzero(l->buf.p, l->start);
+	explicit_bzero(l->buf.p + l->buf.n, l->buf.cap - l->buf.n);
 }
 
 size_t

@@ -91,5 +91,7 @@ void rpc_lines_filled(struct rpc_lines *l, size_t n);
 enum rpc_line rpc_lines_next(struct rpc_lines *l, bool at_end, struct span *line);
 /** The number, from 1, of the line that rpc_lines_next() gave last: empty ones count. */
 uint64_t rpc_lines_number(const struct rpc_lines *l);
+/** Overwrites the lines that were taken, and what lies behind those that were not. */
+void rpc_lines_wipe(struct rpc_lines *l);
 /** The bytes that are buffered. */
 size_t rpc_lines_held(const struct rpc_lines *l);

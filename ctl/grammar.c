@@ -156,6 +156,35 @@ static const struct option_spec token_options[] = {
 	{.name = NULL},
 };
 
+static const struct option_spec secret_set_options[] = {
+	{"file", 0, "FILE", NULL, "the value is what is in this file (default: asked for on a terminal, else standard input without a newline at its end)"},
+	{.name = NULL},
+};
+
+static const struct option_spec secret_import_options[] = {
+	{"format", 0, "FORMAT", "aes256gcm-pbkdf2", "how it is sealed: aes256gcm-pbkdf2"},
+	{"salt",   0, "TEXT",   NULL,               "the salt of its passphrase, in base64"},
+	{"rounds", 0, "N",      NULL,               "rounds of PBKDF2 (default 600000)"},
+	{.name = NULL},
+};
+
+static const struct option_spec secret_export_options[] = {
+	{"format", 0, "FORMAT", "aes256gcm-pbkdf2", "how it is to be sealed: aes256gcm-pbkdf2"},
+	{"salt",   0, "TEXT",   NULL,               "the salt of its passphrase, in base64 (default: random)"},
+	{"rounds", 0, "N",      NULL,               "rounds of PBKDF2 (default 600000)"},
+	{.name = NULL},
+};
+
+static const struct option_spec vault_unlock_options[] = {
+	{"key-file", 0, "FILE", NULL, "with the key in this file, which the daemon need not be able to read"},
+	{.name = NULL},
+};
+
+static const struct option_spec vault_rekey_options[] = {
+	{"passphrase", 0, NULL, NULL, "a new passphrase, which is asked for (default: the key that is in the daemon's key file now)"},
+	{.name = NULL},
+};
+
 static const struct option_spec backup_options[] = {
 	{"verify", 0, NULL, NULL, "check all of the backup"},
 	{.name = NULL},
@@ -222,6 +251,18 @@ const struct command commands[] = {
 	{"token create",  "NAME",                              1, 1,         token_create,       token_options,   "Make a token for clients of the network, which is told only now", false},
 	{"token list",    "",                                  0, 0,         token_ls,           NULL,            "List the tokens", false},
 	{"token revoke",  "NAME",                              1, 1,         token_revoke,       NULL,            "Make a token void, and close the sessions that use it", false},
+	{"secret set",    "NAME",                              1, 1,         secret_set,         secret_set_options, "Set the value of a secret, from standard input or a file", false},
+	{"secret list",   "",                                  0, 0,         secret_ls,          NULL,            "List the secrets, without their values", false},
+	{"secret show",   "NAME",                              1, 1,         secret_show,        NULL,            "Print the value of a secret, where vault.allow_read allows it", false},
+	{"secret remove", "NAME",                              1, 1,         secret_remove,      NULL,            "Remove a secret", false},
+	{"secret rotate", "[NAME]",                            0, 1,         secret_rotate,      NULL,            "Seal a secret, or all of them, with new keys", false},
+	{"secret test",   "[NAME]",                            0, 1,         secret_test,        NULL,            "Read a secret, or all of them, anew, and tell whether they open", false},
+	{"secret import", "NAME FILE",                         2, 2,         secret_import,      secret_import_options, "Set a secret to what another program has sealed by a passphrase", false},
+	{"secret export", "NAME",                              1, 1,         secret_export,      secret_export_options, "Print a secret sealed by a passphrase, for other programs", false},
+	{"vault unlock",  "",                                  0, 0,         vault_unlock,       vault_unlock_options, "Open the vault, or make it with a passphrase", false},
+	{"vault lock",    "",                                  0, 0,         vault_lock,         NULL,            "Let the daemon forget the key of the vault", false},
+	{"vault rekey",   "",                                  0, 0,         vault_rekey,        vault_rekey_options, "Give the vault another key", false},
+	{"vault status",  "",                                  0, 0,         vault_status,       NULL,            "Tell how the vault is", false},
 	{"config",        "",                                  0, 0,         system_config,      NULL,            "Show the configuration in force", false},
 	{"reload",        "",                                  0, 0,         system_reload,      NULL,            "Let the daemon read its configuration again", false},
 	{"log-level",     "[FILTER]",                          0, 1,         system_log_level,   NULL,            "Show or set what the daemon logs, such as info,store=debug", false},
@@ -462,7 +503,7 @@ static bool
 takes_file(const struct command *command)
 {
 	return command->run == import_run || command->run == backup_run ||
-	       command->run == system_restore;
+	       command->run == system_restore || command->run == secret_import;
 }
 
 /** What the command line says becomes JSON, but for the names of files. */

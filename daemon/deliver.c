@@ -108,6 +108,8 @@ deliver_one(struct deliver *d, struct job **job)
 	case JOB_WRITE:
 		collect_changes(d, j);
 		has_revoked = take_tokens(d, j);
+		if (j->ops_n > 0 && j->ops[0].kind == OP_STOW)
+			secrets_done(d->secrets, j);
 		if (j->origin.kind != ORIGIN_NONE)
 			answer(d, j);
 		if (has_revoked)

@@ -9,6 +9,7 @@
 #include "daemon/hub/hub.h"
 #include "daemon/peer/peer.h"
 #include "daemon/search/search.h"
+#include "daemon/secrets.h"
 #include "daemon/store/store.h"
 
 struct deliver {
@@ -19,6 +20,7 @@ struct deliver {
 	struct errand *compaction;
 	struct search *search;
 	struct auth *auth;
+	struct secrets *secrets;
 	uint64_t dropped;        /* answers whose peer is gone */
 	struct change **changes; /* of the run that is delivered */
 	size_t changes_n;

@@ -18,6 +18,7 @@
 #include "daemon/deliver.h"
 #include "daemon/doors.h"
 #include "daemon/peer/session.h"
+#include "daemon/secrets.h"
 
 #define DRAIN_LOOK_MS 10
 #define CLOSING_MS    1000 /* for the last bytes to go out */
@@ -37,6 +38,8 @@ struct server {
 	struct store *store;
 	struct auth *auth;
 	struct audit *audit;
+	struct vault *vault;
+	struct secrets *secrets;
 	struct search *search;
 	struct hub *hub;
 	struct limits *limits;
@@ -98,6 +101,9 @@ add_status(void *arg, struct json_out *o)
 	json_put_int(o, "pid", getpid());
 	json_put_int(o, "uptime_ms", clock_mono_ms() - s->started_ms);
 	doors_add_status(s->doors, o);
+	json_begin_object(o, "vault");
+	vault_add_status(s->vault, o);
+	json_end_object(o);
 	put_limits(s->conf, o);
 }
 
@@ -158,6 +164,12 @@ begin_compaction(void *arg, uint64_t peer, int64_t *job, struct error *error)
 	return errand_ask(((struct server *)arg)->compaction, peer, job, error);
 }
 
+static enum err
+ask_vault(void *arg, const struct origin *origin, struct vault_wish *wish, struct error *error)
+{
+	return secrets_ask(((struct server *)arg)->secrets, origin, wish, error);
+}
+
 static void
 add_backups(void *arg, struct json_out *o)
 {
@@ -211,6 +223,7 @@ reload(void *arg, struct buf *result, struct error *error)
 	hub_reload(s->hub, merged);
 	limits_reload(s->limits, merged);
 	backups_reload(s->backups, merged);
+	secrets_reload(s->secrets, merged);
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
 	doors_reload(s->doors);
@@ -285,7 +298,7 @@ start_closing(struct server *s, bool is_late)
 static bool
 is_drained(const struct server *s)
 {
-	return store_is_idle(s->store) && hub_is_idle(s->hub);
+	return store_is_idle(s->store) && hub_is_idle(s->hub) && secrets_are_idle(s->secrets);
 }
 
 static void
@@ -409,6 +422,25 @@ auth_fini(struct server *s)
 }
 
 static enum err
+vault_init(struct server *s, struct error *error)
+{
+	struct safe_rows rows;
+	enum err e = safe_read(s->conf->store.path, &rows, error);
+
+	if (e != OK)
+		return e;
+	s->vault = vault_new(&rows);
+	secrets_find_key(s->vault, s->conf);
+	return OK;
+}
+
+static void
+vault_fini(struct server *s)
+{
+	vault_free(s->vault);
+}
+
+static enum err
 search_init(struct server *s, struct error *error)
 {
 	(void)error;
@@ -451,8 +483,10 @@ peers_init(struct server *s, struct error *error)
 		.stats = s->stats,
 		.auth = s->auth,
 		.audit = s->audit,
+		.vault = s->vault,
 		.ops = {reload, begin_stop, add_status, list_sessions, close_session, admit,
-			describe, begin_backup, add_backups, begin_check, begin_compaction, s},
+			describe, begin_backup, add_backups, begin_check, begin_compaction,
+			ask_vault, s},
 	};
 	s->peers = peers_new(&s->api, s->net, s->loop);
 	s->deliver.peers = s->peers;
@@ -520,6 +554,22 @@ errands_fini(struct server *s)
 }
 
 static enum err
+secrets_init(struct server *s, struct error *error)
+{
+	(void)error;
+	s->secrets = s->deliver.secrets =
+		secrets_new(s->loop, s->store, s->peers, s->vault, s->conf);
+	return OK;
+}
+
+static void
+secrets_fini(struct server *s)
+{
+	s->deliver.secrets = NULL;
+	secrets_free(s->secrets);
+}
+
+static enum err
 doors_init(struct server *s, struct error *error)
 {
 	return doors_open(s->peers, s->sessions, &s->doors, error);
@@ -571,11 +621,13 @@ static const struct stage {
 	{"loop",    loop_init,    loop_fini   },
 	{"store",   store_init,   store_fini  },
 	{"auth",    auth_init,    auth_fini   },
+	{"vault",   vault_init,   vault_fini  },
 	{"search",  search_init,  search_fini },
 	{"hub",     hub_init,     hub_fini    },
 	{"peers",   peers_init,   peers_fini  },
 	{"backups", backups_init, backups_fini},
 	{"errands", errands_init, errands_fini},
+	{"secrets", secrets_init, secrets_fini},
 	{"doors",   doors_init,   doors_fini  },
 	{"clocks",  clocks_init,  clocks_fini },
 };

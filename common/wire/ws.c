@@ -21,6 +21,7 @@
 #define HEADER_MAX     14 /* with a mask */
 #define CONTROL_MAX    125
 #define REASON_MAX     123
+#define CODEC_BUFFER   4096        /* of wslay's */
 #define MESSAGE_KEPT   (16 * 1024) /* bytes that an idle context may keep */
 #define CODE_NO_STATUS 1005
 
@@ -45,7 +46,8 @@ struct ws {
 	struct ws_pool *pool;
 	struct ws *next; /* in the pool */
 	wslay_event_context_ptr wslay;
-	bool is_dead; /* reads no more */
+	bool is_dead;   /* reads no more */
+	bool is_wiping; /* ws_wipe() is under way: what comes out is not told */
 
 	enum scan_state state;
 	bool in_message; /* between the first and the last fragment */
@@ -220,6 +222,7 @@ deliver_message(struct ws *ws, enum ws_opcode opcode)
 	if (ws->message.cap > MESSAGE_KEPT && !ws->message.failed) {
 		buf_fini(&ws->message);
 		buf_init(&ws->message, SIZE_MAX);
+		ws->message.wipes = true;
 	}
 	ws->message.n = 0;
 }
@@ -231,6 +234,8 @@ on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_a
 	struct span payload = {(const char *)msg->msg, msg->msg_length};
 
 	(void)wslay;
+	if (ws->is_wiping)
+		return;
 	if (wslay_is_ctrl_frame(msg->opcode))
 		ws->fn(ws->arg, (enum ws_opcode)msg->opcode, payload, 0);
 	else
@@ -251,6 +256,7 @@ ws_new(struct ws_pool *pool)
 
 	ws->pool = pool;
 	buf_init(&ws->message, SIZE_MAX);
+	ws->message.wipes = true;
 	must((pool->role == WS_SERVER
 			     ? wslay_event_context_server_init(&ws->wslay, &callbacks, ws)
 			     : wslay_event_context_client_init(&ws->wslay, &callbacks, ws)) == 0);
@@ -520,6 +526,19 @@ ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct bu
 	answer(ws);
 	ws->out = NULL;
 	return !ws->is_dead;
+}
+
+/** A message of nothing, as long as wslay's buffer, goes through it. */
+void
+ws_wipe(struct ws *ws)
+{
+	static const char frame[8 + CODEC_BUFFER] =
+		"\x82\xfe\x10\x00"; /* binary, its length, masked by 0 */
+
+	must(ws_is_idle(ws) && ws->pool->role == WS_SERVER);
+	ws->is_wiping = true;
+	give(ws, (struct span){frame, sizeof(frame)}, SPAN(""));
+	ws->is_wiping = false;
 }
 
 bool

@@ -52,5 +52,7 @@ typedef void (*ws_message_fn)(void *arg, enum ws_opcode opcode, struct span payl
 bool ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out);
 /** True between messages: nothing of the input is held, the context can go back to the pool. */
 bool ws_is_idle(const struct ws *ws);
+/** Overwrites what an idle one still has of the messages that went through it. For servers. */
+void ws_wipe(struct ws *ws);
 /** Bytes held for a message that is under way. */
 size_t ws_held(const struct ws *ws);

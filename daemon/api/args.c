@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/name.h"
+#include "common/secret.h"
 #include "common/time.h"
 #include "common/xalloc.h"
 
@@ -449,6 +450,12 @@ args_read_item(
 		return args_read(a, specs, item, error);
 	*a = (struct args){.texts = NULL};
 	return error_set(error, ERR_INVALID_ARGUMENT, "must be an object");
+}
+
+void
+args_wipe(struct args *a)
+{
+	secret_wipe((struct span){a->texts, a->texts_n});
 }
 
 void

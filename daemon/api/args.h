@@ -75,6 +75,8 @@ enum err args_read(struct args *a, const struct arg_spec *specs, struct json_val
 enum err args_read_item(
 	struct args *a, const struct arg_spec *specs, struct json_value item, struct error *error);
 void args_fini(struct args *a);
+/** Overwrites decoded texts: one of them is secret. */
+void args_wipe(struct args *a);
 
 /** What `methods` calls a kind: "name", "pattern", ... */
 const char *args_kind_name(enum arg_kind kind);

@@ -34,6 +34,14 @@ static const struct method methods[] = {
 	{"record.put_many",  SCOPE_WRITE,   50, METHOD_WRITE, true,  false, record_put_many,  record_put_many_args, "Write many records, all or none"},
 	{"record.restore",   SCOPE_ADMIN,   50, METHOD_WRITE, true,  true,  record_restore,   record_restore_args,  "Write records out of an export into an empty store, as they were"},
 	{"record.search",    SCOPE_READ,    10, METHOD_READ,  true,  false, record_search,    record_search_args,   "Search records by what is in their names and data"},
+	{"secret.export",    SCOPE_SECRETS, 50, METHOD_SECRET, false, true, secret_export,   secret_export_args,   "Give a secret out, sealed by a passphrase for other programs"},
+	{"secret.import",    SCOPE_ADMIN,   50, METHOD_SECRET, false, true, secret_import,   secret_import_args,   "Set a secret to what another program has sealed by a passphrase"},
+	{"secret.list",      SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, secret_list,      no_args,              "List the secrets, without their values"},
+	{"secret.remove",    SCOPE_ADMIN,    5, METHOD_LOCAL, true,  true,  secret_remove,    secret_remove_args,   "Remove a secret"},
+	{"secret.rotate",    SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  secret_rotate,    secret_rotate_args,   "Seal a secret, or all of them, with new keys"},
+	{"secret.set",       SCOPE_ADMIN,    5, METHOD_SECRET, false, true, secret_set,      secret_set_args,      "Set the value of a secret"},
+	{"secret.show",      SCOPE_SECRETS,  5, METHOD_SECRET, false, true, secret_show,     secret_show_args,     "Tell the value of a secret, where vault.allow_read allows it"},
+	{"secret.test",      SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  secret_test,      secret_test_args,     "Read a secret, or all of them, anew, and tell whether they open"},
 	{"session.close",    SCOPE_ADMIN,    1, METHOD_LOCAL, true,  true,  session_close,    session_close_args,   "Close a session"},
 	{"session.list",     SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, session_list,     no_args,              "List the sessions"},
 	{"status",           SCOPE_NONE,     1, METHOD_LOCAL, true,  false, system_status,    no_args,              "Tell how the daemon and its parts are"},
@@ -50,6 +58,10 @@ static const struct method methods[] = {
 	{"token.list",       SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, token_list,       no_args,              "List the tokens"},
 	{"token.revoke",     SCOPE_ADMIN,    5, METHOD_WRITE, true,  true,  token_revoke,     token_revoke_args,    "Make a token void, and close the sessions that use it"},
 	{"unsubscribe",      SCOPE_NONE,     1, METHOD_LOCAL, true,  false, subscribe_end,    unsubscribe_args,     "End a subscription"},
+	{"vault.lock",       SCOPE_ADMIN,    5, METHOD_LOCAL, true,  true,  vault_call_lock,  no_args,              "Forget the key of the vault: its secrets are out of reach until it is unlocked"},
+	{"vault.rekey",      SCOPE_ADMIN,   50, METHOD_SECRET, false, true, vault_call_rekey, vault_rekey_args,     "Give the vault another key: a passphrase, or the one that is in the key file now"},
+	{"vault.status",     SCOPE_ADMIN,    1, METHOD_LOCAL, true,  false, vault_call_status, no_args,              "Tell how the vault is"},
+	{"vault.unlock",     SCOPE_ADMIN,   50, METHOD_SECRET, false, true, vault_call_unlock, vault_unlock_args,  "Open the vault, or make it"},
 };
 /* clang-format on */
 
@@ -200,6 +212,8 @@ run_method(struct call *c, struct json_value params)
 	if (e == OK)
 		e = c->method->handle(c);
 	note(c, e);
+	if (c->method->kind == METHOD_SECRET)
+		args_wipe(&args);
 	args_fini(&args);
 	return e;
 }
@@ -222,6 +236,7 @@ gate_call(struct api *api, const struct caller *caller, const struct rpc_request
 	};
 	enum err e = check_call(&c, request);
 
+	api->had_secret |= m != NULL && m->kind == METHOD_SECRET;
 	if (e == OK)
 		e = run_method(&c, request->params);
 	else

@@ -19,6 +19,7 @@
 #include "daemon/guard/auth.h"
 #include "daemon/guard/limit.h"
 #include "daemon/guard/scope.h"
+#include "daemon/guard/vault.h"
 #include "daemon/hub/hub.h"
 #include "daemon/search/search.h"
 #include "daemon/store/store.h"
@@ -31,6 +32,8 @@ enum method_kind {
 	METHOD_OPEN, /* likewise, and for those who still have to show a token, too */
 	METHOD_READ,
 	METHOD_WRITE,
+	METHOD_SECRET, /* local; a secret is among its parameters or in its answer: they are
+			  overwritten after use */
 };
 
 /** Who calls: a peer's view for the gate. Borrowed for the length of a call. */
@@ -66,6 +69,31 @@ struct backup_wish {
 	bool does_verify;
 };
 
+enum vault_verb {
+	WISH_SET,
+	WISH_REMOVE,
+	WISH_ROTATE,
+	WISH_TEST,
+	WISH_IMPORT,
+	WISH_EXPORT,
+	WISH_UNLOCK,
+	WISH_LOCK,
+	WISH_REKEY,
+};
+
+/** What is wanted of the vault. */
+struct vault_wish {
+	enum vault_verb verb;
+	const char *method;
+	struct span name;          /* "": of all, where that can be */
+	struct secret *value;      /* to set; to unlock: a key */
+	struct secret *passphrase; /* to import, export, unlock, rekey */
+	struct span blob;          /* to import */
+	struct span salt;          /* to import, export */
+	int64_t rounds;            /* likewise */
+	bool creates;              /* to unlock: a vault that is not there yet */
+};
+
 /** What handlers work with: made once by main. */
 struct api {
 	struct loop *loop;
@@ -77,6 +105,7 @@ struct api {
 	struct stats *stats;
 	struct auth *auth;
 	struct audit *audit;
+	struct vault *vault;
 	struct daemon_ops { /* what only main can do */
 		enum err (*reload)(void *daemon, struct buf *result, struct error *error);
 		void (*shutdown)(void *daemon);
@@ -93,8 +122,12 @@ struct api {
 		void (*add_backups)(void *daemon, struct json_out *o);
 		enum err (*check)(void *daemon, uint64_t peer, int64_t *job, struct error *error);
 		enum err (*compact)(void *daemon, uint64_t peer, int64_t *job, struct error *error);
+		/** PENDING: it will be answered. Takes what is secret in the wish. */
+		enum err (*vault)(void *daemon, const struct origin *origin,
+			struct vault_wish *wish, struct error *error);
 		void *daemon;
 	} ops;
+	bool had_secret; /* a METHOD_SECRET was called: who cleared this overwrites what he has */
 };
 
 /** What a handler sees. */

@@ -11,6 +11,13 @@ struct job *call_job(struct call *c, enum job_kind kind, size_t ops_n, size_t nb
  */
 struct span call_keep(struct job *j, const struct arg *a);
 
+#define PASSPHRASE_MAX 1024
+
+/** Asks something of the vault: PENDING, or why not. What is secret in the wish is freed. */
+enum err call_vault(struct call *c, struct vault_wish *wish);
+/** One that was given: not the empty one. */
+enum err call_read_passphrase(const struct call *c, const struct arg *a, struct secret **out);
+
 /** The data of a record without white space between tokens, written straight into the job's room.
  */
 enum err record_keep_data(struct call *c, const struct conf_category *category, struct job *j,
@@ -37,6 +44,18 @@ enum err token_show(struct call *c);
 enum err token_create(struct call *c);
 enum err token_list(struct call *c);
 enum err token_revoke(struct call *c);
+enum err secret_set(struct call *c);
+enum err secret_list(struct call *c);
+enum err secret_show(struct call *c);
+enum err secret_remove(struct call *c);
+enum err secret_rotate(struct call *c);
+enum err secret_test(struct call *c);
+enum err secret_import(struct call *c);
+enum err secret_export(struct call *c);
+enum err vault_call_unlock(struct call *c);
+enum err vault_call_lock(struct call *c);
+enum err vault_call_rekey(struct call *c);
+enum err vault_call_status(struct call *c);
 enum err session_list(struct call *c);
 enum err session_close(struct call *c);
 enum err system_ping(struct call *c);
@@ -71,6 +90,15 @@ extern const struct arg_spec publish_args[];
 extern const struct arg_spec auth_args[];
 extern const struct arg_spec token_create_args[];
 extern const struct arg_spec token_revoke_args[];
+extern const struct arg_spec secret_set_args[];
+extern const struct arg_spec secret_show_args[];
+extern const struct arg_spec secret_remove_args[];
+extern const struct arg_spec secret_rotate_args[];
+extern const struct arg_spec secret_test_args[];
+extern const struct arg_spec secret_import_args[];
+extern const struct arg_spec secret_export_args[];
+extern const struct arg_spec vault_unlock_args[];
+extern const struct arg_spec vault_rekey_args[];
 extern const struct arg_spec session_close_args[];
 extern const struct arg_spec log_level_args[];
 extern const struct arg_spec backup_args[];

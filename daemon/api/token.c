@@ -41,7 +41,7 @@ enum create_arg { CREATE_NAME, CREATE_SCOPES, CREATE_TTL, CREATE_EXPIRES };
 /* clang-format off */
 const struct arg_spec token_create_args[] = {
 	[CREATE_NAME]    = {"name",       ARG_NAME,   .required = true, .help = "What it is called"},
-	[CREATE_SCOPES]  = {"scopes",     ARG_SCOPES, .required = true, .help = "What it may do: read, write, publish, admin, each but the last also of some names: \"read:ticker,sensor.*\""},
+	[CREATE_SCOPES]  = {"scopes",     ARG_SCOPES, .required = true, .help = "What it may do: read, write, publish, secrets, each also of some names, and admin: \"read:ticker,sensor.*\""},
 	[CREATE_TTL]     = {"ttl",        ARG_DURATION,                 .help = "It is good for so long; default: for ever"},
 	[CREATE_EXPIRES] = {"expires_at", ARG_TIME,                     .help = "It is good until this time"},
 	{.name = NULL},

@@ -35,6 +35,9 @@ struct conf_list {
 /** Who has to show a token: nobody on loopback, everybody, nobody at all. */
 enum conf_auth { AUTH_OPTIONAL, AUTH_REQUIRED, AUTH_NONE };
 
+/** What secrets are sealed with; AES only where the processor has it. */
+enum conf_cipher { CIPHER_XCHACHA20, CIPHER_AES256GCM };
+
 enum durability { DURABILITY_NORMAL, DURABILITY_FULL };
 
 /** A table with a name of its own: the beginning of every struct that one is read into. */
@@ -135,6 +138,13 @@ struct conf {
 		enum log_format format;
 		char *audit; /* a file; "": none */
 	} log;
+	struct {
+		enum conf_cipher cipher;
+		char *key_file; /* "": none */
+		bool allow_read;
+		int64_t argon2_memory;
+		int64_t argon2_passes;
+	} vault;
 	struct {
 		char *folder;     /* "": none */
 		int64_t every_ms; /* CONF_UNLIMITED: only when asked for */

@@ -161,6 +161,21 @@ const struct conf_option conf_options[] = {
 	 "A file for the audit log: who did or was refused what, a line of JSON each. It is in the "
 	 "log, too."},
 
+	{"vault.cipher", CONF_CHOICE, AT(vault.cipher), "\"xchacha20poly1305\"", 0, 0,
+	 "xchacha20poly1305 aes256gcm", false,
+	 "What new secrets are sealed with. aes256gcm only where the processor has instructions for "
+	 "it."},
+	{"vault.key_file", CONF_TEXT, AT(vault.key_file), "\"\"", 0, 4000, NULL, false,
+	 "A file with the vault's key, 32 bytes or 64 hexadecimal digits, of root or of the daemon's "
+	 "user, and of mode 0400 or 0600. The credential sysrt.key goes before it."},
+	{"vault.allow_read", CONF_BOOL, AT(vault.allow_read), "false", 0, 0, NULL, false,
+	 "The values of secrets may be read back, with the scope secrets."},
+	{"vault.argon2_memory", CONF_SIZE, AT(vault.argon2_memory),
+	 "\"256MiB\"", MIB, 4 * GIB, NULL, false,
+	 "Memory that a new passphrase of the vault costs, each time that it is tried."},
+	{"vault.argon2_passes", CONF_COUNT, AT(vault.argon2_passes), "3", 1, 100, NULL, false,
+	 "Passes over that memory."},
+
 	{"backup.folder", CONF_TEXT, AT(backup.folder), "\"\"", 0, 4000, NULL, false,
 	 "Where backups are made when no file is named; it has to be there."},
 	{"backup.every", CONF_DURATION, AT(backup.every_ms),

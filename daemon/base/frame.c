@@ -64,6 +64,8 @@ frame_unref(struct frame *f)
 {
 	if (f == NULL || --f->refs > 0)
 		return;
+	if (f->is_secret)
+		explicit_bzero(f->head, f->head_n);
 	body_unref(f->body);
 	free(f);
 }

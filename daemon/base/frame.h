@@ -25,7 +25,8 @@ struct body *body_ref(struct body *b);
 void body_unref(struct body *b);
 
 struct frame {
-	unsigned refs;
+	unsigned refs : 31;
+	unsigned is_secret : 1; /* it is overwritten when it is freed */
 	uint32_t head_n;
 	struct body *body; /* owned reference, or NULL */
 	char head[];

@@ -31,6 +31,7 @@ static const struct verb {
 	{SCOPE_WRITE,   "write"  },
 	{SCOPE_PUBLISH, "publish"},
 	{SCOPE_ADMIN,   "admin"  },
+	{SCOPE_SECRETS, "secrets"},
 };
 #define VERBS_N (sizeof(verbs) / sizeof(verbs[0]))
 

@@ -2,7 +2,7 @@
 /*
  * What somebody may do: scopes, each a verb and what it holds for. As text:
  * "read", "write:ticker", "publish:alerts,news.*"; names are those of categories
- * (read, write) and of topics (read, publish). A verb alone holds for all of them,
+ * (read, write), of topics (read, publish) and of secrets. A verb alone holds for all of them,
  * and "admin" always does. Pure; one thread at a time.
  */
 
@@ -21,13 +21,14 @@ enum scope {
 	SCOPE_WRITE = 2,
 	SCOPE_PUBLISH = 4,
 	SCOPE_ADMIN = 8,
+	SCOPE_SECRETS = 16, /* to read the values of secrets back: not even admin may */
 };
 
 #define SCOPE_DATA      (SCOPE_READ | SCOPE_WRITE | SCOPE_PUBLISH)
-#define SCOPE_ALL       (SCOPE_DATA | SCOPE_ADMIN)
+#define SCOPE_ALL       (SCOPE_DATA | SCOPE_ADMIN | SCOPE_SECRETS)
 #define SCOPE_TERMS_MAX 256
 
-/** "read", "write", "publish", "admin"; "none". */
+/** "read", "write", "publish", "admin", "secrets"; "none". */
 const char *scope_name(unsigned verb);
 /** Appends a scope as it is written: "write:ticker", "read:sensor.*"; for everything "read". */
 void scope_add_text(struct buf *out, unsigned verb, struct span name, bool is_prefix);

@@ -38,6 +38,7 @@ struct net {
 	struct loop *loop;
 	struct list dirty;
 	bool is_flush_due;          /* flush_dirty() is deferred */
+	bool is_wipe_due;           /* wipe_buffers() is */
 	const struct conn *current; /* being told an event; NULL once it is gone */
 	unsigned conns;
 	struct counter read_bytes;
@@ -66,6 +67,25 @@ net_free(struct net *n)
 	must(n->conns == 0);
 	loop_undefer(n->loop, n);
 	free(n);
+}
+
+static void
+wipe_buffers(void *arg)
+{
+	struct net *n = arg;
+
+	explicit_bzero(n->buffer, sizeof(n->buffer));
+	explicit_bzero(n->packed, sizeof(n->packed));
+	n->is_wipe_due = false;
+}
+
+void
+net_wipe(struct net *n)
+{
+	if (n->is_wipe_due)
+		return;
+	n->is_wipe_due = true;
+	loop_defer(n->loop, wipe_buffers, n);
 }
 
 static int64_t
@@ -119,11 +139,20 @@ update_interest(struct conn *c)
 	must(event_add(&c->event, NULL) == 0);
 }
 
+/** A frame has gone out, or never will. */
+static void
+let_go(struct net *net, struct frame *f)
+{
+	if (f->is_secret) /* it may have been packed */
+		net_wipe(net);
+	frame_unref(f);
+}
+
 static void
 drop_queue(struct conn *c)
 {
 	for (; c->ring_n > 0; c->ring_n--) {
-		frame_unref(c->ring[c->ring_first]);
+		let_go(c->net, c->ring[c->ring_first]);
 		c->ring_first = (c->ring_first + 1) & (c->ring_cap - 1);
 	}
 	free(c->ring);
@@ -215,7 +244,7 @@ advance(struct conn *c, size_t nbytes)
 		nbytes -= frame_size(f);
 		c->ring_first = (c->ring_first + 1) & (c->ring_cap - 1);
 		c->ring_n--;
-		frame_unref(f);
+		let_go(c->net, f);
 	}
 	c->sent = (uint32_t)nbytes;
 }

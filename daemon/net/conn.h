@@ -62,6 +62,8 @@ struct conn {
 struct net *net_new(struct loop *loop);
 /** All connections must be gone. */
 void net_free(struct net *n);
+/** What was read or written in this turn was secret: at its end the buffers are overwritten. */
+void net_wipe(struct net *n);
 /** Registers the network's counters. */
 void net_add_stats(const struct net *n, struct stats *stats);
 

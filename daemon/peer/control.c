@@ -59,6 +59,15 @@ refuse_line(struct control *c)
 	peer_refuse(&c->peer, &error);
 }
 
+static void
+run_line(struct control *c, struct span line)
+{
+	peer_message(&c->peer, line);
+	if (c->peer.had_secret)
+		rpc_lines_wipe(&c->lines);
+	c->peer.had_secret = false;
+}
+
 /** Runs the lines that are there, until there are none or the peer is full. */
 static void
 run_lines(struct control *c)
@@ -71,7 +80,7 @@ run_lines(struct control *c)
 		if (what == RPC_LINE_NONE)
 			break;
 		if (what == RPC_LINE)
-			peer_message(&c->peer, line);
+			run_line(c, line);
 		else
 			refuse_line(c);
 	}

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/rpc.h"
+#include "common/secret.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
 
@@ -36,6 +37,7 @@ struct peers {
 	int64_t last_job;
 	size_t input;      /* bytes of unfinished messages */
 	bool is_giving_up; /* peer_keep_input() closes those that keep too much */
+	bool is_secret;    /* the message that is being made */
 	struct counter given_up;
 	struct counter notifications_failed;
 	struct buf result; /* of the request that runs */
@@ -293,6 +295,12 @@ reset_buffer(struct buf *b)
 	buf_init(b, RESULT_MAX);
 }
 
+static void
+wipe_buffer(struct buf *b)
+{
+	secret_wipe((struct span){b->p, b->cap});
+}
+
 /** Sends the message that is in ps->answer. */
 static void
 send_answer(struct peer *p)
@@ -310,8 +318,12 @@ send_answer(struct peer *p)
 		buf_add_char(answer, '\n');
 	}
 	f = frame_message(p->subscriber.framing, buf_span(answer), NULL);
+	f->is_secret = p->peers->is_secret;
 	conn_send(&p->conn, f);
 	frame_unref(f);
+	if (p->peers->is_secret)
+		wipe_buffer(answer);
+	p->peers->is_secret = false;
 	reset_buffer(answer);
 }
 
@@ -487,6 +499,29 @@ peer_keep_input(struct peer *p, size_t nbytes)
 	ps->is_giving_up = false;
 }
 
+/** True if what was called had to do with a secret: what it went through is overwritten. */
+static bool
+took_secret(struct peer *p)
+{
+	struct api *api = p->peers->api;
+
+	if (!api->had_secret)
+		return false;
+	api->had_secret = false;
+	p->had_secret = true;
+	net_wipe(p->peers->net);
+	return true;
+}
+
+/** The answer that is made next is secret. It has room for all: a buffer that grows would leave it
+ * behind. */
+static void
+begin_secret(struct peer *p, size_t nbytes)
+{
+	p->peers->is_secret = true;
+	buf_reserve(&p->peers->answer, nbytes + 2 * RPC_ID_RAW_MAX);
+}
+
 static void
 run_request(struct peer *p, struct batch *b, struct json_value value)
 {
@@ -496,6 +531,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		.id = {NULL, 0}
         };
 	enum err e = rpc_read_request(value, &request, &error);
+	bool is_secret = false;
 
 	p->requests++;
 	if (e != OK) {
@@ -509,6 +545,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		reset_buffer(result);
 		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,
 			result, &error);
+		is_secret = took_secret(p);
 	}
 	if (e == PENDING) {
 		p->in_flight++;
@@ -518,7 +555,11 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 	}
 	if (e == OK && result->failed)
 		e = error_set(&error, ERR_LIMIT_EXCEEDED, "the answer is too large");
+	if (is_secret)
+		begin_secret(p, result->n);
 	tell_outcome(p, b, request.id, e, buf_span(result), &error);
+	if (is_secret)
+		wipe_buffer(result);
 }
 
 static void

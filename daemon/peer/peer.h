@@ -57,6 +57,7 @@ struct peer {
 	bool is_waiting;        /* it had its share of a turn, and goes on in the next one */
 	bool is_dismissed;      /* peer_dismiss() was called */
 	bool is_gone;           /* peer_fini() was called */
+	bool had_secret;        /* in a message: the door overwrites it, and clears this */
 	uint64_t turn;          /* of the loop, in which it was last served ... */
 	int64_t turn_ends_us;   /* ... and when its share of that is used up */
 	size_t input;           /* bytes of an unfinished message that are kept for it */

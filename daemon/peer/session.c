@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "common/xalloc.h"
 #include "daemon/peer/hello.h"
 #include "daemon/peer/session_priv.h"
@@ -85,6 +86,14 @@ session_send(struct session *s, struct span bytes)
 	frame_unref(f);
 }
 
+static void
+forget_rest(struct session *s)
+{
+	buf_fini(&s->rest);
+	buf_init(&s->rest, REST_MAX);
+	s->rest.wipes = true;
+}
+
 /** Says how much input is kept. */
 static void
 keep_input(struct session *s)
@@ -99,8 +108,7 @@ static void
 drop_input(struct session *s)
 {
 	ws_close(s->shared->pool, &s->ws);
-	buf_fini(&s->rest);
-	buf_init(&s->rest, REST_MAX);
+	forget_rest(s);
 	keep_input(s);
 }
 
@@ -181,6 +189,17 @@ send_control(struct feed *f)
 }
 
 static void
+run_message(struct session *s, struct span message)
+{
+	peer_message(&s->peer, message);
+	if (s->peer.had_secret) {
+		secret_wipe(message);
+		s->wipes_codec = true;
+	}
+	s->peer.had_secret = false;
+}
+
+static void
 on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 {
 	struct feed *f = arg;
@@ -193,7 +212,7 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 	if (s->state == SS_ECHO)
 		echo(s, opcode, payload);
 	else if (opcode == WS_TEXT)
-		peer_message(&s->peer, payload);
+		run_message(s, payload);
 	else
 		session_close_with(s, CLOSE_UNSUPPORTED, "messages are JSON in text frames");
 }
@@ -215,6 +234,10 @@ feed_frames(struct session *s, struct span piece)
 			session_start_closing(s, "closed by the client, or for what it sent");
 	}
 	buf_fini(&f.out);
+	if (s->wipes_codec && goes_on && ws_is_idle(s->ws)) {
+		ws_wipe(s->ws);
+		s->wipes_codec = false;
+	}
 	if (!goes_on || ws_is_idle(s->ws))
 		ws_close(s->shared->pool, &s->ws);
 }
@@ -297,10 +320,8 @@ on_resume(struct peer *p)
 		return;
 	}
 	buf_consume(&s->rest, run_input(s, buf_span(&s->rest)));
-	if (s->rest.n == 0) {
-		buf_fini(&s->rest);
-		buf_init(&s->rest, REST_MAX);
-	}
+	if (s->rest.n == 0)
+		forget_rest(s);
 	keep_input(s);
 	if (!p->is_held)
 		conn_resume(&p->conn);
@@ -547,7 +568,7 @@ session_accept(struct sessions *ss, struct listener *l, int fd)
 	s->is_proxied = s->is_from_proxy = is_proxied;
 	s->awaits_preface = is_proxied && conf->websocket.proxy_protocol;
 	s->head = http_reader_new((size_t)conf->websocket.max_header);
-	buf_init(&s->rest, REST_MAX);
+	forget_rest(s);
 	s->due_ms = loop_now_ms(peers_loop(ss->peers)) + conf->websocket.header_timeout_ms;
 	peer_init(&s->peer, ss->peers, ORIGIN_WEBSOCKET, fd, on_conn, &ops);
 	limited_init(&s->peer.limited, &address);

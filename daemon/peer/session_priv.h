@@ -55,6 +55,7 @@ struct session {
 	bool is_proxied;          /* it came from a proxy that is trusted */
 	bool is_from_proxy;       /* so it did, and what its head says of that is believed */
 	bool awaits_preface;
+	bool wipes_codec;      /* a secret went through it */
 	struct address client; /* behind a trusted proxy: as that says */
 	const char *scheme;    /* that a trusted proxy was asked by; NULL: it does not say */
 	int64_t due_ms; /* head, stranger: when it is too late; open: the next ping; closing: the

@@ -96,6 +96,8 @@ apply_new(sqlite3 *db, struct apply **out, struct error *error)
 	if (e == OK)
 		e = grants_new(db, &a->grants, error);
 	if (e == OK)
+		e = safe_new(db, &a->safe, error);
+	if (e == OK)
 		e = pick_new(db, &a->pick, error);
 	if (e == OK)
 		e = apply_reload(a, error);
@@ -118,6 +120,7 @@ apply_free(struct apply *a)
 	counts_free(a->counts);
 	refill_free(a->refill);
 	grants_free(a->grants);
+	safe_free(a->safe);
 	pick_free(a->pick);
 	buf_fini(&a->before);
 	free(a);
@@ -270,6 +273,9 @@ apply_op(struct apply *a, struct op *op, struct error *error)
 	case OP_WITHDRAW:
 	case OP_NOTE_USE:
 		return grants_apply(a->grants, op, error);
+	case OP_STOW:
+	case OP_DROP:
+		return safe_apply(a->safe, op, error);
 	}
 	return error_set(error, ERR_INTERNAL_ERROR, "unknown operation");
 }

@@ -11,6 +11,7 @@
 #include "daemon/store/history.h"
 #include "daemon/store/pick.h"
 #include "daemon/store/refill.h"
+#include "daemon/store/safe.h"
 #include "daemon/store/sum.h"
 
 enum statement {
@@ -40,6 +41,7 @@ struct apply {
 	struct counts *counts; /* of records, in categories with a maximum */
 	struct refill *refill;
 	struct grants *grants;
+	struct safe *safe;
 	struct pick *pick;
 	struct apply_mark now;
 	int64_t floor;  /* the last seq that was committed */

@@ -67,6 +67,10 @@ enum op_kind {
 	OP_GRANT,    /* id: the hash; data: the scopes; category: the text, for the answer alone */
 	OP_WITHDRAW, /* revokes it */
 	OP_NOTE_USE, /* was used at now_ms */
+	/* Secrets, sealed, by their names: likewise. */
+	OP_STOW, /* id: its key; data: its value; given.rev: its version; now_ms: when it was
+		    sealed; if_seq: the version before it */
+	OP_DROP,
 };
 
 /** What restored records bring with them. */
@@ -74,6 +78,7 @@ struct given {
 	int64_t seq; /* 0: none */
 	int64_t rev;
 	int64_t created_at;
+	int64_t updated_at; /* OP_STOW */
 };
 
 /** What a put does about a record that is there. */

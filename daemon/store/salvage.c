@@ -11,13 +11,14 @@
 #include "common/xalloc.h"
 #include "daemon/store/apply.h"
 #include "daemon/store/cells.h"
+#include "daemon/store/safe.h"
 #include "daemon/store/salvage_map.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
 
 #define TEXT_MAX 512 /* of an id, the longer of the two */
 
-enum what { RECORDS, TOMBSTONES, HISTORY, TOKENS, WHAT_N };
+enum what { RECORDS, TOMBSTONES, HISTORY, TOKENS, SECRETS, WHAT_N };
 
 enum statement { ST_INSERT, ST_RIVALS, ST_DROP, STATEMENTS_N };
 
@@ -28,7 +29,8 @@ static const struct shape {
 	const char *one;
 	const char *columns;
 	unsigned at; /* the category; the id, and the name and the data if it has some, follow it.
-			Of a token: its name; its hash follows it */
+			Of a token: its name; its hash follows it. Of a secret: its name; its key
+			follows it */
 	const char *texts[STATEMENTS_N];
 } shapes[WHAT_N] = {
 	[RECORDS] = {"records",    "record",   "kttttiiin",     1,
@@ -67,6 +69,15 @@ static const struct shape {
 			[ST_RIVALS] = "SELECT id, sum IS NOT NULL FROM tokens "
 				      "WHERE name = ?1 OR hash = ?2 OR id = ?3",
 			[ST_DROP] = "DELETE FROM tokens WHERE id = ?1",
+		}},
+	[SECRETS] = {"secrets",    "secret",   "ktttiiii",      1,
+		     {
+			[ST_INSERT] = "INSERT INTO secrets (id, name, key, value, version, "
+				      "created_at, updated_at, sealed_at, sum) "
+				      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+			[ST_RIVALS] = "SELECT id, sum IS NOT NULL FROM secrets "
+				      "WHERE (name = ?1 OR id = ?3) AND ?2 IS NOT NULL",
+			[ST_DROP] = "DELETE FROM secrets WHERE id = ?1",
 		}},
 };
 
@@ -172,12 +183,18 @@ has_key(const struct shape *shape, const struct row *row)
 	       is_text(id);
 }
 
+/** Of tokens and secrets only the name is told. */
 static void
 tell(struct salvage *s, const struct shape *shape, const struct row *row, const char *why)
 {
-	findings_add(s->findings, shape->table, "%s %.*s/%.*s (seq %" PRId64 "): %s", shape->one,
-		SPAN_FMT(row->columns[shape->at].text), SPAN_FMT(row->columns[shape->at + 1].text),
-		row->rowid, why);
+	struct span name = row->columns[shape->at].text, id = row->columns[shape->at + 1].text;
+
+	if (shape == &shapes[TOKENS] || shape == &shapes[SECRETS])
+		findings_add(s->findings, shape->table, "%s %.*s (row %" PRId64 "): %s", shape->one,
+			SPAN_FMT(name), row->rowid, why);
+	else
+		findings_add(s->findings, shape->table, "%s %.*s/%.*s (seq %" PRId64 "): %s",
+			shape->one, SPAN_FMT(name), SPAN_FMT(id), row->rowid, why);
 }
 
 /** Numbers that are none any more. No record may be kept only to expire at once. */
@@ -288,11 +305,11 @@ put(struct salvage *s, enum what what, const struct row *row, bool is_sure, stru
 	return sql_error(s->db, error, "writing what was salvaged");
 }
 
-/** Nobody comes in by a token that may be another. */
+/** Nobody comes in by a token that may be another; the vault would refuse a secret. */
 static bool
 needs_proof(enum what what)
 {
-	return what == HISTORY || what == TOKENS;
+	return what == HISTORY || what == TOKENS || what == SECRETS;
 }
 
 /** Of a row whose columns may be anything: whether they look like what they should be. */
@@ -317,7 +334,7 @@ take_doubtful(struct salvage *s, enum what what, struct row *row, struct error *
 		why = "lost: its columns are not where they should be";
 	else if (!has_key(&shapes[what], row))
 		why = "lost: what is left of it has no key";
-	else if (needs_proof(what) && (has_sums || row->is_cut || what == TOKENS))
+	else if (needs_proof(what) && (has_sums || row->is_cut || what != HISTORY))
 		why = "lost: it does not prove itself";
 	if (why != NULL) {
 		s->n.lost++;
@@ -462,10 +479,11 @@ finish(struct salvage *s, struct error *error)
 		const char *sql;
 		int64_t *to;
 	} counts[] = {
-		{"SELECT count(*) FROM records",                     &s->n.records   },
-		{"SELECT count(*) FROM tombstones",                  &s->n.tombstones},
-		{"SELECT count(*) FROM history",                     &s->n.versions  },
-		{"SELECT count(*) FROM tokens WHERE name <> '$key'", &s->n.tokens    },
+		{"SELECT count(*) FROM records",                                &s->n.records   },
+		{"SELECT count(*) FROM tombstones",                             &s->n.tombstones},
+		{"SELECT count(*) FROM history",                                &s->n.versions  },
+		{"SELECT count(*) FROM tokens WHERE name <> '$key'",            &s->n.tokens    },
+		{"SELECT count(*) FROM secrets WHERE name <> '" SAFE_VAULT "'", &s->n.secrets   },
 	};
 	enum err e = keep_token_key(s, error);
 

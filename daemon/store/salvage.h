@@ -20,8 +20,9 @@ struct salvaged {
 	int64_t tombstones; /* kept */
 	int64_t versions;   /* earlier ones, kept */
 	int64_t tokens;     /* kept */
-	int64_t doubtful;   /* of them, in all: without a sum that proves them */
-	int64_t lost;       /* rows that are known to have been there */
+	int64_t secrets;
+	int64_t doubtful; /* of them, in all: without a sum that proves them */
+	int64_t lost;     /* rows that are known to have been there */
 };
 
 /** Writes what is in the pages to `db`, an empty store of the newest version, in one transaction.

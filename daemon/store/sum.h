@@ -29,6 +29,8 @@
 	"row_sum('history', seq, n, op, category, id, name, data, rev, created_at, updated_at, "   \
 	"expires_at, ended_at, ended_seq)"
 #define SUM_TOKENS "row_sum('tokens', id, name, hash, scopes, created_at, expires_at, used_at)"
+#define SUM_SECRETS                                                                                \
+	"row_sum('secrets', id, name, key, value, version, created_at, updated_at, sealed_at)"
 #define SUM_EPOCHS "row_sum('epochs', epoch, first_seq)"
 #define SUM_META   "row_sum('meta', key, value)"
 

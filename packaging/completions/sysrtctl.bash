@@ -23,7 +23,7 @@ _sysrtctl() {
 		esac
 	done
 	case $command in
-	'') words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token config reload log-level backup check compact restore migrate shutdown version completion help' ;;
+	'') words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help' ;;
 	status) words='' options='' ;;
 	ping) words='' options='' ;;
 	put) words='' options=' --name --if-seq --if-absent --ttl --expires-at --text' ;;
@@ -46,6 +46,8 @@ _sysrtctl() {
 	limits) words='list test' options=' --method --for' ;;
 	session) words='list close' options='' ;;
 	token) words='create list revoke' options='' ;;
+	secret) words='set list show remove rotate test import export' options=' --format --salt --rounds' ;;
+	vault) words='unlock lock rekey status' options='' ;;
 	config) words='' options='' ;;
 	reload) words='' options='' ;;
 	log-level) words='' options='' ;;
@@ -57,7 +59,7 @@ _sysrtctl() {
 	shutdown) words='' options='' ;;
 	version) words='' options='' ;;
 	completion) words='bash zsh fish' options='' ;;
-	help) words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token config reload log-level backup check compact restore migrate shutdown version completion help' options='' ;;
+	help) words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help' options='' ;;
 	esac
 	# only the first word behind the command is one of a few
 	((COMP_CWORD > i + 1)) && [[ ${COMP_WORDS[i + 1]} != -* ]] && words=''
@@ -69,7 +71,7 @@ _sysrtctl() {
 	--format) words='ndjson json csv tsv' ;;
 	--preset) words='journald log' ;;
 	--on-error) words='stop skip' ;;
-	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --method | --for | --scope | --expires | --store | --config | --to) words='' ;;
+	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

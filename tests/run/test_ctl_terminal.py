@@ -37,7 +37,9 @@ class Help(unittest.TestCase):
             "status ping put patch get history diff del ls search count watch changes import export call methods "
             "publish backup check compact restore migrate config reload log-level shutdown version completion help".split() +
             ["category list", "limits list", "limits test", "session list", "session close",
-             "token create", "token list", "token revoke"]))
+             "token create", "token list", "token revoke"] +
+            [f"secret {verb}" for verb in "set list show remove rotate test import export".split()] +
+            [f"vault {verb}" for verb in "unlock lock rekey status".split()]))
 
     def test_each_command(self):
         for command, told in self.commands().items():
@@ -97,7 +99,7 @@ class Completion(unittest.TestCase):
 
     def test_bash(self):
         commands = ("status ping put patch get history diff del ls search count category watch changes import "
-                    "export publish call methods limits session token config reload log-level backup check compact restore migrate shutdown version completion help").split()
+                    "export publish call methods limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help").split()
         for words, wanted in (
                 (("",), commands),
                 (("st",), ["status"]),

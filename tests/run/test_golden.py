@@ -35,6 +35,7 @@ NUMBERS = re.compile(
     r'rollbacks|'
     r'checkpoints|log_restarts|retry_after_ms|bytes|size|schema|took_ms|p50|p99|sysrt_\w+)":[\d.]+')
 BYTES = re.compile(r'"done":\d+,"total":\d+')
+BLOB = re.compile(r'"blob":"[\w+/=]+"')
 TOKEN = re.compile(r"sysrt_[0-9A-Za-z]{49}")
 STAMP = re.compile(r"\b\d{8}T\d{6}\.\d{3}Z")
 SLOWEST = re.compile(r'("p99":<n>,"max":)[\d.]+')
@@ -75,7 +76,7 @@ class Marks:
             text = text.replace(value, mark)
         text = text.replace(f'"version":"{self.version}"', '"version":"<version>"')
         text = re.sub(r"\b\d{13}\b", self._mark_time, text)
-        text = TOKEN.sub("<token>", text)
+        text = BLOB.sub('"blob":"<blob>"', TOKEN.sub("<token>", text))
         text = NUMBERS.sub(r'"\1":<n>', UUID.sub("<uuid>", text))
         text = BYTES.sub('"done":<n>,"total":<n>', STAMP.sub("<stamp>", text))
         return SLOWEST.sub(r"\1<n>", text)
@@ -243,7 +244,7 @@ class Methods(GoldenTest):
         for row in self.table:
             with self.subTest(method=row["method"]):
                 self.assertTrue(row["help"])
-                self.assertIn(row["scope"], ("none", "read", "write", "publish", "admin"))
+                self.assertIn(row["scope"], ("none", "read", "write", "publish", "admin", "secrets"))
                 params = [p["name"] for p in row["params"]]
                 self.assertEqual(len(params), len(set(params)))
                 self.assertEqual([p["name"] for p in row["params"] if not p["help"]], [])

@@ -16,7 +16,11 @@ from collections import namedtuple
 from harness import TEXT, OnControl, OnWebSocket, daemon_for, error_table
 
 # Only with parameters that are refused.
-NEVER_CALLED = ("auth", "system.backup", "system.check", "system.compact", "system.reload", "system.shutdown")
+NEVER_CALLED = ("auth", "system.backup", "system.check", "system.compact", "system.reload", "system.shutdown",
+                "secret.export", "secret.import", "secret.remove", "secret.rotate", "secret.set", "secret.show",
+                "secret.test", "vault.lock", "vault.rekey", "vault.unlock")
+ALONE = ("auth", "subscribe", "secret.export", "secret.import", "secret.set", "secret.show",
+         "vault.rekey", "vault.unlock")  # not in a batch
 ERRORS = {name: int(number) for name, number, *_ in error_table()}
 BATCH_MAX = 100
 INT64 = (-2 ** 63 - 1, -2 ** 63, 2 ** 63 - 1, 2 ** 63)
@@ -49,6 +53,9 @@ WANTED = {
 
 # An item of record.restore: the store is not empty, so that it is never written.
 RESTORED = {"category": "a", "id": "x", "seq": 2, "rev": 1, "data": 1, "created_at": 5, "updated_at": 5}
+
+
+FOREIGN = {"name": "x", "format": "aes256gcm-pbkdf2", "passphrase": "x", "salt": "A" * 24, "rounds": 1000}
 
 
 def text(value):
@@ -94,6 +101,14 @@ def good_calls(epoch):
                            "updated_before": "2100-01-01T00:00:00Z", "where": {"/n": [1]},
                            "order": "newest", "limit": 5, "snippet": 10, "data": True},
                           {"query": "x*", "cursor": "r:9:0"}],
+        "secret.export": [FOREIGN],
+        "secret.import": [{**FOREIGN, "blob": "A" * 40}],
+        "secret.list": [{}],
+        "secret.remove": [{"name": "x"}],
+        "secret.rotate": [{"name": "x"}],
+        "secret.set": [{"name": "x", "value": "x", "encoding": "text"}],
+        "secret.show": [{"name": "x"}],
+        "secret.test": [{"name": "x"}],
         "session.close": [{"session": 1}],  # the first, which asked whether the daemon is there
         "session.list": [{}],
         "status": [{}],
@@ -114,6 +129,10 @@ def good_calls(epoch):
         "token.list": [{}],
         "token.revoke": [{"name": "z"}],
         "unsubscribe": [{"subscription": 1}],
+        "vault.lock": [{}],
+        "vault.rekey": [{"passphrase": "x"}],
+        "vault.status": [{}],
+        "vault.unlock": [{"passphrase": "x", "create": False}, {"key": "00" * 32}],
     }
 
 
@@ -166,7 +185,7 @@ def bad_patterns(param):
 
 
 def bad_choices(param):
-    first, second, *_ = param["choices"].split()
+    first, second, *_ = [*param["choices"].split(), "x"]
     return ['""', text(first.upper()), text(first + " "), text(first[:-1]),
             text(f"{first} {second}"), f'"{first}\\u0000"', *LONE_SURROGATES]
 
@@ -403,7 +422,7 @@ class Inputs:
             self.assertRegex(message, re.compile(case.refusal, re.DOTALL))
 
     def is_denied(self, method):
-        return self.scopes[method] == "admin" and isinstance(self, OnWebSocket)
+        return self.scopes[method] in ("admin", "secrets") and isinstance(self, OnWebSocket)
 
     def check_store(self):
         """Behind all that was sent, nothing was stored."""
@@ -432,7 +451,7 @@ class Inputs:
         self.check_store()
 
     def test_refusals_in_batches(self):
-        cases = [case for case in self.all_refusals() if case.method not in ("auth", "subscribe")]
+        cases = [case for case in self.all_refusals() if case.method not in ALONE]
         for start in range(0, len(cases), BATCH_MAX):
             chosen = cases[start:start + BATCH_MAX]
             self.peer.send_text("[%s]" % ",".join(

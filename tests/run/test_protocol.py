@@ -650,7 +650,7 @@ class About(Door):
         self.assertEqual(names, sorted(set(names)))
         for row in rows:
             self.assertTrue(row["help"])
-            self.assertIn(row["scope"], ("none", "read", "write", "publish", "admin"))
+            self.assertIn(row["scope"], ("none", "read", "write", "publish", "admin", "secrets"))
             self.assertEqual([p for p in row["params"] if not p["help"]], [])
         self.assertEqual(names, re.findall(r'^\t\{"([\w.]+)",', source("daemon/api/gate.c"),
                                            re.MULTILINE))

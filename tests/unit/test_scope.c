@@ -63,9 +63,9 @@ START_TEST(what_is_no_scope_is_refused)
 	} cases[] = {
 		{"",          "a scope is missing"					     },
 		{"  ",        "a scope is missing"					     },
-		{"reed",      "\"reed\" is none of: read, write, publish, admin"               },
-		{"Read",      "\"Read\" is none of: read, write, publish, admin"               },
-		{":a",        "\"\" is none of: read, write, publish, admin"                   },
+		{"reed",      "\"reed\" is none of: read, write, publish, admin, secrets"      },
+		{"Read",      "\"Read\" is none of: read, write, publish, admin, secrets"      },
+		{":a",        "\"\" is none of: read, write, publish, admin, secrets"          },
 		{"read:",     "the name of a scope must have 1 to 128 bytes"                   },
 		{"read:a,",   "the name of a scope must have 1 to 128 bytes"                   },
 		{"read:,a",   "the name of a scope must have 1 to 128 bytes"                   },
@@ -79,7 +79,7 @@ START_TEST(what_is_no_scope_is_refused)
                  "the name of a scope: only A-Z a-z 0-9 . _ / - are allowed, byte 2 is another"},
 		{"admin:a",   "admin is for the daemon as a whole: no names follow it"         },
 		{"admin:*",   "admin is for the daemon as a whole: no names follow it"         },
-		{"read reed", "\"reed\" is none of: read, write, publish, admin"               },
+		{"read reed", "\"reed\" is none of: read, write, publish, admin, secrets"      },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
