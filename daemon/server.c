@@ -25,6 +25,8 @@
 #define NOTE_USE_MS   300000
 #define LARGE_BYTES   (256 << 10) /* blocks of memory that are mapped */
 #define SPARE_BYTES   (1 << 20)   /* at the end of a heap, before it is given back */
+#define GIVE_BACK_MS  5000
+#define GIVE_BACK     (8u << 20) /* free bytes more than after the last time */
 
 enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
 
@@ -54,6 +56,8 @@ struct server {
 	int64_t phase_ends_ms; /* monotonic */
 	int64_t started_ms;    /* monotonic */
 	int64_t noted_ms;      /* monotonic: when the use of tokens was last noted */
+	int64_t gave_back_ms;  /* monotonic: when free memory was last looked at ... */
+	size_t kept_bytes;     /* ... and how much there was then */
 };
 
 /* What only the whole can do, for the API. */
@@ -352,6 +356,22 @@ bound_heap(void)
 		mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
 }
 
+/** Memory that is free goes back to the kernel now and then, also from the middle of the heap: one
+ * small block at its end, that was allocated during a flood, would keep all below it. */
+static void
+give_back_memory(struct server *s)
+{
+	size_t bytes = mallinfo2().fordblks;
+
+	s->gave_back_ms = loop_now_ms(s->loop);
+	if (bytes > s->kept_bytes + GIVE_BACK) {
+		malloc_trim(0);
+		s->kept_bytes = mallinfo2().fordblks;
+	} else if (bytes < s->kept_bytes) {
+		s->kept_bytes = bytes;
+	}
+}
+
 static enum err
 loop_init(struct server *s, struct error *error)
 {
@@ -541,6 +561,8 @@ on_look(void *arg)
 	peers_look(s->peers, loop_now_ms(s->loop));
 	if (loop_now_ms(s->loop) - s->noted_ms >= NOTE_USE_MS)
 		note_use(s);
+	if (loop_now_ms(s->loop) - s->gave_back_ms >= GIVE_BACK_MS)
+		give_back_memory(s);
 }
 
 static enum err
