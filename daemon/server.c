@@ -17,6 +17,7 @@
 #include "daemon/base/stats.h"
 #include "daemon/deliver.h"
 #include "daemon/doors.h"
+#include "daemon/net/tls.h"
 #include "daemon/peer/session.h"
 
 #define DRAIN_LOOK_MS 10
@@ -86,6 +87,7 @@ put_limits(const struct conf *c, struct json_out *o)
 	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
 	put_limit(o, "send_queue", c->websocket.send_queue);
 	put_limit(o, "max_header", c->websocket.max_header);
+	put_limit(o, "max_handshakes", c->tls.max_handshakes);
 	put_limit(o, "queue", c->store.queue);
 	put_limit(o, "queue_bytes", c->store.queue_bytes);
 	put_limit(o, "tombstone_max", c->store.tombstone_max);
@@ -191,11 +193,23 @@ apply_log(const struct conf *c, struct error *error)
 	return log_set_filter(span_of(c->log.filter), error);
 }
 
+/** The old certificate stays when there is something wrong with the new one. */
+static enum err
+read_tls(const struct conf *c, struct tls_context **out, struct error *error)
+{
+	enum err e = doors_read_tls(c, out, error);
+
+	if (e != OK)
+		error_wrap(error, "nothing was changed, the old certificate stays");
+	return e;
+}
+
 static enum err
 reload(void *arg, struct buf *result, struct error *error)
 {
 	struct server *s = arg;
 	struct conf *next = NULL, *merged;
+	struct tls_context *tls = NULL;
 	struct json_out o = json_out_start(result);
 	enum err e = conf_load(s->sources, &next, error);
 
@@ -203,13 +217,17 @@ reload(void *arg, struct buf *result, struct error *error)
 		return e;
 	merged = conf_reload(s->conf, next, &o);
 	conf_free(next);
-	e = apply_log(merged, error);
+	e = read_tls(merged, &tls, error);
+	if (e == OK)
+		e = apply_log(merged, error);
 	if (e == OK)
 		e = audit_reopen(s->audit, merged->log.audit, error);
 	if (e != OK) {
+		tls_context_unref(tls);
 		conf_free(merged);
 		return e;
 	}
+	net_set_max_handshakes(s->net, merged->tls.max_handshakes);
 	store_reload(s->store, merged);
 	search_reload(s->search, merged);
 	hub_reload(s->hub, merged);
@@ -217,7 +235,7 @@ reload(void *arg, struct buf *result, struct error *error)
 	backups_reload(s->backups, merged);
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
-	doors_reload(s->doors);
+	doors_reload(s->doors, tls);
 	conf_free(s->conf);
 	s->conf = merged;
 	log_info("server", "configuration read again", F_SPAN("result", buf_span(result)));
@@ -382,6 +400,7 @@ loop_init(struct server *s, struct error *error)
 	s->net = net_new(s->loop);
 	s->stats = stats_new();
 	net_add_stats(s->net, s->stats);
+	net_set_max_handshakes(s->net, s->conf->tls.max_handshakes);
 	return apply_log(s->conf, error);
 }
 
