@@ -26,6 +26,7 @@ from harness import (BINARY, BUILD, LONG, TEXT, TIMEOUT_S, Closed, Daemon, conne
 KIB = 1024
 MIB = KIB * KIB
 SESSIONS = 1000 if LONG else 100
+MANY = 1000  # as many as there may be (tls.max_handshakes)
 UNAUTHENTICATED = 4101
 
 certificates = None
@@ -631,6 +632,25 @@ class Unfinished(unittest.TestCase):
         with self.daemon.control() as control:
             wait_for(lambda: control.call("status")["websocket"]["connections"] == 0)
             self.assertEqual(control.call("system.stats")["sysrt_tls_handshakes"], 0)
+
+    def test_others_are_served_between_them(self):
+        """A thousand hellos lie there before somebody asks who has no part in that."""
+        self.daemon = start(self, "rsa")
+        data = hello([0xc02f, 0x1301])
+        with self.daemon.control() as control:
+            socks = [self.open(b"") for _ in range(MANY)]
+            wait_for(lambda: control.call("status")["websocket"]["connections"] == MANY)
+            self.daemon.signal(signal.SIGSTOP)
+            try:
+                for sock in socks:
+                    sock.sendall(data)
+                request = control.send("system.stats")
+            finally:
+                self.daemon.signal(signal.SIGCONT)
+            before = control.answer(request)["sysrt_tls_handshakes"]
+            print(f"{before} of {MANY} handshakes came first", flush=True)
+            self.assertLess(before, MANY / 2)
+            wait_for(lambda: control.call("system.stats")["sysrt_tls_handshakes"] == MANY)
 
     def test_the_oldest_is_cut(self):
         self.daemon = start(self, tls_more="max_handshakes = 8")
