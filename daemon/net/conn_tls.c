@@ -5,6 +5,8 @@
  */
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -263,15 +265,27 @@ say(struct conn *c)
 		conn_update(c);
 }
 
+/** Acknowledges what came: the client's last word needs no answer, and many a client's kernel waits
+ * for one, or for 40 ms, before it sends the first request (Nagle's algorithm). */
+static void
+acknowledge(const struct conn *c)
+{
+	int one = 1;
+
+	setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one)); /* not for Unix sockets */
+}
+
 /** Hands are shaken, or cannot be. */
 static void
 stop_shaking(struct conn *c, enum tls_state state)
 {
 	leave_shaking(c->tls);
-	if (state == TLS_OPEN || state == TLS_ENDED)
+	if (state == TLS_OPEN || state == TLS_ENDED) {
 		counter_add(&c->net->shaken, 1);
-	else
+		acknowledge(c);
+	} else {
 		counter_add(&c->net->not_shaken, 1);
+	}
 	if (c->ring_n > 0)
 		conn_mark_dirty(c);
 }

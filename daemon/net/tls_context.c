@@ -87,9 +87,9 @@ open_pem(const char *option, const char *path, bool is_key, BIO **out, struct er
 static int
 on_passphrase(char *to, int size, int is_written, void *arg)
 {
-	(void)to;
-	(void)size;
 	(void)is_written;
+	if (size > 0)
+		to[0] = '\0';
 	*(bool *)arg = true;
 	return -1;
 }

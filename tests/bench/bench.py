@@ -577,7 +577,7 @@ def measure_tls(stores, sessions):
                 s.close()
         certificates.close()
         print(f"idle session with TLS ({kind}, {version}, {cipher}): {each:.2f} KiB, wanted at "
-              f"most 12 KiB; {sessions / used_s:,.0f} sessions opened in a second of a processor")
+              f"most 16 KiB; {sessions / used_s:,.0f} sessions opened in a second of a processor")
 
 
 def figure_start(stores):

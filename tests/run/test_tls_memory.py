@@ -57,7 +57,7 @@ class Memory(unittest.TestCase):
             self.expect_return()
 
     def test_idle_sessions(self):
-        """Without the buffers of records, which would be 33 KiB more."""
+        """Without the buffers of records: 9 KiB more at first, and 33 once they were full."""
         sessions = [self.daemon.ws() for _ in range(SESSIONS)]
         for ws in sessions:
             self.addCleanup(ws.close)
