@@ -27,7 +27,7 @@
 #define LARGE_BYTES   (256 << 10) /* blocks of memory that are mapped */
 #define SPARE_BYTES   (1 << 20)   /* at the end of a heap, before it is given back */
 #define GIVE_BACK_MS  5000
-#define GIVE_BACK     (8u << 20) /* free bytes more than after the last time */
+#define GIVE_BACK     (2u << 20) /* free bytes more than after the last time */
 
 enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
 

@@ -34,7 +34,7 @@ class Memory(unittest.TestCase):
 
     def expect_return(self):
         wait_for(lambda: self.control.call("status")["websocket"]["connections"] == 0)
-        wait_for(lambda: self.growth_kib() < 2 * KIB, what="memory to return")
+        wait_for(lambda: self.growth_kib() < 4 * KIB, what="memory to return")
 
     def open_half(self, data):
         sock = socket.create_connection(("127.0.0.1", self.daemon.port), TIMEOUT_S)
