@@ -163,7 +163,10 @@ daemon_sources := \
 	daemon/guard/bearer.c \
 	daemon/guard/proxy.c \
 	daemon/guard/auth.c \
+	daemon/net/tls_context.c \
+	daemon/net/tls.c \
 	daemon/net/conn.c \
+	daemon/net/conn_tls.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
 	daemon/api/args.c \
@@ -245,7 +248,7 @@ ctl_sources := \
 	ctl/grammar.c \
 	ctl/main.c
 
-libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lcrypto -lm -pthread
+libs := -lsqlite3 -levent_core -lsodium -lcjson -lwslay -lhttp_parser -lssl -lcrypto -lm -pthread
 
 # --- profiles -------------------------------------------------------------------------------------
 

@@ -4,10 +4,12 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "daemon/guard/peercred.h"
 #include "daemon/net/listen.h"
+#include "daemon/net/tls.h"
 #include "daemon/peer/control.h"
 
 #define LISTENERS_MAX 32
@@ -101,14 +103,51 @@ open_control(struct doors *d, struct error *error)
 }
 
 enum err
+doors_read_tls(const struct conf *c, struct tls_context **out, struct error *error)
+{
+	struct tls_files files = {c->tls.cert, c->tls.key, c->tls.client_ca};
+	bool has_cert = files.cert[0] != '\0', has_key = files.key[0] != '\0';
+
+	*out = NULL;
+	if (has_cert && has_key)
+		return tls_context_open(&files, out, error);
+	if (!has_cert && !has_key && files.client_ca[0] == '\0')
+		return OK;
+	return error_set(error, ERR_CONFIG_ERROR,
+		"%s is set, and %s is not: TLS needs a certificate and its key",
+		has_cert  ? "tls.cert"
+		: has_key ? "tls.key"
+			  : "tls.client_ca",
+		has_cert ? "tls.key" : "tls.cert");
+}
+
+static void
+set_tls(struct doors *d, struct tls_context *tls)
+{
+	sessions_set_tls(d->sessions, tls);
+	if (tls == NULL)
+		return;
+	log_info("server", "certificate loaded", F_STR("file", conf_of(d)->tls.cert),
+		F_INT("expires_at", tls_context_expires_at(tls)));
+	if (tls_context_expires_at(tls) <= clock_wall_ms())
+		log_warn("server", "the certificate has expired: clients will refuse it",
+			F_STR("file", conf_of(d)->tls.cert));
+}
+
+enum err
 doors_open(struct peers *ps, struct sessions *ss, struct doors **out, struct error *error)
 {
 	struct doors *d = xnew(struct doors);
+	struct tls_context *tls;
 	enum err e;
 
 	d->peers = ps;
 	d->sessions = ss;
-	e = open_listeners(d, error);
+	e = doors_read_tls(conf_of(d), &tls, error);
+	if (e == OK) {
+		set_tls(d, tls);
+		e = open_listeners(d, error);
+	}
 	if (e == OK)
 		e = open_control(d, error);
 	if (e != OK) {
@@ -120,8 +159,9 @@ doors_open(struct peers *ps, struct sessions *ss, struct doors **out, struct err
 }
 
 void
-doors_reload(struct doors *d)
+doors_reload(struct doors *d, struct tls_context *tls)
 {
+	set_tls(d, tls);
 	control_reload(d->peers);
 	listener_set_mode(d->control, control_mode(conf_of(d)));
 	warn_of_groups(conf_of(d));
@@ -151,9 +191,11 @@ warn_of_network(const struct doors *d, const struct listener *l)
 {
 	if (listener_is_loopback(l))
 		return;
-	log_warn("server",
-		"not on loopback and not encrypted: whoever is on the way reads all, tokens too",
-		F_STR("address", listener_address(l)));
+	if (sessions_tls(d->sessions) == NULL)
+		log_warn("server",
+			"not on loopback and not encrypted: whoever is on the way reads all, tokens "
+			"too (tls.cert)",
+			F_STR("address", listener_address(l)));
 	if (conf_of(d)->websocket.auth == AUTH_NONE)
 		log_warn("server",
 			"websocket.auth is \"none\": whoever reaches this address may do what "
@@ -184,6 +226,11 @@ doors_add_status(const struct doors *d, struct json_out *o)
 	for (unsigned i = 0; i < d->listeners_n; i++)
 		json_put_str(o, NULL, listener_address(d->listeners[i]));
 	json_end_array(o);
+	if (sessions_tls(d->sessions) != NULL) {
+		json_begin_object(o, "tls");
+		tls_context_add_status(sessions_tls(d->sessions), o);
+		json_end_object(o);
+	}
 	json_put_str(o, "auth", auth_names[conf_of(d)->websocket.auth]);
 	json_put_int(o, "tokens", auth_count(peers_api(d->peers)->auth));
 	json_put_int(o, "sessions", sessions_count(d->sessions));

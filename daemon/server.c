@@ -17,6 +17,7 @@
 #include "daemon/base/stats.h"
 #include "daemon/deliver.h"
 #include "daemon/doors.h"
+#include "daemon/net/tls.h"
 #include "daemon/peer/session.h"
 #include "daemon/secrets.h"
 
@@ -26,6 +27,8 @@
 #define NOTE_USE_MS   300000
 #define LARGE_BYTES   (256 << 10) /* blocks of memory that are mapped */
 #define SPARE_BYTES   (1 << 20)   /* at the end of a heap, before it is given back */
+#define GIVE_BACK_MS  5000
+#define GIVE_BACK     (2u << 20) /* free bytes more than after the last time */
 
 enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
 
@@ -57,6 +60,8 @@ struct server {
 	int64_t phase_ends_ms; /* monotonic */
 	int64_t started_ms;    /* monotonic */
 	int64_t noted_ms;      /* monotonic: when the use of tokens was last noted */
+	int64_t gave_back_ms;  /* monotonic: when free memory was last looked at ... */
+	size_t kept_bytes;     /* ... and how much there was then */
 };
 
 /* What only the whole can do, for the API. */
@@ -85,6 +90,7 @@ put_limits(const struct conf *c, struct json_out *o)
 	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
 	put_limit(o, "send_queue", c->websocket.send_queue);
 	put_limit(o, "max_header", c->websocket.max_header);
+	put_limit(o, "max_handshakes", c->tls.max_handshakes);
 	put_limit(o, "queue", c->store.queue);
 	put_limit(o, "queue_bytes", c->store.queue_bytes);
 	put_limit(o, "tombstone_max", c->store.tombstone_max);
@@ -199,11 +205,23 @@ apply_log(const struct conf *c, struct error *error)
 	return log_set_filter(span_of(c->log.filter), error);
 }
 
+/** The old certificate stays when there is something wrong with the new one. */
+static enum err
+read_tls(const struct conf *c, struct tls_context **out, struct error *error)
+{
+	enum err e = doors_read_tls(c, out, error);
+
+	if (e != OK)
+		error_wrap(error, "nothing was changed, the old certificate stays");
+	return e;
+}
+
 static enum err
 reload(void *arg, struct buf *result, struct error *error)
 {
 	struct server *s = arg;
 	struct conf *next = NULL, *merged;
+	struct tls_context *tls = NULL;
 	struct json_out o = json_out_start(result);
 	enum err e = conf_load(s->sources, &next, error);
 
@@ -211,13 +229,17 @@ reload(void *arg, struct buf *result, struct error *error)
 		return e;
 	merged = conf_reload(s->conf, next, &o);
 	conf_free(next);
-	e = apply_log(merged, error);
+	e = read_tls(merged, &tls, error);
+	if (e == OK)
+		e = apply_log(merged, error);
 	if (e == OK)
 		e = audit_reopen(s->audit, merged->log.audit, error);
 	if (e != OK) {
+		tls_context_unref(tls);
 		conf_free(merged);
 		return e;
 	}
+	net_set_max_handshakes(s->net, merged->tls.max_handshakes);
 	store_reload(s->store, merged);
 	search_reload(s->search, merged);
 	hub_reload(s->hub, merged);
@@ -226,7 +248,7 @@ reload(void *arg, struct buf *result, struct error *error)
 	secrets_reload(s->secrets, merged);
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
-	doors_reload(s->doors);
+	doors_reload(s->doors, tls);
 	conf_free(s->conf);
 	s->conf = merged;
 	log_info("server", "configuration read again", F_SPAN("result", buf_span(result)));
@@ -365,6 +387,22 @@ bound_heap(void)
 		mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
 }
 
+/** Memory that is free goes back to the kernel now and then, also from the middle of the heap: one
+ * small block at its end, that was allocated during a flood, would keep all below it. */
+static void
+give_back_memory(struct server *s)
+{
+	size_t bytes = mallinfo2().fordblks;
+
+	s->gave_back_ms = loop_now_ms(s->loop);
+	if (bytes > s->kept_bytes + GIVE_BACK) {
+		malloc_trim(0);
+		s->kept_bytes = mallinfo2().fordblks;
+	} else if (bytes < s->kept_bytes) {
+		s->kept_bytes = bytes;
+	}
+}
+
 static enum err
 loop_init(struct server *s, struct error *error)
 {
@@ -375,6 +413,7 @@ loop_init(struct server *s, struct error *error)
 	s->net = net_new(s->loop);
 	s->stats = stats_new();
 	net_add_stats(s->net, s->stats);
+	net_set_max_handshakes(s->net, s->conf->tls.max_handshakes);
 	return apply_log(s->conf, error);
 }
 
@@ -591,6 +630,8 @@ on_look(void *arg)
 	peers_look(s->peers, loop_now_ms(s->loop));
 	if (loop_now_ms(s->loop) - s->noted_ms >= NOTE_USE_MS)
 		note_use(s);
+	if (loop_now_ms(s->loop) - s->gave_back_ms >= GIVE_BACK_MS)
+		give_back_memory(s);
 }
 
 static enum err

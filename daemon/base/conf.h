@@ -111,6 +111,12 @@ struct conf {
 		int64_t shutdown_delay_ms;
 	} websocket;
 	struct {
+		char *cert; /* a file; "": no TLS */
+		char *key;
+		char *client_ca; /* "": clients are not asked for certificates */
+		int64_t max_handshakes;
+	} tls;
+	struct {
 		char *socket;
 		char *admin_group;
 		char *read_group; /* "": none */

@@ -86,7 +86,7 @@ const struct conf_option conf_options[] = {
 	 "The head of an HTTP request."},
 	{"websocket.header_timeout", CONF_DURATION, AT(websocket.header_timeout_ms),
 	 "\"10s\"", 10, DAY, NULL, false,
-	 "For the head of an HTTP request to arrive."},
+	 "For the TLS handshake and the head of an HTTP request to arrive."},
 	{"websocket.stall_timeout", CONF_DURATION, AT(websocket.stall_timeout_ms),
 	 "\"60s\"", 100, DAY, NULL, false,
 	 "A session that accepts nothing for so long is closed."},
@@ -110,6 +110,17 @@ const struct conf_option conf_options[] = {
 	{"websocket.shutdown_delay", CONF_DURATION, AT(websocket.shutdown_delay_ms),
 	 "\"0s\"", 0, DAY, NULL, false,
 	 "How long /readyz says 503 before listening stops."},
+
+	{"tls.cert", CONF_TEXT, AT(tls.cert), "\"\"", 0, 4000, NULL, false,
+	 "The certificate, with those between it and a root, in PEM: with it all of websocket.listen "
+	 "speaks TLS, https:// and wss://."},
+	{"tls.key", CONF_TEXT, AT(tls.key), "\"\"", 0, 4000, NULL, false,
+	 "Its key, in PEM: nobody but its owner and its group may read the file."},
+	{"tls.client_ca", CONF_TEXT, AT(tls.client_ca), "\"\"", 0, 4000, NULL, false,
+	 "Who signs certificates of clients, in PEM: one stands for the token that has its common "
+	 "name."},
+	{"tls.max_handshakes", CONF_COUNT, AT(tls.max_handshakes), "1000", 1, 1000000, NULL, false,
+	 "Handshakes under way at a time; beyond that the oldest is cut."},
 
 	{"control.socket", CONF_TEXT, AT(control.socket),
 	 "\"/run/sysrt/control.sock\"", 1, 100, NULL, true,

@@ -108,7 +108,8 @@ void
 loop_run(struct loop *l)
 {
 	while (!l->stopped) {
-		int flags = l->deferred.n > 0 ? EVLOOP_NONBLOCK : EVLOOP_ONCE;
+		/* Not blocking alone would go on for as long as there is something to do. */
+		int flags = EVLOOP_ONCE | (l->deferred.n > 0 ? EVLOOP_NONBLOCK : 0);
 
 		l->turn++;
 		l->now_ms = -1;

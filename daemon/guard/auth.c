@@ -168,6 +168,34 @@ auth_find(struct auth *a, struct span text, int64_t now_ms, struct auth_token **
 	return OK;
 }
 
+static struct auth_token *
+find_name(const struct auth *a, const char *name)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (struct auth_token *t = a->buckets[i]; t != NULL; t = t->next)
+			if (strcmp(t->name, name) == 0)
+				return t;
+	return NULL;
+}
+
+enum err
+auth_find_name(struct auth *a, const char *name, int64_t now_ms, struct auth_token **out,
+	struct error *error)
+{
+	struct auth_token *t = find_name(a, name);
+	enum err e;
+
+	if (t == NULL)
+		return error_set(error, ERR_UNAUTHENTICATED,
+			"the certificate is for \"%s\", and there is no token of that name", name);
+	e = auth_token_check(t, now_ms, error);
+	if (e != OK)
+		return e;
+	t->used_at = now_ms;
+	*out = t;
+	return OK;
+}
+
 enum err
 auth_hash(const struct auth *a, struct span text, char out[TOKEN_HASH_SIZE], struct error *error)
 {

@@ -47,6 +47,9 @@ enum err auth_token_check(const struct auth_token *t, int64_t now_ms, struct err
 /** The token with this text (borrowed). ERR_UNAUTHENTICATED says why there is none that is good. */
 enum err auth_find(struct auth *a, struct span text, int64_t now_ms, struct auth_token **out,
 	struct error *error);
+/** The token with this name, for who has proved otherwise that it is his. */
+enum err auth_find_name(struct auth *a, const char *name, int64_t now_ms, struct auth_token **out,
+	struct error *error);
 /** The hash that a new token is kept as. ERR_UNAVAILABLE: the store has no key;
  * ERR_LIMIT_EXCEEDED: there are too many. */
 enum err auth_hash(

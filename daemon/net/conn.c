@@ -24,30 +24,13 @@
 
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
-#include "daemon/base/stats.h"
+#include "daemon/net/conn_priv.h"
 
-#define READ_SIZE        (64 * 1024)
-#define PACK_SIZE        (64 * 1024)
 #define PACK_PART        1024 /* parts are small when they have so many bytes on average */
 #define READS_PER_EVENT  4
 #define FRAMES_PER_WRITE 64
 #define RING_MIN         16
 #define RING_GROWTH      4
-
-struct net {
-	struct loop *loop;
-	struct list dirty;
-	bool is_flush_due;          /* flush_dirty() is deferred */
-	bool is_wipe_due;           /* wipe_buffers() is */
-	const struct conn *current; /* being told an event; NULL once it is gone */
-	unsigned conns;
-	struct counter read_bytes;
-	struct counter written_bytes;
-	struct counter writes;
-	struct counter failures;
-	char buffer[READ_SIZE];
-	char packed[PACK_SIZE]; /* where small parts become one */
-};
 
 struct net *
 net_new(struct loop *loop)
@@ -56,6 +39,7 @@ net_new(struct loop *loop)
 
 	n->loop = loop;
 	list_init(&n->dirty);
+	conn_tls_init_net(n);
 	return n;
 }
 
@@ -66,6 +50,7 @@ net_free(struct net *n)
 		return;
 	must(n->conns == 0);
 	loop_undefer(n->loop, n);
+	conn_tls_fini_net(n);
 	free(n);
 }
 
@@ -76,6 +61,7 @@ wipe_buffers(void *arg)
 
 	explicit_bzero(n->buffer, sizeof(n->buffer));
 	explicit_bzero(n->packed, sizeof(n->packed));
+	conn_tls_wipe(n);
 	n->is_wipe_due = false;
 }
 
@@ -104,11 +90,11 @@ net_add_stats(const struct net *n, struct stats *stats)
 	stats_add_counter(stats, "sysrt_net_written_bytes_total", &n->written_bytes);
 	stats_add_counter(stats, "sysrt_net_writes_total", &n->writes);
 	stats_add_counter(stats, "sysrt_net_failures_total", &n->failures);
+	conn_tls_add_stats(n, stats);
 }
 
-/** Tells the owner; false if the conn is gone after. */
-static bool
-tell(struct conn *c, enum conn_event event, struct span input)
+bool
+conn_tell(struct conn *c, enum conn_event event, struct span input)
 {
 	struct net *n = c->net;
 
@@ -119,9 +105,8 @@ tell(struct conn *c, enum conn_event event, struct span input)
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 
-/** Makes the registered interest follow the state. */
-static void
-update_interest(struct conn *c)
+void
+conn_update(struct conn *c)
 {
 	short want = 0;
 
@@ -159,12 +144,14 @@ drop_queue(struct conn *c)
 	c->ring = NULL;
 	c->ring_cap = c->ring_first = c->sent = 0;
 	c->unsent = 0;
+	if (c->tls != NULL)
+		conn_tls_drop(c);
 }
 
 static void flush_dirty(void *arg);
 
-static void
-mark_dirty(struct conn *c)
+void
+conn_mark_dirty(struct conn *c)
 {
 	struct net *n = c->net;
 
@@ -177,16 +164,15 @@ mark_dirty(struct conn *c)
 	loop_defer(n->loop, flush_dirty, n);
 }
 
-/** From here on it is silent, but for CONN_FAILED at the end of the turn. */
-static void
-fail(struct conn *c)
+void
+conn_fail(struct conn *c)
 {
 	c->failed = true;
 	c->wants_write = false;
 	counter_add(&c->net->failures, 1);
 	drop_queue(c);
-	update_interest(c);
-	mark_dirty(c);
+	conn_update(c);
+	conn_mark_dirty(c);
 }
 
 /** The parts of the first frames as one gather list; returns how many, *total their bytes. */
@@ -232,9 +218,8 @@ pack(struct net *net, struct iovec *iov, int n, size_t total)
 	return 1;
 }
 
-/** Takes written bytes off the queue. */
-static void
-advance(struct conn *c, size_t nbytes)
+void
+conn_advance(struct conn *c, size_t nbytes)
 {
 	c->unsent -= nbytes;
 	nbytes += c->sent;
@@ -249,50 +234,66 @@ advance(struct conn *c, size_t nbytes)
 	c->sent = (uint32_t)nbytes;
 }
 
+ssize_t
+conn_write(struct conn *c, struct iovec *iov, int parts, size_t total)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)parts};
+	ssize_t n;
+
+	do
+		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
+		conn_fail(c);
+		return -1;
+	}
+	counter_add(&c->net->writes, 1);
+	if (n > 0) {
+		counter_add(&c->net->written_bytes, (uint64_t)n);
+		c->progress_ms = loop_now_ms(c->net->loop);
+	}
+	c->wants_write = n < 0 || (size_t)n < total;
+	return n < 0 ? 0 : n;
+}
+
 /** One write; false when the socket takes no more, or failed. */
 static bool
 write_some(struct conn *c)
 {
 	struct iovec iov[2 * FRAMES_PER_WRITE];
 	size_t total;
-	struct msghdr msg = {.msg_iov = iov};
 	ssize_t n;
 	int parts;
 
 	parts = gather(c, iov, &total);
 	parts = pack(c->net, iov, parts, total);
-	msg.msg_iovlen = (size_t)parts;
-	do
-		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
-		fail(c);
-		return false;
-	}
-	counter_add(&c->net->writes, 1);
-	if (n > 0) {
-		counter_add(&c->net->written_bytes, (uint64_t)n);
-		c->progress_ms = loop_now_ms(c->net->loop);
-		advance(c, (size_t)n);
-	}
-	c->wants_write = n < 0 || (size_t)n < total;
-	return !c->wants_write;
+	n = conn_write(c, iov, parts, total);
+	if (n > 0)
+		conn_advance(c, (size_t)n);
+	return n >= 0 && !c->wants_write;
+}
+
+/** Nothing is left to be written, and nothing more will be queued. */
+static void
+finish(struct conn *c)
+{
+	if (c->tls == NULL || conn_tls_end(c))
+		shutdown(c->fd, SHUT_WR);
 }
 
 static void
 write_queue(struct conn *c)
 {
-	while (c->ring_n > 0 && write_some(c))
+	while (c->unsent > 0 && (c->tls != NULL ? conn_tls_write(c) : write_some(c)))
 		;
-	if (c->failed)
-		return;
-	if (c->ring_n == 0) {
+	if (!c->failed && c->unsent == 0) {
 		c->wants_write = false;
 		drop_queue(c);
 		if (c->is_finishing)
-			shutdown(c->fd, SHUT_WR);
+			finish(c);
 	}
-	update_interest(c);
+	if (!c->failed)
+		conn_update(c);
 }
 
 static void
@@ -331,6 +332,14 @@ receive(struct conn *c, char *to, size_t n)
 	return got;
 }
 
+bool
+conn_tell_eof(struct conn *c)
+{
+	c->at_eof = true;
+	conn_update(c);
+	return conn_tell(c, CONN_EOF, SPAN(""));
+}
+
 /** Reads until the socket is empty, but not for ever; false if the conn is gone. */
 static bool
 read_input(struct conn *c)
@@ -341,16 +350,13 @@ read_input(struct conn *c)
 		ssize_t got = receive(c, n->buffer, sizeof(n->buffer));
 
 		if (got < 0 && errno != EAGAIN && errno != EINTR)
-			fail(c);
+			conn_fail(c);
 		if (got < 0)
 			return true;
-		if (got == 0) {
-			c->at_eof = true;
-			update_interest(c);
-			return tell(c, CONN_EOF, SPAN(""));
-		}
+		if (got == 0)
+			return conn_tell_eof(c);
 		counter_add(&n->read_bytes, (uint64_t)got);
-		if (!tell(c, CONN_INPUT, (struct span){n->buffer, (size_t)got}))
+		if (!conn_tell(c, CONN_INPUT, (struct span){n->buffer, (size_t)got}))
 			return false;
 		if ((size_t)got < sizeof(n->buffer))
 			return true;
@@ -366,10 +372,12 @@ on_ready(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	if ((what & EV_WRITE) != 0) {
 		write_queue(c);
-		if (!c->failed && c->ring_n == 0 && !tell(c, CONN_DRAINED, SPAN("")))
+		if (!c->failed && c->unsent == 0 && !conn_tell(c, CONN_DRAINED, SPAN("")))
 			return;
 	}
-	if ((what & EV_READ) != 0)
+	if ((what & EV_READ) != 0 && c->tls != NULL)
+		conn_tls_read(c);
+	else if ((what & EV_READ) != 0)
 		read_input(c);
 }
 
@@ -385,7 +393,7 @@ flush_dirty(void *arg)
 		struct conn *c = list_item(link, struct conn, dirty);
 
 		if (c->failed)
-			tell(c, CONN_FAILED, SPAN(""));
+			conn_tell(c, CONN_FAILED, SPAN(""));
 		else
 			conn_flush(c);
 	}
@@ -417,6 +425,7 @@ conn_fini(struct conn *c)
 	c->fd = -1;
 	keep_fd(c, -1);
 	drop_queue(c);
+	conn_tls_free(c);
 	list_remove(&c->dirty);
 	if (c->net->current == c)
 		c->net->current = NULL;
@@ -456,13 +465,13 @@ conn_send(struct conn *c, struct frame *f)
 {
 	conn_queue(c, f);
 	if (c->ring_n > 0 && !c->wants_write)
-		mark_dirty(c);
+		conn_mark_dirty(c);
 }
 
 size_t
 conn_flush(struct conn *c)
 {
-	if (c->fd < 0 || c->failed || c->wants_write || c->ring_n == 0)
+	if (c->fd < 0 || c->failed || c->wants_write || c->unsent == 0)
 		return c->unsent;
 	list_remove(&c->dirty);
 	write_queue(c);
@@ -481,7 +490,7 @@ conn_pause(struct conn *c)
 	if (c->fd < 0 || c->paused)
 		return;
 	c->paused = true;
-	update_interest(c);
+	conn_update(c);
 }
 
 void
@@ -490,7 +499,7 @@ conn_resume(struct conn *c)
 	if (c->fd < 0 || !c->paused)
 		return;
 	c->paused = false;
-	update_interest(c);
+	conn_update(c);
 }
 
 void
@@ -499,8 +508,11 @@ conn_finish(struct conn *c)
 	if (c->fd < 0 || c->is_finishing)
 		return;
 	c->is_finishing = true;
-	if (c->ring_n == 0 && !c->failed)
-		shutdown(c->fd, SHUT_WR);
+	if (c->unsent > 0 || c->failed)
+		return;
+	finish(c);
+	if (!c->failed)
+		conn_update(c);
 }
 
 void

@@ -9,6 +9,9 @@
  * end with as few calls as possible (up to 64 frames a call), or at once by
  * conn_flush(). conn_queue() leaves the writing to the caller. The queue is
  * allocated with its first frame and freed when drained.
+ *
+ * With TLS what is queued goes into records of up to 16 KiB, several of them a
+ * call; all that came in one read is told in one piece, so nothing waits inside.
  */
 
 #include <event2/event_struct.h>
@@ -24,6 +27,9 @@ struct loop;
 struct stats;
 struct net;
 struct conn;
+struct conn_tls;
+struct tls;
+struct tls_context;
 
 enum conn_event {
 	CONN_INPUT, /* `input` holds what was read; it is gone after the call: keep what is not used
@@ -31,6 +37,8 @@ enum conn_event {
 	CONN_EOF,   /* the peer will send no more (half-closed); writing may still work */
 	CONN_DRAINED, /* the queue was not empty after a write, and now is */
 	CONN_FAILED,  /* broken; the owner must conn_fini() it (not necessarily inside the call) */
+	CONN_NOT_TLS, /* it should begin with TLS, and does with plain HTTP: from now on it is
+			 plain, and what came is gone */
 };
 
 typedef void (*conn_fn)(struct conn *c, enum conn_event event, struct span input);
@@ -44,11 +52,12 @@ struct conn {
 	uint32_t ring_cap;   /* a power of two */
 	uint32_t ring_first;
 	uint32_t ring_n;
-	uint32_t sent; /* bytes of the first frame that are written already */
-	size_t unsent; /* bytes in the queue */
-	int fd;        /* -1 after conn_fini() */
-	int passed_fd; /* came along with the input; -1: none. See conn_accept_fds() */
-	bool paused;   /* reading is off */
+	uint32_t sent;        /* bytes of the first frame that are written already */
+	size_t unsent;        /* bytes in the queue, and sealed ones that are not written */
+	struct conn_tls *tls; /* owned; NULL: it is plain */
+	int fd;               /* -1 after conn_fini() */
+	int passed_fd;        /* came along with the input; -1: none. See conn_accept_fds() */
+	bool paused;          /* reading is off */
 	bool wants_write;
 	bool failed;
 	bool at_eof;
@@ -66,6 +75,9 @@ void net_free(struct net *n);
 void net_wipe(struct net *n);
 /** Registers the network's counters. */
 void net_add_stats(const struct net *n, struct stats *stats);
+
+/** How many TLS handshakes may be under way; beyond that the oldest is cut. */
+void net_set_max_handshakes(struct net *n, int64_t max);
 
 /** Takes over fd (non-blocking from here on) and starts to read. */
 void conn_init(struct conn *c, struct net *n, int fd, conn_fn fn);
@@ -85,6 +97,14 @@ conn_unsent(const struct conn *c)
 {
 	return c->unsent;
 }
+
+/** From here on it is TLS, as a server; `early` is what was read of that. Until hands are shaken,
+ * nothing of the queue is written. No descriptors can be passed then. */
+void conn_start_tls(struct conn *c, struct tls_context *x, struct span early);
+/** True while its TLS is not there yet. */
+bool conn_is_shaking(const struct conn *c);
+/** Its TLS; NULL: it is plain, or hands are not shaken. */
+const struct tls *conn_tls(const struct conn *c);
 
 /** From now on a descriptor that comes along with input is kept, until the next one comes:
  * c->passed_fd. */

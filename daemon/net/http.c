@@ -147,9 +147,9 @@ origin_eq(const struct origin_parts *a, const struct origin_parts *b)
 	       a->authority.port == b->authority.port;
 }
 
-/** That of the page that a proxy serves. */
+/** That of the page which has this scheme and the request's Host. */
 static bool
-is_own_by_proxy(const struct origin_parts *o, const struct http_request *q, const char *scheme)
+is_of_host(const struct origin_parts *o, const struct http_request *q, const char *scheme)
 {
 	struct authority host;
 
@@ -159,13 +159,16 @@ is_own_by_proxy(const struct origin_parts *o, const struct http_request *q, cons
 }
 
 static bool
-is_own_origin(const struct origin_parts *o, const struct http_request *q, int listener_port)
+is_own_origin(
+	const struct origin_parts *o, const struct http_request *q, const struct http_here *here)
 {
+	const char *scheme = here->is_tls ? "https" : "http";
 	struct authority host;
 
-	return http_text_is(o->scheme, "http") && o->authority.port == listener_port &&
-	       read_host(q, &host, NULL) == OK && text_eq(host.host, o->authority.host) &&
-	       (host.port < 0 ? HTTP_PORT : host.port) == listener_port;
+	if (here->proxy_scheme != NULL)
+		return is_of_host(o, q, here->proxy_scheme);
+	return is_of_host(o, q, scheme) && read_host(q, &host, NULL) == OK &&
+	       (host.port < 0 ? default_port(span_of(scheme)) : host.port) == here->port;
 }
 
 static bool
@@ -183,7 +186,7 @@ is_allowed_origin(const struct origin_parts *o, const struct conf_list *allowed)
 }
 
 enum err
-http_origin_check(const struct http_request *q, int listener_port, const char *scheme,
+http_origin_check(const struct http_request *q, const struct http_here *here,
 	const struct conf *conf, struct error *error)
 {
 	unsigned count;
@@ -193,8 +196,7 @@ http_origin_check(const struct http_request *q, int listener_port, const char *s
 	if (count == 0)
 		return OK;
 	if (count == 1 && origin_parse(text, &origin) &&
-		((scheme != NULL ? is_own_by_proxy(&origin, q, scheme)
-				 : is_own_origin(&origin, q, listener_port)) ||
+		(is_own_origin(&origin, q, here) ||
 			is_allowed_origin(&origin, &conf->websocket.origins)))
 		return OK;
 	return error_set(error, ERR_PERMISSION_DENIED,

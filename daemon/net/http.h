@@ -18,8 +18,15 @@ enum err http_forwarded_check(const struct http_request *q, struct error *error)
 enum err http_host_check(
 	const struct http_request *q, const struct conf *conf, struct error *error);
 
-/** An Origin, where there is one, must be the listener's own (scheme http, the request's Host and
- * port; with a scheme: that which a proxy was asked by, and the Host alone) or one of
+/** Where a request came in. */
+struct http_here {
+	int port; /* of the listener */
+	bool is_tls;
+	const char *proxy_scheme; /* by which a trusted proxy was asked; NULL: it does not say */
+};
+
+/** An Origin, where there is one, must be the listener's own (scheme http, with TLS https, the
+ * request's Host and port; behind a proxy its scheme and the Host alone) or one of
  * websocket.origins ("*" allows any; "null" never matches). ERR_PERMISSION_DENIED as above. */
-enum err http_origin_check(const struct http_request *q, int listener_port, const char *scheme,
+enum err http_origin_check(const struct http_request *q, const struct http_here *here,
 	const struct conf *conf, struct error *error);

@@ -123,6 +123,7 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 		peer_check_room(&c->peer);
 		break;
 	case CONN_FAILED:
+	case CONN_NOT_TLS: /* it never has TLS */
 		control_end(c);
 		break;
 	}

@@ -12,6 +12,7 @@
 #include "common/log.h"
 #include "common/secret.h"
 #include "common/xalloc.h"
+#include "daemon/net/tls.h"
 #include "daemon/peer/hello.h"
 #include "daemon/peer/session_priv.h"
 
@@ -242,6 +243,16 @@ feed_frames(struct session *s, struct span piece)
 		ws_close(s->shared->pool, &s->ws);
 }
 
+/** Behind what a proxy sent first; returns how much of the input was used. */
+static size_t
+start_tls(struct session *s, struct span input)
+{
+	if (s->shared->tls == NULL || s->state != SS_HEAD)
+		return 0;
+	conn_start_tls(&s->peer.conn, s->shared->tls, input);
+	return input.n;
+}
+
 /** Runs input until it is used up or the peer is full; returns how much was used. */
 static size_t
 run_input(struct session *s, struct span input)
@@ -254,6 +265,8 @@ run_input(struct session *s, struct span input)
 
 		if (s->state == SS_HEAD && s->awaits_preface) {
 			used += session_read_preface(s, piece);
+			if (!s->awaits_preface)
+				used += start_tls(s, (struct span){input.p + used, input.n - used});
 		} else if (s->state == SS_HEAD) {
 			used += session_read_head(s, piece);
 		} else {
@@ -306,6 +319,9 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 		break;
 	case CONN_FAILED:
 		session_end(s);
+		break;
+	case CONN_NOT_TLS:
+		session_refuse_plain(s);
 		break;
 	}
 }
@@ -403,10 +419,10 @@ on_look(struct peer *p, int64_t now_ms)
 		return;
 	if (s->state == SS_HEAD && p->is_held) {
 		s->due_ms = now_ms + conf_of(s)->websocket.header_timeout_ms; /* it is not read */
+	} else if (s->state == SS_CLOSING || conn_is_shaking(&p->conn)) {
+		session_end(s);
 	} else if (s->state == SS_HEAD) {
 		session_refuse_late(s);
-	} else if (s->state == SS_CLOSING) {
-		session_end(s);
 	} else if (s->state == SS_STRANGER) {
 		session_close_with(
 			s, CLOSE_TOKEN, "no token was shown in time (websocket.auth_timeout)");
@@ -432,6 +448,7 @@ on_add_status(struct peer *p, struct json_out *o)
 {
 	const struct session *s = session_of(p);
 	char name[CONN_NAME_SIZE], client[ADDRESS_TEXT_SIZE];
+	const struct tls *tls = conn_tls(&p->conn);
 
 	conn_name(p->conn.fd, name);
 	json_put_str(o, "door", "websocket");
@@ -441,6 +458,14 @@ on_add_status(struct peer *p, struct json_out *o)
 		address_format(&s->client, false, client);
 		json_put_str(o, "client", client);
 	}
+	if (tls == NULL)
+		return;
+	json_begin_object(o, "tls");
+	json_put_str(o, "version", tls_version(tls));
+	json_put_str(o, "cipher", tls_cipher(tls));
+	if (tls_client(tls) != NULL)
+		json_put_str(o, "client", tls_client(tls));
+	json_end_object(o);
 }
 
 static const struct peer_ops ops = {
@@ -489,6 +514,7 @@ sessions_free(struct sessions *ss)
 		return;
 	ws_pool_free(ss->pool);
 	scopes_unref(ss->anonymous);
+	tls_context_unref(ss->tls);
 	free(ss->trusted.v);
 	free(ss);
 }
@@ -516,6 +542,19 @@ sessions_reload(struct sessions *ss)
 	ss->anonymous = anonymous_scopes(conf);
 	set_trusted(ss);
 	peers_each(ss->peers, grant_anew, ss->anonymous);
+}
+
+void
+sessions_set_tls(struct sessions *ss, struct tls_context *x)
+{
+	tls_context_unref(ss->tls);
+	ss->tls = x;
+}
+
+const struct tls_context *
+sessions_tls(const struct sessions *ss)
+{
+	return ss->tls;
 }
 
 void
@@ -572,5 +611,7 @@ session_accept(struct sessions *ss, struct listener *l, int fd)
 	s->due_ms = loop_now_ms(peers_loop(ss->peers)) + conf->websocket.header_timeout_ms;
 	peer_init(&s->peer, ss->peers, ORIGIN_WEBSOCKET, fd, on_conn, &ops);
 	limited_init(&s->peer.limited, &address);
+	if (ss->tls != NULL && !s->awaits_preface)
+		conn_start_tls(&s->peer.conn, ss->tls, SPAN(""));
 	add_plain(ss, s);
 }

@@ -9,12 +9,17 @@
 #include "daemon/peer/peer.h"
 
 struct sessions;
+struct tls_context;
 
 /** What all sessions share. */
 struct sessions *sessions_new(struct peers *ps);
 void sessions_free(struct sessions *ss);
 /** Takes over what changes at run time. */
 void sessions_reload(struct sessions *ss);
+/** With what new connections begin from now on (takes the reference over); NULL: they are plain. */
+void sessions_set_tls(struct sessions *ss, struct tls_context *x);
+/** That, borrowed. */
+const struct tls_context *sessions_tls(const struct sessions *ss);
 /** Registers their counters. */
 void sessions_add_stats(const struct sessions *ss, struct stats *stats);
 /** How many have a WebSocket. */

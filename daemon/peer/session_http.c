@@ -11,6 +11,7 @@
 #include "common/xalloc.h"
 #include "daemon/guard/bearer.h"
 #include "daemon/net/http.h"
+#include "daemon/net/tls.h"
 #include "daemon/peer/hello.h"
 #include "daemon/peer/session_priv.h"
 
@@ -53,11 +54,14 @@ session_must_auth(const struct session *s)
 	return auth == AUTH_REQUIRED || (auth == AUTH_OPTIONAL && !s->is_local);
 }
 
-/** Without a token, and let in for being near, not for its being written out that anybody may. */
-static bool
-is_anybody(const struct session *s, const struct bearer *shown)
+/** Whom the client's certificate is for; NULL: he showed none. A proxy's own says nothing of whom
+ * it speaks for. */
+static const char *
+certified(const struct session *s)
 {
-	return shown->n == 0 && conf_of(s)->websocket.auth == AUTH_OPTIONAL && s->is_local;
+	const struct tls *tls = conn_tls(&s->peer.conn);
+
+	return tls != NULL && !s->is_from_proxy ? tls_client(tls) : NULL;
 }
 
 /** A trusted proxy has said whose request it is. */
@@ -68,6 +72,16 @@ is_known(const struct session *s, const struct http_request *q)
 
 	http_header_find(q, "X-Forwarded-For", &count);
 	return s->is_from_proxy && count > 0;
+}
+
+/** Without a token, and let in for being near or for a certificate, not for its being written out
+ * that anybody may: what another one could have sent on. */
+static bool
+is_by_place(const struct session *s, const struct bearer *shown)
+{
+	return shown->n == 0 &&
+	       (certified(s) != NULL ||
+		       (conf_of(s)->websocket.auth == AUTH_OPTIONAL && s->is_local));
 }
 
 static void
@@ -97,6 +111,25 @@ let_in(struct session *s, struct auth_token *token)
 		hello_say(&s->peer);
 }
 
+/** The token that is shown, or that a certificate stands for; NULL: none is. */
+static enum err
+find_token(
+	struct session *s, const struct bearer *shown, struct auth_token **out, struct error *error)
+{
+	struct auth *auth = peers_api(s->shared->peers)->auth;
+	const char *client = certified(s);
+
+	if (shown->n > 0)
+		return auth_find(
+			auth, (struct span){shown->text, shown->n}, clock_wall_ms(), out, error);
+	if (client == NULL)
+		return OK;
+	if (client[0] == '\0')
+		return error_set(error, ERR_UNAUTHENTICATED,
+			"the certificate has not one common name that a token could have");
+	return auth_find_name(auth, client, clock_wall_ms(), out, error);
+}
+
 /** Goes on as what was asked for, if the token is good; waits for one where one is needed. A bad
  * one is told by closing, since a page cannot see the status of an answer. */
 static void
@@ -105,13 +138,10 @@ enter(struct session *s, const struct http_upgrade *up, const struct bearer *sho
 {
 	struct error error = ERROR_NONE;
 	struct auth_token *token = NULL;
-	bool waits = shown->n == 0 && session_must_auth(s);
-	enum err e = OK;
+	enum err e = find_token(s, shown, &token, &error);
+	bool waits = e == OK && token == NULL && session_must_auth(s);
 
-	if (shown->n > 0)
-		e = auth_find(peers_api(s->shared->peers)->auth,
-			(struct span){shown->text, shown->n}, clock_wall_ms(), &token, &error);
-	else if (waits && next == SS_ECHO)
+	if (waits && next == SS_ECHO)
 		e = error_set(&error, ERR_UNAUTHENTICATED,
 			"the echo, too, needs a token (websocket.auth)");
 	become_websocket(s, up, waits ? SS_STRANGER : next);
@@ -160,7 +190,7 @@ upgrade(struct session *s, const struct http_request *q, enum session_state next
 	}
 	if (bearer_read(q, &up, &shown, &error) != OK)
 		answer_error(s, 400, "", &error);
-	else if (is_anybody(s, &shown) && !is_known(s, q) && http_forwarded_check(q, &error) != OK)
+	else if (is_by_place(s, &shown) && !is_known(s, q) && http_forwarded_check(q, &error) != OK)
 		answer_error(s, status_of(&error), "", &error);
 	else if (session_check_room(s, &error) != OK)
 		answer_error(s, 503, "Retry-After: 5\r\n", &error);
@@ -212,6 +242,16 @@ find_client(struct session *s, const struct http_request *q, struct error *error
 	return e == OK ? set_client(s, &client, error) : e;
 }
 
+static enum err
+check_origin(const struct session *s, const struct http_request *q, struct error *error)
+{
+	struct http_here here = {.port = s->port,
+		.is_tls = conn_tls(&s->peer.conn) != NULL,
+		.proxy_scheme = s->scheme};
+
+	return http_origin_check(q, &here, conf_of(s), error);
+}
+
 static void
 route(struct session *s, const struct http_request *q)
 {
@@ -227,7 +267,7 @@ route(struct session *s, const struct http_request *q)
 		return;
 	} else if (find_client(s, q, &error) != OK ||
 		   http_host_check(q, conf_of(s), &error) != OK ||
-		   http_origin_check(q, s->port, s->scheme, conf_of(s), &error) != OK) {
+		   check_origin(s, q, &error) != OK) {
 		answer_error(s, status_of(&error), "", &error);
 	} else if (span_is(q->path, "/ws")) {
 		upgrade(s, q, SS_OPEN);
@@ -286,6 +326,18 @@ session_read_preface(struct session *s, struct span input)
 	/* The HTTP is the client's own, unless he is a proxy too. */
 	s->is_from_proxy = head.has_client && networks_have(&s->shared->trusted, &s->client);
 	return used - before;
+}
+
+void
+session_refuse_plain(struct session *s)
+{
+	struct error error = ERROR_NONE;
+
+	if (s->state != SS_HEAD)
+		return;
+	error_set(&error, ERR_INVALID_REQUEST,
+		"this port speaks TLS: ask by https:// and wss://, not by http:// and ws://");
+	answer_error(s, 400, "", &error);
 }
 
 void

@@ -33,6 +33,7 @@ struct sessions {
 	struct ws_pool *pool;
 	struct scopes *anonymous; /* of those who have shown no token */
 	struct networks trusted;  /* proxies */
+	struct tls_context *tls;  /* owned reference; NULL: connections are plain */
 	bool is_draining;
 	unsigned n[SS_COUNT]; /* by state */
 	struct list plain;    /* strangers, and those that have no WebSocket (any more), oldest
@@ -98,7 +99,9 @@ void session_start_heartbeat(struct session *s);
 size_t session_read_head(struct session *s, struct span input);
 /** The same for what a proxy sends before it. */
 size_t session_read_preface(struct session *s, struct span input);
-/** The head did not come in time. */
+/** It is not TLS, which it should be. */
+void session_refuse_plain(struct session *s);
+/** The head did not come in time, or the handshake before it. */
 void session_refuse_late(struct session *s);
 /** True if whoever comes by this listener has to show a token: what is not on loopback asks for
  * one, unless it was written out that it does not. */

@@ -27,6 +27,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "run"))
+from certificates import Certificates  # noqa: E402
 from harness import BUILD, Closed, Daemon, wait_for  # noqa: E402
 
 RUNS = int(os.environ.get("BENCH_RUNS", "5"))
@@ -516,6 +517,11 @@ def memory_kib(pid):
     raise RuntimeError("no Anonymous in smaps_rollup")
 
 
+def processor_s(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_kib(pid):
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -523,8 +529,10 @@ def resident_kib(pid):
     raise RuntimeError("no VmRSS")
 
 
-def open_idle_session(port):
+def open_idle_session(port, tls=None):
     s = socket.create_connection(("127.0.0.1", port))
+    if tls is not None:
+        s = tls.wrap_socket(s, server_hostname="localhost")
     s.sendall(b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
               b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
     text = (b'{"jsonrpc":"2.0","id":1,"method":"subscribe","params":{"categories":["idle"]}}')
@@ -548,6 +556,28 @@ def figure_memory(stores):
           "wanted at most 8 MiB")
     print(f"idle WebSocket session with one subscription: {each:.2f} KiB (of {sessions:,}), "
           "wanted at most 1.5 KiB")
+    measure_tls(stores, sessions)
+
+
+def measure_tls(stores, sessions):
+    """What an idle session with TLS holds besides, and how many hands are shaken in a second of the
+    daemon's processor."""
+    for kind in ("ec", "rsa"):
+        certificates = Certificates()
+        certificates.make("server", kind=kind)
+        tls = certificates.client()
+        with Daemon(store=stores.empty("ours"), config=CONFIG + certificates.options()) as daemon:
+            open_idle_session(daemon.port, tls).close()
+            before, used_s = memory_kib(daemon.pid), processor_s(daemon.pid)
+            socks = [open_idle_session(daemon.port, tls) for _ in range(sessions)]
+            each = (memory_kib(daemon.pid) - before) / sessions
+            used_s = processor_s(daemon.pid) - used_s
+            version, cipher = socks[0].version(), socks[0].cipher()[0]
+            for s in socks:
+                s.close()
+        certificates.close()
+        print(f"idle session with TLS ({kind}, {version}, {cipher}): {each:.2f} KiB, wanted at "
+              f"most 16 KiB; {sessions / used_s:,.0f} sessions opened in a second of a processor")
 
 
 def figure_start(stores):

@@ -46,8 +46,9 @@ judge(const struct http_request *q, struct buf *notes)
 		"https://app.example:00443", "http://dev.example:3000", "http://dev.example:03000"};
 	struct span asked = q->authority.n > 0 ? q->authority : http_header_find(q, "Host", NULL);
 	struct span page = http_header_find(q, "Origin", NULL), host = SPAN("");
+	struct http_here here = {.port = PORT};
 	enum err by_host = http_host_check(q, &conf, NULL);
-	enum err by_origin = http_origin_check(q, PORT, NULL, &conf, NULL);
+	enum err by_origin = http_origin_check(q, &here, &conf, NULL);
 	bool is_address = false;
 	int port = -1;
 

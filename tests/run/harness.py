@@ -249,11 +249,11 @@ def encode_frame(opcode, payload=b"", fin=True, rsv=0, mask=b"\x11\x22\x33\x44",
 class Ws(Rpc):
     """A WebSocket of our own making, down to the frames. `status` and `headers` are what the
     handshake answered; with accept_any a refused handshake is no exception. preface: what a proxy
-    sends first."""
+    sends first. tls: an ssl.SSLContext to speak TLS with."""
 
     def __init__(self, port, path="/ws", headers=None, subprotocol="sysrt.v1", host=None,
                  accept_any=False, mask=b"\x11\x22\x33\x44", receive_buffer=None,
-                 timeout=TIMEOUT_S, preface=b"", slowly=False):
+                 timeout=TIMEOUT_S, preface=b"", slowly=False, tls=None):
         super().__init__()
         self.mask = mask
         self.buffer = bytearray()
@@ -267,6 +267,8 @@ class Ws(Rpc):
             self.sock.connect(("127.0.0.1", port))
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._send_preface(preface, slowly)
+            if tls is not None:
+                self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
             self._shake_hands(path, host or f"127.0.0.1:{port}", headers or {}, subprotocol)
             if self.status != 101 and not accept_any:
                 raise AssertionError(f"handshake answered {self.status}")
@@ -393,10 +395,14 @@ class Ws(Rpc):
         self.close()
 
 
-def http_get(port, path, headers=None, host=None):
+def http_get(port, path, headers=None, host=None, tls=None):
     """(status, headers, body) of a plain GET."""
     lines = {"Host": host or f"127.0.0.1:{port}", "Connection": "close", **(headers or {})}
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as sock:
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(
+            socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S))
+        if tls is not None:
+            sock = stack.enter_context(tls.wrap_socket(sock, server_hostname="localhost"))
         sock.sendall((f"GET {path} HTTP/1.1\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n").encode())
         answer = b""
@@ -461,15 +467,19 @@ def connect_websockets(daemon, path="/ws", **options):
     import websockets
     options.setdefault("subprotocols", ["sysrt.v1"])
     options.setdefault("max_size", None)
-    return websockets.connect(f"ws://127.0.0.1:{daemon.port}{path}", **options)
+    if daemon.tls is not None:
+        options.setdefault("ssl", daemon.tls)
+    scheme = "ws" if daemon.tls is None else "wss"
+    return websockets.connect(f"{scheme}://127.0.0.1:{daemon.port}{path}", **options)
 
 
 class Daemon:
     """A sysrtd. The store lies in its own folder unless `store` names one; `config` is TOML.
     A daemon that ends when nobody asked it to, or whose log holds a sanitizer's report, is a
-    failure."""
+    failure. tls: an ssl.SSLContext, with which its clients speak TLS."""
 
-    def __init__(self, store=None, config="", args=(), env=None, wrap=None, start=True):
+    def __init__(self, store=None, config="", args=(), env=None, wrap=None, start=True, tls=None):
+        self.tls = tls
         self.folder = Path(tempfile.mkdtemp(prefix="sysrt-"))
         self.store = Path(store) if store else self.folder / "sysrt.db"
         self.socket = self.folder / "control.sock"
@@ -577,6 +587,7 @@ class Daemon:
         return Control(self.socket, **options)
 
     def ws(self, **options):
+        options.setdefault("tls", self.tls)
         return Ws(self.port, **options)
 
     def memory_kib(self):

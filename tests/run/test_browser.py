@@ -5,12 +5,15 @@ report what happens.
 long: yes
 """
 
+import base64
+import hashlib
 import http.server
 import json
 import os
 import queue
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,6 +21,7 @@ import threading
 import unittest
 from pathlib import Path
 
+from certificates import Certificates, openssl
 from harness import TIMEOUT_S, Daemon, wait_for
 
 CHROMIUM = "chromium"
@@ -126,12 +130,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Browser:
     """A chromium with a profile of its own that shows one page."""
 
-    def __init__(self, pages, url):
+    def __init__(self, pages, url, *flags):
         self.pages = pages
         self.folder = Path(tempfile.mkdtemp(prefix="sysrt-browser-"))
         self.log = open(self.folder / "log", "wb")
         self.process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={self.folder}/profile",
+            [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={self.folder}/profile",
              f"--host-resolver-rules={NAMES}", url],
             env={**os.environ, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)},
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
@@ -171,16 +175,16 @@ class BrowserTest(unittest.TestCase):
         self.pages = Pages()
         self.addCleanup(self.pages.close)
 
-    def start_daemon(self, origins=(), hosts=()):
-        daemon = Daemon(config=f"[log]\nfilter = \"info,session=debug\"\n[websocket]\n"
+    def start_daemon(self, origins=(), hosts=(), config=""):
+        daemon = Daemon(config=config + f"[log]\nfilter = \"info,session=debug\"\n[websocket]\n"
                                f"origins = {json.dumps(list(origins))}\n"
                                f"hosts = {json.dumps(list(hosts))}\n")
         self.addCleanup(daemon.close)
         return daemon
 
-    def show(self, url, origin):
+    def show(self, url, origin, *flags):
         """A browser on this page, which says that it has that origin."""
-        browser = Browser(self.pages, url)
+        browser = Browser(self.pages, url, *flags)
         self.addCleanup(browser.close)
         self.assertEqual(browser.event(), {"event": "page", "origin": origin})
         return browser
@@ -255,6 +259,37 @@ class Allowed(BrowserTest):
         browser = self.show(f"{page}/page", page)
         browser.do("open", f"ws://{FOREIGN}:{daemon.port}/ws")
         self.expect_open(browser)
+
+
+class Encrypted(BrowserTest):
+    """By wss://, with a certificate whose key the browser was told of, and with one that it was
+    not."""
+
+    def test_it(self):
+        certificates = Certificates()
+        self.addCleanup(certificates.close)
+        page = f"http://127.0.0.1:{self.pages.port}"
+        certificates.make("server")
+        daemon = self.start_daemon(origins=[page], config=certificates.options())
+        url = f"wss://127.0.0.1:{daemon.port}/ws"
+        stranger = self.show(f"{page}/page", page)
+        stranger.do("open", url)
+        self.assertEqual(stranger.event(), {"event": "close", "code": 1006, "reason": ""})
+        stranger.close()
+        key = openssl("x509", "-in", certificates.cert("server"), "-noout", "-pubkey").stdout
+        der = ssl.PEM_cert_to_DER_cert(key.replace("PUBLIC KEY", "CERTIFICATE"))
+        known = base64.b64encode(hashlib.sha256(der).digest()).decode()
+        browser = self.show(f"{page}/page", page,
+                            f"--ignore-certificate-errors-spki-list={known}")
+        browser.do("open", url)
+        self.expect_open(browser)
+        text = "grüße " * 100_000
+        browser.do("send", {"jsonrpc": "2.0", "id": 1, "method": "record.put",
+                            "params": {"category": "news", "id": "large", "data": text}})
+        self.assertTrue(browser.message()["result"]["created"])
+        browser.do("send", {"jsonrpc": "2.0", "id": 2, "method": "record.get",
+                            "params": {"category": "news", "id": "large"}})
+        self.assertEqual(browser.message()["result"]["record"]["data"], text)
 
 
 class Refused(BrowserTest):

@@ -17,6 +17,7 @@ import unittest
 
 import websockets
 
+from certificates import Certificates
 from harness import (BINARY, CLOSE, LONG, PING, PONG, TEXT, TIMEOUT_S, Closed, Daemon, Frame,
                      connect_websockets, encode_frame, seeded, wait_for)
 from rfc6455 import KIB, MIB, NO_CODE, all_cases, close_frame, cut
@@ -297,15 +298,42 @@ def write_table(file):
 
 
 class NodeClient(Echo):
+    scheme = "ws"
+    ca = ""  # that node trusts besides those it knows
+
     def test_everything(self):
         with tempfile.NamedTemporaryFile(prefix="sysrt-table-") as table:
             write_table(table)
             out = subprocess.run(
-                ["node", "-e", NODE, f"ws://127.0.0.1:{self.daemon.port}/echo", str(16 * MIB),
-                 table.name], env={**os.environ, "NODE_PATH": "/usr/share/nodejs"},
+                ["node", "-e", NODE, f"{self.scheme}://127.0.0.1:{self.daemon.port}/echo",
+                 str(16 * MIB), table.name],
+                env={**os.environ, "NODE_PATH": "/usr/share/nodejs",
+                     "NODE_EXTRA_CA_CERTS": self.ca},
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 timeout=TIMEOUT_S * (20 if LONG else 4), check=False)
         self.assertEqual(out.stdout, "good\n")
+
+
+class Encrypted:
+    """The same, by wss://."""
+
+    @classmethod
+    def setUpClass(cls):
+        certificates = Certificates()
+        cls.addClassCleanup(certificates.close)
+        certificates.make("server")
+        cls.daemon = Daemon(config=cls.config + certificates.options(), tls=certificates.client())
+        cls.ca = str(certificates.ca)
+
+
+@unittest.skipUnless(LONG, "test_tls has some of it")
+class EncryptedPythonClient(Encrypted, PythonClient):
+    pass
+
+
+@unittest.skipUnless(LONG, "test_tls has some of it")
+class EncryptedNodeClient(Encrypted, NodeClient):
+    scheme = "wss"
 
 
 class BeyondTheTable(Echo):

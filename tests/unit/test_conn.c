@@ -53,6 +53,7 @@ on_event(struct conn *c, enum conn_event event, struct span input)
 		e->drains++;
 		break;
 	case CONN_FAILED:
+	case CONN_NOT_TLS: /* there is none */
 		e->failures++;
 		break;
 	}

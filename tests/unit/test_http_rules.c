@@ -29,18 +29,20 @@ static struct conf open_to_all = {.websocket = {.origins = {any, 1}}};
 
 static struct error error;
 static const char *scheme; /* that a proxy told; NULL: none */
+static bool is_tls;
 
 /** Checks a head by one of the rules. */
 static enum err
 judge_head(const struct conf *conf, bool by_origin, const char *head)
 {
+	struct http_here here = {.port = PORT, .is_tls = is_tls, .proxy_scheme = scheme};
 	struct http_reader *r = http_reader_new(4096);
 	size_t used;
 	enum err e;
 
 	ck_assert_int_eq(http_reader_feed(r, span_of(head), &used), HTTP_DONE);
 	error = ERROR_NONE;
-	e = by_origin ? http_origin_check(http_reader_request(r), PORT, scheme, conf, &error)
+	e = by_origin ? http_origin_check(http_reader_request(r), &here, conf, &error)
 		      : http_host_check(http_reader_request(r), conf, &error);
 	http_reader_free(r);
 	ck_assert_int_eq(error.code, e);
@@ -216,6 +218,30 @@ START_TEST(origins_behind_a_proxy)
 }
 END_TEST
 
+/* With TLS the listener's own page is an https one. */
+static const struct {
+	const char *headers;
+	enum err result;
+} encrypted[] = {
+	{"Host: localhost:7117\r\nOrigin: https://localhost:7117\r\n", OK                   },
+	{"Host: localhost:7117\r\nOrigin: http://localhost:7117\r\n",  ERR_PERMISSION_DENIED},
+	{"Host: localhost:7117\r\nOrigin: https://localhost\r\n",      ERR_PERMISSION_DENIED},
+	{"Host: localhost\r\nOrigin: https://localhost\r\n",           ERR_PERMISSION_DENIED},
+	{"Host: localhost:8443\r\nOrigin: https://localhost:8443\r\n", ERR_PERMISSION_DENIED},
+	{"Host: localhost:7117\r\n",                                   OK                   },
+};
+
+START_TEST(origins_with_tls)
+{
+	is_tls = true;
+	for (size_t i = 0; i < sizeof(encrypted) / sizeof(encrypted[0]); i++)
+		ck_assert_msg(
+			judge(&closed, true, "1.1", encrypted[i].headers) == encrypted[i].result,
+			"%zu", i);
+	is_tls = false;
+}
+END_TEST
+
 int
 main(void)
 {
@@ -228,6 +254,7 @@ main(void)
 	tcase_add_test(t, absolute_targets_are_judged);
 	tcase_add_test(t, origins_are_judged);
 	tcase_add_test(t, origins_behind_a_proxy);
+	tcase_add_test(t, origins_with_tls);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

@@ -191,6 +191,35 @@ START_TEST(watches_tell_as_long_as_something_can_be_read)
 }
 END_TEST
 
+static unsigned unread;
+
+static void
+leave_it(void *arg)
+{
+	(void)arg;
+	if (++unread == 1000)
+		loop_stop(loop);
+}
+
+/** What can be read and is left for the next turn does not keep deferred calls from running. */
+START_TEST(a_turn_ends_though_there_is_more_to_read)
+{
+	struct loop_watch *w;
+
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	w = loop_watch_new(loop, pipe_fds[0], leave_it, NULL);
+	ck_assert_int_eq(write(pipe_fds[1], "x", 1), 1);
+	loop_defer(loop, note, a);
+	loop_defer(loop, stop, NULL);
+	loop_run(loop);
+	ck_assert_str_eq(trace, "a");
+	ck_assert_uint_eq(unread, 1);
+	loop_watch_free(w);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+END_TEST
+
 static int64_t
 read_gauge(const void *arg)
 {
@@ -236,6 +265,7 @@ main(void)
 	tcase_add_test(t, now_stands_still_within_a_turn);
 	tcase_add_test(t, signals_are_events);
 	tcase_add_test(t, watches_tell_as_long_as_something_can_be_read);
+	tcase_add_test(t, a_turn_ends_though_there_is_more_to_read);
 	tcase_add_test(t, counters_and_gauges_are_listed);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
