@@ -27,9 +27,9 @@ class Memory(unittest.TestCase):
         certificates = Certificates()
         self.addCleanup(certificates.close)
         certificates.make("server")
-        self.daemon = daemon_for(self, config=certificates.options(
-            more=f"max_handshakes = {HALVES}"), env=NOTHING_TO_SPARE,
-                                 tls=certificates.client())
+        config = certificates.options(more=f"max_handshakes = {HALVES}")
+        self.daemon = daemon_for(self, config=config + '[websocket]\nheader_timeout = "10m"\n',
+                                 env=NOTHING_TO_SPARE, tls=certificates.client())
         self.control = self.daemon.control()
         self.addCleanup(self.control.close)
         self.daemon.ws().close()
