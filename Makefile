@@ -48,6 +48,7 @@ common_sources := \
 
 daemon_sources := \
 	daemon/base/frame.c \
+	daemon/base/slots.c \
 	daemon/base/loop.c \
 	daemon/base/queue.c \
 	daemon/base/offload.c \

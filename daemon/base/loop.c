@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/xalloc.h"
+#include "daemon/base/slots.h"
 
 struct deferred {
 	void (*fn)(void *arg);
@@ -57,8 +58,10 @@ struct loop *
 loop_new(void)
 {
 	struct loop *l = xnew(struct loop);
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
+	slots_use();
+	config = event_config_new();
 	must(config != NULL);
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);

@@ -110,7 +110,7 @@ conn_update(struct conn *c)
 {
 	short want = 0;
 
-	if (!c->failed && !c->paused && !c->at_eof)
+	if (!c->failed && !c->paused && !c->at_eof && !conn_tls_waits(c))
 		want |= EV_READ;
 	if (!c->failed && c->wants_write)
 		want |= EV_WRITE;

@@ -33,7 +33,9 @@ struct net {
 	struct list shaking; /* of struct conn_tls: handshakes under way, oldest first */
 	int64_t shaking_n;
 	int64_t shaking_max;
-	uint64_t shake_turn;   /* of the loop, in which one was last worked at ... */
+	struct list waiting; /* of struct conn_tls: for time to work at theirs, first come first */
+	bool is_shake_due;   /* work_at_waiting() is deferred */
+	uint64_t shake_turn; /* of the loop, in which one was last worked at ... */
 	int64_t shake_ends_us; /* ... and when the time for that is used up */
 	struct buf plain;      /* what the connection being read has said */
 	struct buf sealed;     /* what is to be written */
@@ -71,6 +73,8 @@ void conn_tls_add_stats(const struct net *n, struct stats *stats);
 void conn_tls_free(struct conn *c);
 /** Forgets what is sealed and not written. */
 void conn_tls_drop(struct conn *c);
+/** True while it need not be read: its turn will come. */
+bool conn_tls_waits(const struct conn *c);
 /** Reads what is there and works on it; false if the conn is gone. */
 bool conn_tls_read(struct conn *c);
 /** One write; false when the socket takes no more, or failed, or there is nothing to write yet. */

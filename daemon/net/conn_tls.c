@@ -26,10 +26,11 @@
 struct conn_tls {
 	struct tls *tls; /* owned */
 	struct conn *conn;
-	struct list shaking; /* linked in the net's while its handshake is under way */
+	struct list shaking; /* linked in the net's while its handshake is under way ... */
+	struct list waiting; /* ... and while that waits for its turn */
 	char *rest;          /* owned: sealed, and not taken by the socket yet */
 	size_t rest_n;
-	bool is_early;     /* take_early() is deferred */
+	bool is_early;     /* what was read before it was TLS is not looked at yet */
 	bool has_said_end; /* so no more can be said */
 };
 
@@ -37,6 +38,7 @@ void
 conn_tls_init_net(struct net *n)
 {
 	list_init(&n->shaking);
+	list_init(&n->waiting);
 	n->shaking_max = INT64_MAX;
 	buf_init(&n->plain, BUFFER_MAX);
 	n->plain.wipes = true;
@@ -141,8 +143,7 @@ conn_tls_free(struct conn *c)
 
 	if (t == NULL)
 		return;
-	if (t->is_early)
-		loop_undefer(c->net->loop, c);
+	list_remove(&t->waiting);
 	leave_shaking(t);
 	conn_tls_drop(c);
 	tls_free(t->tls);
@@ -330,14 +331,12 @@ take(struct conn *c, struct span input)
 	return state == TLS_ENDED ? conn_tell_eof(c) : true;
 }
 
-bool
-conn_tls_read(struct conn *c)
+static bool
+read_input(struct conn *c)
 {
 	struct net *n = c->net;
 	ssize_t got;
 
-	if (conn_is_shaking(c) && !may_shake(n))
-		return true; /* the loop will say again that there is something to read */
 	got = recv(c->fd, n->buffer, TLS_READ_SIZE, MSG_DONTWAIT);
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
 		conn_fail(c);
@@ -349,17 +348,63 @@ conn_tls_read(struct conn *c)
 	return take(c, (struct span){n->buffer, (size_t)got});
 }
 
-/** What was read before it was TLS. */
-static void
-take_early(void *arg)
+bool
+conn_tls_waits(const struct conn *c)
 {
-	struct conn *c = arg;
+	return c->tls != NULL && list_is_linked(&c->tls->waiting);
+}
 
-	c->tls->is_early = !may_shake(c->net);
-	if (c->tls->is_early)
-		loop_defer(c->net->loop, take_early, c);
-	else if (!c->failed && conn_is_shaking(c))
+/** Its turn has come. */
+static void
+work_at(struct conn *c)
+{
+	bool is_early = c->tls->is_early;
+
+	c->tls->is_early = false;
+	if (c->failed)
+		return;
+	conn_update(c);
+	if (is_early)
 		take(c, SPAN(""));
+	else if (!c->paused && !c->at_eof)
+		read_input(c);
+}
+
+static void
+work_at_waiting(void *arg)
+{
+	struct net *n = arg;
+
+	while (!list_is_empty(&n->waiting) && may_shake(n))
+		work_at(list_item(list_shift(&n->waiting), struct conn_tls, waiting)->conn);
+	n->is_shake_due = !list_is_empty(&n->waiting);
+	if (n->is_shake_due)
+		loop_defer(n->loop, work_at_waiting, n);
+}
+
+static void
+wait_for_turn(struct conn *c)
+{
+	struct net *n = c->net;
+
+	list_append(&n->waiting, &c->tls->waiting);
+	conn_update(c);
+	if (n->is_shake_due)
+		return;
+	n->is_shake_due = true;
+	loop_defer(n->loop, work_at_waiting, n);
+}
+
+bool
+conn_tls_read(struct conn *c)
+{
+	struct net *n = c->net;
+
+	if (!conn_is_shaking(c) || (list_is_empty(&n->waiting) && may_shake(n)))
+		return read_input(c);
+	if (!conn_tls_waits(c))
+		wait_for_turn(c);
+	return true;
 }
 
 void
@@ -371,13 +416,14 @@ conn_start_tls(struct conn *c, struct tls_context *x, struct span early)
 	t->tls = tls_new(x);
 	t->conn = c;
 	list_init(&t->shaking);
+	list_init(&t->waiting);
 	c->tls = t;
 	c->net->tls_conns++;
 	if (early.n == 0)
 		return;
 	tls_keep(t->tls, early);
 	t->is_early = true;
-	loop_defer(c->net->loop, take_early, c);
+	wait_for_turn(c);
 }
 
 bool

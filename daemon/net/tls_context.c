@@ -209,25 +209,27 @@ on_protocols(SSL *ssl, const unsigned char **out, unsigned char *n, const unsign
 	return SSL_TLSEXT_ERR_OK;
 }
 
-static void
-set_rules(struct tls_context *x)
+/** An OpenSSL that was set up otherwise may not have all of it. */
+static enum err
+set_rules(SSL_CTX *c, struct error *error)
 {
-	SSL_CTX *c = x->ssl;
-
+	if (c == NULL || SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) != 1 ||
+		SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) != 1 ||
+		SSL_CTX_set_cipher_list(c, ciphers) != 1 ||
+		SSL_CTX_set1_groups_list(c, groups) != 1 ||
+		SSL_CTX_set1_sigalgs_list(c, signatures) != 1 || SSL_CTX_set_num_tickets(c, 0) != 1)
+		return error_set(error, ERR_CONFIG_ERROR,
+			"tls: the OpenSSL of this system cannot do what is needed: %s",
+			complaint());
 	SSL_CTX_set_security_level(c, SECURITY_LEVEL);
-	must(SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1);
-	must(SSL_CTX_set_max_proto_version(c, TLS1_3_VERSION) == 1);
-	must(SSL_CTX_set_cipher_list(c, ciphers) == 1);
-	must(SSL_CTX_set1_groups_list(c, groups) == 1);
-	must(SSL_CTX_set1_sigalgs_list(c, signatures) == 1);
 	SSL_CTX_set_options(c, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
 				       SSL_OP_CLEANSE_PLAINTEXT);
-	must(SSL_CTX_set_num_tickets(c, 0) == 1);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_mode(c, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_max_cert_list(c, CLIENT_CERTS);
 	SSL_CTX_set_alpn_select_cb(c, on_protocols, NULL);
 	SSL_CTX_set_msg_callback(c, tls_on_record);
+	return OK;
 }
 
 enum err
@@ -238,11 +240,11 @@ tls_context_open(const struct tls_files *files, struct tls_context **out, struct
 
 	x->refs = 1;
 	x->bio = tls_bio_new();
-	x->ssl = SSL_CTX_new(TLS_server_method());
-	must(x->ssl != NULL);
-	set_rules(x);
 	ERR_clear_error();
-	e = load_certificates(x, files->cert, error);
+	x->ssl = SSL_CTX_new(TLS_server_method());
+	e = set_rules(x->ssl, error);
+	if (e == OK)
+		e = load_certificates(x, files->cert, error);
 	if (e == OK)
 		e = load_key(x, files->key, error);
 	if (e == OK)

@@ -3,6 +3,7 @@
 builds: release
 """
 
+import resource
 import socket
 import unittest
 
@@ -11,18 +12,24 @@ from harness import LONG, TIMEOUT_S, daemon_for, wait_for
 from hellos import ONLY_1_3, hello
 
 KIB = 1024
-HALVES = 900 if LONG else 300
+HALVES = 4000 if LONG else 300
 SESSIONS = 500 if LONG else 100
 NOTHING_TO_SPARE = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_TOP_PAD_": "0"}
 
 
 class Memory(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
     def setUp(self):
         certificates = Certificates()
         self.addCleanup(certificates.close)
         certificates.make("server")
-        self.daemon = daemon_for(self, config=certificates.options(), env=NOTHING_TO_SPARE,
-                                 tls=certificates.client())
+        config = certificates.options(more=f"max_handshakes = {HALVES}")
+        self.daemon = daemon_for(self, config=config + '[websocket]\nheader_timeout = "10m"\n',
+                                 env=NOTHING_TO_SPARE, tls=certificates.client())
         self.control = self.daemon.control()
         self.addCleanup(self.control.close)
         self.daemon.ws().close()
