@@ -53,14 +53,11 @@ end(struct work *w, enum err result, struct span reply, const struct error *erro
 	struct peer *p = peers_find(s->peers, w->origin.peer);
 
 	note(w, result, error);
-	if (p != NULL) {
+	if (p != NULL)
 		peer_answer(p, &w->origin, result, reply, error);
-		peers_check_room(s->peers);
-	}
 	work_free(w);
 	s->now = NULL;
-	if (s->waiting_n > 0)
-		loop_defer(s->loop, start_next, s);
+	loop_defer(s->loop, start_next, s); /* not now: answers of the store may be under way */
 }
 
 void
@@ -381,8 +378,10 @@ static void
 start_next(void *arg)
 {
 	struct secrets *s = arg;
-	struct list *link = s->now == NULL ? list_shift(&s->waiting) : NULL;
+	struct list *link;
 
+	peers_check_room(s->peers);
+	link = s->now == NULL ? list_shift(&s->waiting) : NULL;
 	if (link == NULL)
 		return;
 	s->waiting_n--;
