@@ -28,7 +28,7 @@ struct frame {
 	unsigned refs;
 	uint32_t head_n : 31;
 	uint32_t is_secret : 1; /* it is overwritten when it is freed */
-	struct body *body; /* owned reference, or NULL */
+	struct body *body;      /* owned reference, or NULL */
 	char head[];
 };
 

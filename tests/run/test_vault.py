@@ -100,6 +100,9 @@ class Values(VaultTest):
                          [{"name": "feeds/one", "version": 2, "ok": True}])
         self.refuse("NOT_FOUND", "secret.test", name="bytes")
         self.assertEqual(self.call("status")["vault"], {"state": "open", "secrets": 1, "faults": 0})
+        stats = self.call("system.stats")
+        self.assertEqual([stats[f"sysrt_vault_{name}"] for name in ("open", "secrets", "faults")],
+                         [1, 1, 0])
 
     def test_values_of_all_sizes(self):
         self.start("allow_read = true")
