@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -78,15 +79,26 @@ read_all(int fd, const char *what, bool drops_newline, struct secret **out)
 	return status;
 }
 
+/** The terminal while nothing is shown, and what is waited with: signals come only then, so that
+ * none comes just before. */
+struct terminal {
+	int fd;
+	sigset_t before; /* the mask of signals */
+};
+
 /** A line of the terminal; the newline that nobody saw is printed. -1: the end, or a signal. */
 static ssize_t
-read_line(int fd, const char *prompt, struct secret *s)
+read_line(const struct terminal *t, const char *prompt, struct secret *s)
 {
-	ssize_t n;
+	struct pollfd wanted = {.fd = t->fd, .events = POLLIN};
+	ssize_t n = -1;
 
-	(void)!write(fd, prompt, strlen(prompt));
-	n = read(fd, s->bytes, s->n);
-	(void)!write(fd, "\n", 1);
+	(void)!write(t->fd, prompt, strlen(prompt));
+	while (came == 0 && ppoll(&wanted, 1, NULL, &t->before) < 0 && errno == EINTR)
+		;
+	if (came == 0)
+		n = read(t->fd, s->bytes, s->n);
+	(void)!write(t->fd, "\n", 1);
 	if (n > 0 && s->bytes[n - 1] == '\n')
 		return n - 1;
 	return n > 0 && (size_t)n < s->n ? n : -1;
@@ -94,14 +106,14 @@ read_line(int fd, const char *prompt, struct secret *s)
 
 /** Both lines, with the echo turned off. */
 static int
-ask(int fd, const char *prompt, const char *again, struct secret **out)
+ask(const struct terminal *t, const char *prompt, const char *again, struct secret **out)
 {
 	struct secret *s = secret_new(LINE_BYTES), *second = secret_new(LINE_BYTES);
-	ssize_t n = read_line(fd, prompt, s), m = n;
+	ssize_t n = read_line(t, prompt, s), m = n;
 	int status = 0;
 
 	if (n >= 0 && again != NULL)
-		m = read_line(fd, again, second);
+		m = read_line(t, again, second);
 	if (came != 0)
 		status = EXIT_SIGNALLED + came;
 	else if (n < 0 || m < 0)
@@ -125,20 +137,27 @@ static int
 read_terminal(int fd, const char *prompt, const char *again, struct secret **out)
 {
 	struct sigaction catch = {.sa_handler = on_signal}, before[SIGNALS_N];
+	struct terminal t = {.fd = fd};
 	struct termios shown, hidden;
+	sigset_t blocked;
 	int status;
 
 	if (tcgetattr(fd, &shown) != 0)
 		return ctl_refuse("the terminal: %s", strerror(errno));
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < SIGNALS_N; i++)
+		sigaddset(&blocked, signals[i]);
+	sigprocmask(SIG_BLOCK, &blocked, &t.before);
 	for (size_t i = 0; i < SIGNALS_N; i++)
 		sigaction(signals[i], &catch, &before[i]);
 	hidden = shown;
 	hidden.c_lflag &= ~(tcflag_t)ECHO;
 	tcsetattr(fd, TCSAFLUSH, &hidden);
-	status = ask(fd, prompt, again, out);
+	status = ask(&t, prompt, again, out);
 	tcsetattr(fd, TCSAFLUSH, &shown);
 	for (size_t i = 0; i < SIGNALS_N; i++)
 		sigaction(signals[i], &before[i], NULL);
+	sigprocmask(SIG_SETMASK, &t.before, NULL);
 	return status;
 }
 

@@ -53,14 +53,11 @@ end(struct work *w, enum err result, struct span reply, const struct error *erro
 	struct peer *p = peers_find(s->peers, w->origin.peer);
 
 	note(w, result, error);
-	if (p != NULL) {
+	if (p != NULL)
 		peer_answer(p, &w->origin, result, reply, error);
-		peers_check_room(s->peers);
-	}
 	work_free(w);
 	s->now = NULL;
-	if (s->waiting_n > 0)
-		loop_defer(s->loop, start_next, s);
+	loop_defer(s->loop, start_next, s); /* not now: answers of the store may be under way */
 }
 
 void
@@ -381,8 +378,10 @@ static void
 start_next(void *arg)
 {
 	struct secrets *s = arg;
-	struct list *link = s->now == NULL ? list_shift(&s->waiting) : NULL;
+	struct list *link;
 
+	peers_check_room(s->peers);
+	link = s->now == NULL ? list_shift(&s->waiting) : NULL;
 	if (link == NULL)
 		return;
 	s->waiting_n--;
@@ -439,6 +438,32 @@ secrets_are_idle(const struct secrets *s)
 	return s->now == NULL && s->waiting_n == 0;
 }
 
+static int64_t
+read_open(const void *vault)
+{
+	return vault_state(vault) == VAULT_OPEN;
+}
+
+static int64_t
+read_count(const void *vault)
+{
+	return (int64_t)vault_count(vault);
+}
+
+static int64_t
+read_faults(const void *vault)
+{
+	return (int64_t)vault_faults(vault);
+}
+
+static void
+add_stats(const struct vault *vault, struct stats *stats)
+{
+	stats_add_gauge(stats, "sysrt_vault_open", read_open, vault);
+	stats_add_gauge(stats, "sysrt_vault_secrets", read_count, vault);
+	stats_add_gauge(stats, "sysrt_vault_faults", read_faults, vault);
+}
+
 struct secrets *
 secrets_new(struct loop *loop, struct store *store, struct peers *peers, struct vault *vault,
 	const struct conf *conf)
@@ -452,6 +477,7 @@ secrets_new(struct loop *loop, struct store *store, struct peers *peers, struct 
 	s->conf = conf;
 	s->offload = offload_new(loop);
 	list_init(&s->waiting);
+	add_stats(vault, peers_api(peers)->stats);
 	if (conf->vault.cipher == CIPHER_AES256GCM && !seal_has_aes())
 		log_warn("vault", "this processor has no instructions for AES-256-GCM: secrets are "
 				  "sealed by xchacha20poly1305");

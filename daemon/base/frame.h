@@ -25,10 +25,10 @@ struct body *body_ref(struct body *b);
 void body_unref(struct body *b);
 
 struct frame {
-	unsigned refs : 31;
-	unsigned is_secret : 1; /* it is overwritten when it is freed */
-	uint32_t head_n;
-	struct body *body; /* owned reference, or NULL */
+	unsigned refs;
+	uint32_t head_n : 31;
+	uint32_t is_secret : 1; /* it is overwritten when it is freed */
+	struct body *body;      /* owned reference, or NULL */
 	char head[];
 };
 

@@ -22,14 +22,14 @@ def columns_of(text):
 
 class Terminal:
     """Runs argv with a terminal as standard input, output and error; options of Popen may take
-    one of them elsewhere. Lines end in "\\n" alone."""
+    one of them elsewhere. Lines end in "\\n" alone; keys are not shown, unless `echo`."""
 
-    def __init__(self, argv, columns=80, rows=24, env=None, **options):
+    def __init__(self, argv, columns=80, rows=24, env=None, echo=False, **options):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         modes = termios.tcgetattr(slave)
         modes[1] &= ~termios.OPOST
-        modes[3] &= ~termios.ECHO
+        modes[3] = modes[3] | termios.ECHO if echo else modes[3] & ~termios.ECHO
         termios.tcsetattr(slave, termios.TCSANOW, modes)
         for stream in ("stdin", "stdout", "stderr"):
             options.setdefault(stream, slave)
@@ -58,6 +58,9 @@ class Terminal:
             if time.monotonic() > deadline or not self._read(deadline - time.monotonic()):
                 raise AssertionError(f"{pattern!r} is not in {self.output!r}")
         return found
+
+    def has_echo(self):
+        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
 
     def press(self, keys):
         os.write(self.master, keys)

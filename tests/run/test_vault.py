@@ -100,6 +100,9 @@ class Values(VaultTest):
                          [{"name": "feeds/one", "version": 2, "ok": True}])
         self.refuse("NOT_FOUND", "secret.test", name="bytes")
         self.assertEqual(self.call("status")["vault"], {"state": "open", "secrets": 1, "faults": 0})
+        stats = self.call("system.stats")
+        self.assertEqual([stats[f"sysrt_vault_{name}"] for name in ("open", "secrets", "faults")],
+                         [1, 1, 0])
 
     def test_values_of_all_sizes(self):
         self.start("allow_read = true")
@@ -618,26 +621,35 @@ class CommandLine(VaultTest):
         self.daemon.restart()
         self.assertTrue(self.call("secret.test")["items"][0]["ok"])
 
+    def type(self, argv, *pairs):
+        """Runs it on a terminal and answers what it asks for; (exit status, what was shown)."""
+        terminal = Terminal([BUILD / "sysrtctl", "--socket", str(self.daemon.socket), *argv], echo=True)
+        self.addCleanup(terminal.close)
+        for prompt, keys in pairs:
+            terminal.read_until(re.escape(prompt) + b"$")
+            wait_for(lambda: not terminal.has_echo())
+            terminal.press(keys)
+        status = terminal.wait()
+        self.assertTrue(terminal.has_echo(), "what is typed is shown again")
+        return status, terminal.output
+
     def test_on_a_terminal(self):
-        """What is typed is not shown, and a terminal that was left shows again what is."""
-        self.start(key=None)
-        argv = [BUILD / "sysrtctl", "--socket", str(self.daemon.socket)]
-        terminal = Terminal([*argv, "vault", "unlock"])
-        self.addCleanup(terminal.close)
-        for prompt in (b"New passphrase: ", b"Again: "):
-            terminal.read_until(re.escape(prompt))
-            terminal.press(b"correct horse\n")
-        terminal.read_until(b"open")
-        self.assertEqual(terminal.wait(), 0)
-        self.assertNotIn(b"horse", terminal.output)
-        terminal = Terminal([*argv, "secret", "set", "a"])
-        self.addCleanup(terminal.close)
-        terminal.read_until(b"Value: ")
-        terminal.press(b"one\n")
-        terminal.read_until(b"Again: ")
-        terminal.press(b"two\n")
-        terminal.read_until(b"not the same")
-        self.assertEqual(terminal.wait(), 2)
+        self.start("allow_read = true", key=None)
+        status, shown = self.type(("vault", "unlock"), (b"New passphrase: ", b"correct horse\n"),
+                                  (b"Again: ", b"correct horse\n"))
+        self.assertEqual(status, 0)
+        self.assertNotIn(b"horse", shown)
+        status, shown = self.type(("secret", "set", "a"), (b"Value: ", b"sesame\n"),
+                                  (b"Again: ", b"sesame\n"))
+        self.assertEqual(status, 0)
+        self.assertNotIn(b"sesame", shown)
+        self.expect(a="sesame")
+        status, shown = self.type(("secret", "set", "a"), (b"Value: ", b"one\n"), (b"Again: ", b"two\n"))
+        self.assertEqual(status, 2)
+        self.assertIn(b"not the same", shown)
+        status, _ = self.type(("secret", "set", "a"), (b"Value: ", b"one\x03"))
+        self.assertEqual(status, 130)
+        self.expect(a="sesame")
 
 
 if __name__ == "__main__":
