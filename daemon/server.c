@@ -34,6 +34,7 @@ struct server {
 	struct loop *loop;
 	struct net *net;
 	struct stats *stats;
+	struct bounds *bounds;
 	struct store *store;
 	struct auth *auth;
 	struct audit *audit;
@@ -77,11 +78,14 @@ put_limits(const struct conf *c, struct json_out *o)
 	put_limit(o, "max_per_uid", c->control.max_per_uid);
 	put_limit(o, "max_message", c->websocket.max_message);
 	put_limit(o, "max_input", c->websocket.max_input);
+	put_limit(o, "max_fragments", c->websocket.max_fragments);
 	put_limit(o, "max_record", c->store.max_record);
 	put_limit(o, "max_in_flight", c->websocket.max_in_flight);
 	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
 	put_limit(o, "send_queue", c->websocket.send_queue);
 	put_limit(o, "max_header", c->websocket.max_header);
+	put_limit(o, "max_patterns", c->hub.max_patterns);
+	put_limit(o, "max_topics", c->hub.max_topics);
 	put_limit(o, "queue", c->store.queue);
 	put_limit(o, "queue_bytes", c->store.queue_bytes);
 	put_limit(o, "tombstone_max", c->store.tombstone_max);
@@ -105,6 +109,12 @@ static void
 list_sessions(void *arg, struct json_out *o)
 {
 	peers_add_list(((struct server *)arg)->peers, o);
+}
+
+static enum err
+show_session(void *arg, uint64_t id, struct json_out *o, struct error *error)
+{
+	return peers_show(((struct server *)arg)->peers, id, o, error);
 }
 
 static enum err
@@ -361,6 +371,7 @@ loop_init(struct server *s, struct error *error)
 	s->loop = loop_new();
 	s->net = net_new(s->loop);
 	s->stats = stats_new();
+	s->bounds = bounds_new(s->stats);
 	net_add_stats(s->net, s->stats);
 	return apply_log(s->conf, error);
 }
@@ -368,6 +379,7 @@ loop_init(struct server *s, struct error *error)
 static void
 loop_fini(struct server *s)
 {
+	bounds_free(s->bounds);
 	stats_free(s->stats);
 	net_free(s->net);
 	loop_free(s->loop);
@@ -427,6 +439,7 @@ static enum err
 hub_init(struct server *s, struct error *error)
 {
 	s->hub = hub_new(s->loop, s->store, s->conf);
+	hub_note_bounds(s->hub, s->bounds);
 	s->deliver.hub = s->hub;
 	return hub_warm(s->hub, error);
 }
@@ -446,18 +459,19 @@ peers_init(struct server *s, struct error *error)
 		.store = s->store,
 		.hub = s->hub,
 		.search = s->search,
-		.limits = s->limits = limits_new(s->conf, s->stats),
+		.limits = s->limits = limits_new(s->conf, s->bounds),
+		.bounds = s->bounds,
 		.conf = s->conf,
 		.stats = s->stats,
 		.auth = s->auth,
 		.audit = s->audit,
-		.ops = {reload, begin_stop, add_status, list_sessions, close_session, admit,
-			describe, begin_backup, add_backups, begin_check, begin_compaction, s},
+		.ops = {reload, begin_stop, add_status, list_sessions, show_session, close_session,
+			admit, describe, begin_backup, add_backups, begin_check, begin_compaction,
+			s},
 	};
 	s->peers = peers_new(&s->api, s->net, s->loop);
 	s->deliver.peers = s->peers;
 	s->sessions = sessions_new(s->peers);
-	sessions_add_stats(s->sessions, s->stats);
 	return OK;
 }
 

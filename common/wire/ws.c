@@ -9,6 +9,7 @@
 
 #include "common/wire/ws.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@
 struct ws_pool {
 	enum ws_role role;
 	size_t max_message;
+	unsigned max_fragments;
 	unsigned keep_max;
 	unsigned idle_n;
 	struct ws *idle;
@@ -48,9 +50,12 @@ struct ws {
 	bool is_dead; /* reads no more */
 
 	enum scan_state state;
-	bool in_message; /* between the first and the last fragment */
-	uint64_t left;   /* bytes of this frame's payload that are still to come */
-	uint64_t total;  /* payload of this message's frames so far, by their headers */
+	bool in_message;    /* between the first and the last fragment */
+	uint64_t left;      /* bytes of this frame's payload that are still to come */
+	uint64_t total;     /* payload of this message's frames so far, by their headers */
+	unsigned frames;    /* begun since ws_take_frames() */
+	unsigned fragments; /* of this message so far */
+	enum ws_excess excess;
 	unsigned held_n;
 	uint8_t held[HEADER_MAX + CONTROL_MAX]; /* a header, or a control frame, under way */
 
@@ -123,6 +128,7 @@ ws_pool_new(enum ws_role role, size_t max_message, unsigned keep_max)
 
 	pool->role = role;
 	pool->max_message = max_message;
+	pool->max_fragments = UINT_MAX;
 	pool->keep_max = keep_max;
 	return pool;
 }
@@ -131,6 +137,12 @@ void
 ws_pool_set_max_message(struct ws_pool *pool, size_t max_message)
 {
 	pool->max_message = max_message;
+}
+
+void
+ws_pool_set_max_fragments(struct ws_pool *pool, unsigned max_fragments)
+{
+	pool->max_fragments = max_fragments;
 }
 
 static void
@@ -361,6 +373,7 @@ begin_payload(struct ws *ws)
 {
 	unsigned extra = length_size(ws);
 
+	ws->frames++;
 	ws->left = payload_length(ws);
 	if ((extra == 2 && ws->left <= CONTROL_MAX) || (extra == 8 && ws->left <= UINT16_MAX) ||
 		ws->left > INT64_MAX) {
@@ -376,9 +389,15 @@ begin_payload(struct ws *ws)
 		return;
 	}
 	if (!ws->in_message)
-		ws->total = 0;
+		ws->total = ws->fragments = 0;
 	if (ws->total > ws->pool->max_message || ws->left > ws->pool->max_message - ws->total) {
+		ws->excess = WS_EXCESS_BYTES;
 		fail(ws, WSLAY_CODE_MESSAGE_TOO_BIG, "message too big");
+		return;
+	}
+	if (ws->fragments++ >= ws->pool->max_fragments) {
+		ws->excess = WS_EXCESS_FRAGMENTS;
+		fail(ws, WSLAY_CODE_POLICY_VIOLATION, "message in too many fragments");
 		return;
 	}
 	ws->total += ws->left;
@@ -522,6 +541,12 @@ ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct bu
 	return !ws->is_dead;
 }
 
+enum ws_excess
+ws_excess(const struct ws *ws)
+{
+	return ws->excess;
+}
+
 bool
 ws_is_idle(const struct ws *ws)
 {
@@ -532,4 +557,13 @@ size_t
 ws_held(const struct ws *ws)
 {
 	return ws->message.n + ws->held_n;
+}
+
+unsigned
+ws_take_frames(struct ws *ws)
+{
+	unsigned n = ws->frames;
+
+	ws->frames = 0;
+	return n;
 }

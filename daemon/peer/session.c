@@ -16,6 +16,8 @@
 
 #define CODECS_KEPT   64
 #define FEED_BYTES    4096 /* of input between two looks at whether the peer is full */
+#define FEED_FEW      256  /* the same of one that does not heed the limiter */
+#define FRAME_BYTES   64   /* that the head of a frame costs, at least */
 #define BEATS_MISSED  3
 #define CLOSE_WAIT_MS 5000 /* for the other end to close too */
 #define SPARE         64 /* connections without a WebSocket, besides as many as there may be with */
@@ -181,14 +183,12 @@ send_control(struct feed *f)
 }
 
 static void
-on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
+take_message(struct feed *f, enum ws_opcode opcode, struct span payload)
 {
-	struct feed *f = arg;
 	struct session *s = f->s;
 
-	(void)code;
-	if (s->state == SS_CLOSING || (opcode != WS_TEXT && opcode != WS_BINARY))
-		return;  /* to a control frame the codec makes the answer */
+	if (s->state == SS_CLOSING)
+		return;
 	send_control(f); /* a pong goes before what is said to a message that ended later */
 	if (s->state == SS_ECHO)
 		echo(s, opcode, payload);
@@ -196,6 +196,33 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 		peer_message(&s->peer, payload);
 	else
 		session_close_with(s, CLOSE_UNSUPPORTED, "messages are JSON in text frames");
+}
+
+static void
+on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
+{
+	struct feed *f = arg;
+	struct session *s = f->s;
+
+	(void)code;
+	if (opcode == WS_PING)
+		limited_owe(&s->peer.limited, LIMITS_BYTES);
+	if (opcode == WS_TEXT || opcode == WS_BINARY) /* else the codec makes the answer */
+		take_message(f, opcode, payload);
+	limits_settle(peers_api(s->shared->peers)->limits, &s->peer.limited, clock_mono_ms());
+}
+
+/** Counts a message that was too large. */
+static void
+note_excess(struct session *s)
+{
+	static const char *const limits[] = {
+		[WS_EXCESS_NONE] = NULL,
+		[WS_EXCESS_BYTES] = "websocket.max_message",
+		[WS_EXCESS_FRAGMENTS] = "websocket.max_fragments",
+	};
+
+	peer_reach(&s->peer, limits[ws_excess(s->ws)]);
 }
 
 /** Gives the codec a piece. */
@@ -209,6 +236,8 @@ feed_frames(struct session *s, struct span piece)
 		s->ws = ws_open(s->shared->pool);
 	buf_init(&f.out, CONTROL_MAX);
 	goes_on = ws_feed(s->ws, piece, on_message, &f, &f.out);
+	limited_owe(&s->peer.limited, piece.n + (uint64_t)ws_take_frames(s->ws) * FRAME_BYTES);
+	note_excess(s);
 	if (s->state != SS_CLOSING) {
 		send_control(&f);
 		if (!goes_on)
@@ -223,11 +252,11 @@ feed_frames(struct session *s, struct span piece)
 static size_t
 run_input(struct session *s, struct span input)
 {
-	size_t used = 0;
+	size_t used = 0, most = peer_is_restless(&s->peer) ? FEED_FEW : FEED_BYTES;
 
 	while (used < input.n && s->state != SS_CLOSING && !peer_hold_if_full(&s->peer)) {
 		size_t left = input.n - used;
-		struct span piece = {input.p + used, left < FEED_BYTES ? left : FEED_BYTES};
+		struct span piece = {input.p + used, left < most ? left : most};
 
 		if (s->state == SS_HEAD && s->awaits_preface) {
 			used += session_read_preface(s, piece);
@@ -374,7 +403,8 @@ on_look(struct peer *p, int64_t now_ms)
 
 	if (conn_unsent(&p->conn) > 0 &&
 		now_ms - p->conn.progress_ms > conf_of(s)->websocket.stall_timeout_ms) {
-		log_info("session", "connection stalled", F_INT("session", p->caller.id));
+		log_debug("session", "connection stalled", F_INT("session", p->caller.id));
+		peer_reach(p, "websocket.stall_timeout");
 		session_end(s);
 		return;
 	}
@@ -387,6 +417,7 @@ on_look(struct peer *p, int64_t now_ms)
 	} else if (s->state == SS_CLOSING) {
 		session_end(s);
 	} else if (s->state == SS_STRANGER) {
+		peer_reach(p, "websocket.auth_timeout");
 		session_close_with(
 			s, CLOSE_TOKEN, "no token was shown in time (websocket.auth_timeout)");
 	} else {
@@ -458,6 +489,7 @@ sessions_new(struct peers *ps)
 	set_trusted(ss);
 	ss->pool = ws_pool_new(
 		WS_SERVER, (size_t)peers_api(ps)->conf->websocket.max_message, CODECS_KEPT);
+	ws_pool_set_max_fragments(ss->pool, (unsigned)peers_api(ps)->conf->websocket.max_fragments);
 	return ss;
 }
 
@@ -491,16 +523,11 @@ sessions_reload(struct sessions *ss)
 	const struct conf *conf = peers_api(ss->peers)->conf;
 
 	ws_pool_set_max_message(ss->pool, (size_t)conf->websocket.max_message);
+	ws_pool_set_max_fragments(ss->pool, (unsigned)conf->websocket.max_fragments);
 	scopes_unref(ss->anonymous);
 	ss->anonymous = anonymous_scopes(conf);
 	set_trusted(ss);
 	peers_each(ss->peers, grant_anew, ss->anonymous);
-}
-
-void
-sessions_add_stats(const struct sessions *ss, struct stats *stats)
-{
-	stats_add_counter(stats, "sysrt_session_cut_total", &ss->cut);
 }
 
 void
@@ -518,7 +545,7 @@ add_plain(struct sessions *ss, struct session *s)
 	ss->n[SS_HEAD]++;
 	list_append(&ss->plain, &s->plain);
 	if (ss->n[SS_HEAD] + ss->n[SS_STRANGER] + ss->n[SS_CLOSING] > most) {
-		counter_add(&ss->cut, 1);
+		peer_reach(&s->peer, "half-open connections");
 		session_end(list_item(ss->plain.next, struct session, plain));
 	}
 }

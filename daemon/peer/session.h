@@ -15,8 +15,6 @@ struct sessions *sessions_new(struct peers *ps);
 void sessions_free(struct sessions *ss);
 /** Takes over what changes at run time. */
 void sessions_reload(struct sessions *ss);
-/** Registers their counters. */
-void sessions_add_stats(const struct sessions *ss, struct stats *stats);
 /** How many have a WebSocket. */
 unsigned sessions_count(const struct sessions *ss);
 /** From now on /readyz answers 503. */

@@ -34,6 +34,7 @@ answer_error(struct session *s, int status, const char *extra, const struct erro
 	char text[ERROR_TEXT_MAX + 2];
 
 	snprintf(text, sizeof(text), "%s\n", error->text);
+	peer_reach(&s->peer, error->limit.name);
 	log_debug("session", "request refused", F_INT("session", s->peer.caller.id),
 		F_INT("status", status), F_ERROR(error));
 	answer(s, status, false, extra, text);
@@ -134,7 +135,7 @@ session_check_room(const struct session *s, struct error *error)
 {
 	if (sessions_count(s->shared) < conf_of(s)->websocket.max_sessions)
 		return OK;
-	return error_set(error, ERR_LIMIT_EXCEEDED,
+	return error_set_limit(error, "websocket.max_sessions",
 		"there are as many sessions as there may be (websocket.max_sessions)");
 }
 
@@ -254,6 +255,8 @@ session_read_head(struct session *s, struct span input)
 		}
 	} else if (r != HTTP_NEED_MORE) {
 		error_set(&error, ERR_INVALID_REQUEST, "%s", http_reader_why(s->head));
+		if (r == HTTP_TOO_LARGE)
+			error_name_limit(&error, "websocket.max_header");
 		answer_error(s, r == HTTP_TOO_LARGE ? 431 : 400, "", &error);
 	}
 	return used;
@@ -295,5 +298,6 @@ session_refuse_late(struct session *s)
 
 	error_set(&error, ERR_TIMEOUT,
 		"the head of the request did not arrive in time (websocket.header_timeout)");
+	error_name_limit(&error, "websocket.header_timeout");
 	answer_error(s, 408, "", &error);
 }

@@ -43,8 +43,8 @@ _sysrtctl() {
 	publish) words='' options=' --text' ;;
 	call) words='' options='' ;;
 	methods) words='' options='' ;;
-	limits) words='list test' options=' --method --for' ;;
-	session) words='list close' options='' ;;
+	limits) words='list test' options=' --token --rate --method --for' ;;
+	session) words='list show close' options='' ;;
 	token) words='create list revoke' options='' ;;
 	config) words='' options='' ;;
 	reload) words='' options='' ;;
@@ -69,7 +69,7 @@ _sysrtctl() {
 	--format) words='ndjson json csv tsv' ;;
 	--preset) words='journald log' ;;
 	--on-error) words='stop skip' ;;
-	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --method | --for | --scope | --expires | --store | --config | --to) words='' ;;
+	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --token | --rate | --method | --for | --scope | --expires | --store | --config | --to) words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

@@ -34,6 +34,7 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 BARE = BUILD / "bench" / "bench_bare"
 LOAD = BUILD / "bench" / "bench_load"
+FLOOD = BUILD / "bench" / "bench_flood"
 SEARCHED = """
 [websocket]
 max_sessions = 20000
@@ -80,12 +81,14 @@ class BareServer:
 
 
 def show(name, unit, pairs, wanted, higher_is_better=True):
-    """Prints a figure: each (ceiling, sysrt, ceiling) and the median of the ratios."""
+    """Prints a figure: each (ceiling, sysrt, ceiling) and the median of the ratios. wanted None:
+    nothing is."""
     ratios = sorted(ours / ((before + after) / 2) for before, ours, after in pairs)
     middle = statistics.median(ratios)
-    met = middle >= wanted if higher_is_better else middle <= wanted
-    print(f"{name}: {middle:.2f} of the ceiling ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
-          f"wanted {'at least' if higher_is_better else 'at most'} {wanted}"
+    met = wanted is None or (middle >= wanted if higher_is_better else middle <= wanted)
+    target = ("" if wanted is None else
+              f", wanted {'at least' if higher_is_better else 'at most'} {wanted}")
+    print(f"{name}: {middle:.2f} of the ceiling ({ratios[0]:.2f} to {ratios[-1]:.2f}){target}"
           f"{'' if met else '  NOT REACHED'}")
     for before, ours, after in pairs:
         print(f"    ceiling {before:,.0f}  sysrt {ours:,.0f}  ceiling {after:,.0f} {unit}")
@@ -659,11 +662,50 @@ def figure_growth(stores):
 
 
 def figure_limits(stores):
-    """A decision of the limiter, and what one client that sends as fast as it can, with the limits
-    at their defaults, costs another one."""
+    """A decision of the limiter."""
     out = subprocess.run([str(BUILD / "bench" / "bench_limit")], check=True,
                          stdout=subprocess.PIPE, text=True)
     print(out.stdout, end="")
+
+
+class Flood:
+    """A client that sends as fast as it can, while the context lasts."""
+
+    def __init__(self, door, method):
+        self.argv = [str(FLOOD), "flood", door, method]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.argv)
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+
+
+def figure_flood(stores):
+    """What a client that sends as fast as it can costs another one, with the rates at their
+    defaults: nobody is exempt here, as no client of a network is. The control socket has no limits,
+    so that nothing is promised beside a flood there: it is shown."""
+    config = CONFIG + "[limits]\nexempt = []\n"
+    for method, rate in (("ping", 500), ("put", 100)):
+        for door, name in enumerate(("a WebSocket", "the control socket")):
+            held = 0
+
+            def p99(floods):
+                nonlocal held
+                with Daemon(store=stores.empty("ours"), config=config) as daemon:
+                    flood = Flood(doors(daemon)[door], method)
+                    with flood if floods else contextlib.nullcontext():
+                        result = run_json(FLOOD, "modest", doors(daemon)[0], method, rate,
+                                          2 * SECONDS)
+                    with daemon.control() as control:
+                        held = control.call("system.stats")["sysrt_limits_held_total"]
+                return result["p99_us"]
+
+            show(f"p99 of {rate} {method}s a second on a WebSocket, beside a flood of {method}s on "
+                 f"{name}", "us", pairs_of(lambda: p99(False), lambda: p99(True)),
+                 1.5 if door == 0 else None, higher_is_better=False)
+            print(f"    the last flood was held back {held} times")
 
 
 class NatsServer:
@@ -722,6 +764,7 @@ FIGURES = {
     "search_writes": figure_search_writes,
     "growth": figure_growth,
     "limits": figure_limits,
+    "flood": figure_flood,
 }
 PEER_FIGURES = {"nats": figure_nats}  # need a peer installed: only when asked for
 

@@ -36,7 +36,8 @@ class Help(unittest.TestCase):
         self.assertEqual(sorted(self.commands()), sorted(
             "status ping put patch get history diff del ls search count watch changes import export call methods "
             "publish backup check compact restore migrate config reload log-level shutdown version completion help".split() +
-            ["category list", "limits list", "limits test", "session list", "session close",
+            ["category list", "limits list", "limits test", "session list", "session show",
+             "session close",
              "token create", "token list", "token revoke"]))
 
     def test_each_command(self):
@@ -105,7 +106,7 @@ class Completion(unittest.TestCase):
                 (("--color", "=", "never", "pin"), ["ping"]),
                 (("--socket", "category", "cat"), ["category"]),
                 (("--socket", ""), []),  # files
-                (("session", ""), ["list", "close"]),
+                (("session", ""), ["list", "show", "close"]),
                 (("session", "cl"), ["close"]),
                 (("session", "close", ""), []),
                 (("category", ""), ["list"]),

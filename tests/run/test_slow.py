@@ -186,7 +186,7 @@ class Readers(Slow):
         stopped.call("subscribe", categories="*")
         while number in self.sessions():
             self.load(1000)
-        self.assertIn("connection stalled", self.daemon.log())
+        self.assertIn("limit=websocket.stall_timeout", self.daemon.log())
         self.judge([other])
 
 
