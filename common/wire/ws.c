@@ -47,7 +47,8 @@ struct ws {
 	struct ws_pool *pool;
 	struct ws *next; /* in the pool */
 	wslay_event_context_ptr wslay;
-	bool is_dead; /* reads no more */
+	bool is_dead;       /* reads no more */
+	bool has_delivered; /* a message, in this step */
 
 	enum scan_state state;
 	bool in_message;    /* between the first and the last fragment */
@@ -61,7 +62,7 @@ struct ws {
 
 	struct buf message;
 
-	/* During ws_feed(): */
+	/* During ws_step(): */
 	struct span input[2]; /* what wslay may read now */
 	ws_message_fn fn;
 	void *arg;
@@ -227,6 +228,7 @@ on_chunk(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_c
 static void
 deliver_message(struct ws *ws, enum ws_opcode opcode)
 {
+	ws->has_delivered = true;
 	if (!ws->message.failed)
 		ws->fn(ws->arg, opcode, buf_span(&ws->message), 0);
 	if (ws->message.cap > MESSAGE_KEPT && !ws->message.failed) {
@@ -522,13 +524,17 @@ scan_payload(struct ws *ws, struct span *bytes)
 		ws->state = SCAN_HEADER;
 }
 
-bool
-ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out)
+size_t
+ws_step(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out)
 {
+	size_t all = bytes.n;
+
 	ws->fn = fn;
 	ws->arg = arg;
 	ws->out = out;
-	while (!ws->is_dead && (bytes.n > 0 || (ws->state != SCAN_HEADER && ws->left == 0))) {
+	ws->has_delivered = false;
+	while (!ws->is_dead && !ws->has_delivered &&
+		(bytes.n > 0 || (ws->state != SCAN_HEADER && ws->left == 0))) {
 		if (ws->state == SCAN_HEADER)
 			scan_header(ws, &bytes);
 		else if (ws->state == SCAN_CONTROL)
@@ -538,6 +544,23 @@ ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct bu
 	}
 	answer(ws);
 	ws->out = NULL;
+	return ws->is_dead ? all : all - bytes.n;
+}
+
+bool
+ws_is_over(const struct ws *ws)
+{
+	return ws->is_dead;
+}
+
+bool
+ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out)
+{
+	do {
+		size_t used = ws_step(ws, bytes, fn, arg, out);
+
+		bytes = (struct span){bytes.p + used, bytes.n - used};
+	} while (bytes.n > 0);
 	return !ws->is_dead;
 }
 

@@ -12,8 +12,9 @@
 #include "common/xalloc.h"
 
 #define WAYS        8    /* places for an address */
-#define HOLD_MIN_MS 250  /* shorter ones cost more looks at the session than they save */
+#define HOLD_MIN_MS 250  /* the first time; of so long it has the tokens afterwards */
 #define HOLD_MAX_MS 1000 /* whoever is held back is not heard, not even when he hangs up */
+#define DOUBLINGS   2    /* of HOLD_MIN_MS that make HOLD_MAX_MS */
 #define CALM_MS     5000 /* after so long without being held back a session is as any other */
 
 /* As the rates stand in daemon/base/bounds.h. */
@@ -205,7 +206,7 @@ is_limited(const struct limits *l, struct limited *s)
 		s->generation = l->generation;
 		s->is_exempt = is_exempt(l, &s->address);
 		s->bucket = s->refusals = (struct bucket){0};
-		s->held_until_ms = 0;
+		s->held_until_ms = s->keeps = 0;
 	}
 	return s->has_address && !s->is_exempt;
 }
@@ -231,19 +232,26 @@ struct refusal {
 	int64_t level;
 };
 
-/** Not read until the bucket has what was wanted, but neither for moments (unless it is full by
- * then) nor for long. */
+/** Not read until the bucket has what was wanted, and longer each time, unless it is full by then;
+ * never for long. */
 static void
-hold(struct limits *l, struct limited *s, const struct refusal *r, int64_t now_ms)
+hold(struct limits *l, struct limited *s, const struct refusal *r, int64_t cost, int64_t now_ms)
 {
 	int64_t full_ms = r->rate.burst * r->rate.period_ms / r->rate.count + 1;
-	int64_t wait_ms = full_ms < HOLD_MIN_MS ? full_ms : HOLD_MIN_MS;
+	int64_t wait_ms;
 
 	if (limited_is_held(s, now_ms))
-		return; /* the rest of a piece that was read already */
+		return; /* the rest of a batch */
+	s->in_a_row = limited_is_restless(s, now_ms) ? s->in_a_row + 1 : 0;
+	if (s->in_a_row > DOUBLINGS)
+		s->in_a_row = DOUBLINGS;
+	wait_ms = HOLD_MIN_MS << s->in_a_row;
+	if (full_ms < wait_ms)
+		wait_ms = full_ms;
 	if (r->retry_after_ms > wait_ms)
 		wait_ms = r->retry_after_ms;
 	s->held_until_ms = now_ms + (wait_ms < HOLD_MAX_MS ? wait_ms : HOLD_MAX_MS);
+	s->keeps = cost;
 	s->held_by = names[r->kind];
 	s->holds++;
 	bounds_reach(l->bounds, BOUND_REFUSALS, now_ms, 0);
@@ -290,6 +298,18 @@ take_all(const struct claim claims[RATES_N], int64_t cost, int64_t now_ms, struc
 	return true;
 }
 
+/** A session that was held back starts with little: what it wanted, so that a dear request is run
+ * in the end, or what comes in a short while. */
+static void
+cap(const struct limits *l, struct limited *s)
+{
+	const struct rate *r = &l->rates[SESSION];
+	int64_t few = rate_is_unlimited(r) ? 0 : r->count * HOLD_MIN_MS / r->period_ms;
+
+	bucket_cap(&s->bucket, r, few > s->keeps ? few : s->keeps, s->held_until_ms);
+	s->keeps = 0;
+}
+
 /** The buckets of a session; returns that of its address in the table, if that counts. */
 static struct owner *
 claim(struct limits *l, struct limited *s, int64_t now_ms, struct claim claims[RATES_N])
@@ -299,6 +319,8 @@ claim(struct limits *l, struct limited *s, int64_t now_ms, struct claim claims[R
 	if (s->allowance != NULL)
 		claims[TOKEN] = (struct claim){&s->allowance->bucket, &s->allowance->rate};
 	if (is_limited(l, s)) {
+		if (s->keeps > 0 && !limited_is_held(s, now_ms))
+			cap(l, s);
 		claims[SESSION] = (struct claim){&s->bucket, &l->rates[SESSION]};
 		claims[TOTAL] = (struct claim){&l->total, &l->rates[TOTAL]};
 		if (!rate_is_unlimited(&l->rates[ADDRESS])) {
@@ -329,7 +351,7 @@ limits_take(struct limits *l, struct limited *s, int64_t cost, int64_t now_ms, s
 		return OK;
 	note_refusal(l, refusal.kind, &s->address, now_ms);
 	if (!bucket_take(&s->refusals, &l->refusals, 1, now_ms, &next_ms))
-		hold(l, s, &refusal, now_ms);
+		hold(l, s, &refusal, cost, now_ms);
 	return refuse(s, &refusal, error);
 }
 
@@ -344,7 +366,7 @@ limits_settle(struct limits *l, struct limited *s, int64_t now_ms)
 	if (take(l, s, cost, now_ms, &refusal))
 		s->owed %= LIMITS_BYTES;
 	else
-		hold(l, s, &refusal, now_ms);
+		hold(l, s, &refusal, cost, now_ms);
 }
 
 struct limits_trial

@@ -9,8 +9,10 @@
  *
  * A request that is too much is refused, but a session is told so only as often as
  * limits.refusals says. One that goes on then is held back: it is not read for a while,
- * so that what it sends waits on its side and costs nothing here. What is no request
- * costs too, by its bytes, and is never refused: it holds the session back.
+ * so that what it sends waits on its side and costs nothing here, and afterwards it has
+ * not what it would have saved meanwhile, so that it uses a part of its rate only: the
+ * others are not to feel it. What is no request costs too, by its bytes, and is never
+ * refused: it holds the session back.
  *
  * Addresses are kept in a table of a fixed size, since anybody can have very many of
  * them. One that is full again is forgotten without loss; where more than a few of a
@@ -51,6 +53,8 @@ struct limited {
 	uint64_t holds;        /* times that it was held back */
 	const char *held_by;   /* the bucket that it was last held back for; NULL: none yet */
 	int64_t held_until_ms; /* monotonic: it is not to be read until then. 0: it never was */
+	unsigned in_a_row;     /* holds, each soon after the one before */
+	int64_t keeps;         /* tokens, at most, when it is read again; 0: that was looked at */
 	uint64_t owed;         /* bytes of its input that it was not charged for yet */
 };
 

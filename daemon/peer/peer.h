@@ -118,8 +118,6 @@ void peer_refuse(struct peer *p, const struct error *error);
 bool peer_hold_if_full(struct peer *p);
 /** Why it is held, as the name of the limit that it has reached; NULL: it is not. */
 const char *peer_held_why(struct peer *p);
-/** True if the limiter held it back a short while ago: its input is to be run in small pieces. */
-bool peer_is_restless(const struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error);

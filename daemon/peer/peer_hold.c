@@ -7,8 +7,9 @@
 #include "common/clock.h"
 #include "daemon/peer/peer_priv.h"
 
-#define SHARE_US     2000 /* of a turn, that one peer may take */
-#define SHARE_FEW_US 100  /* the same for one that was held back: others do not feel it */
+#define SHARE_US     500 /* of a turn, that one peer may take */
+#define SHARE_FEW_US 100
+#define TURN_US      10000 /* that peers have all of their share of */
 
 /** True if the socket takes no more and too much is unsent: it is told when that has drained. */
 static bool
@@ -96,7 +97,24 @@ why_full(struct peer *p)
 	return is_choked(p) ? "websocket.send_queue" : "its share of the turn";
 }
 
-/** True if this turn was its own for long enough: others wait. */
+/** Few for one that was held back a short while ago, and for all that come when the turn has taken
+ * long already: others wait. */
+static int64_t
+share_us(const struct peer *p, int64_t now_us)
+{
+	struct peers *ps = p->peers;
+	uint64_t turn = loop_turn(ps->loop);
+
+	if (ps->turn != turn) {
+		ps->turn = turn;
+		ps->turn_began_us = now_us;
+	}
+	if (now_us - ps->turn_began_us > TURN_US || limited_is_restless(&p->limited, now_us / 1000))
+		return SHARE_FEW_US;
+	return SHARE_US;
+}
+
+/** True if this turn was its own for long enough. */
 static bool
 has_had_its_share(struct peer *p)
 {
@@ -105,7 +123,7 @@ has_had_its_share(struct peer *p)
 
 	if (p->turn != turn) {
 		p->turn = turn;
-		p->turn_ends_us = now_us + (peer_is_restless(p) ? SHARE_FEW_US : SHARE_US);
+		p->turn_ends_us = now_us + share_us(p, now_us);
 	}
 	return now_us > p->turn_ends_us;
 }
@@ -142,13 +160,6 @@ const char *
 peer_held_why(struct peer *p)
 {
 	return p->is_held ? why_full(p) : NULL;
-}
-
-bool
-peer_is_restless(const struct peer *p)
-{
-	return p->limited.held_until_ms > 0 &&
-	       limited_is_restless(&p->limited, loop_now_ms(p->peers->loop));
 }
 
 void

@@ -16,7 +16,6 @@
 
 #define CODECS_KEPT   64
 #define FEED_BYTES    4096 /* of input between two looks at whether the peer is full */
-#define FEED_FEW      256  /* the same of one that does not heed the limiter */
 #define FRAME_BYTES   64   /* that the head of a frame costs, at least */
 #define BEATS_MISSED  3
 #define CLOSE_WAIT_MS 5000 /* for the other end to close too */
@@ -225,46 +224,48 @@ note_excess(struct session *s)
 	peer_reach(&s->peer, limits[ws_excess(s->ws)]);
 }
 
-/** Gives the codec a piece. */
-static void
+/** Gives the codec a piece, up to the end of a message; returns how much that was. */
+static size_t
 feed_frames(struct session *s, struct span piece)
 {
 	struct feed f = {.s = s};
-	bool goes_on;
+	size_t used;
+	bool is_over;
 
 	if (s->ws == NULL)
 		s->ws = ws_open(s->shared->pool);
 	buf_init(&f.out, CONTROL_MAX);
-	goes_on = ws_feed(s->ws, piece, on_message, &f, &f.out);
-	limited_owe(&s->peer.limited, piece.n + (uint64_t)ws_take_frames(s->ws) * FRAME_BYTES);
+	used = ws_step(s->ws, piece, on_message, &f, &f.out);
+	is_over = ws_is_over(s->ws);
+	limited_owe(&s->peer.limited, used + (uint64_t)ws_take_frames(s->ws) * FRAME_BYTES);
 	note_excess(s);
 	if (s->state != SS_CLOSING) {
 		send_control(&f);
-		if (!goes_on)
+		if (is_over)
 			session_start_closing(s, "closed by the client, or for what it sent");
 	}
 	buf_fini(&f.out);
-	if (!goes_on || ws_is_idle(s->ws))
+	if (is_over || ws_is_idle(s->ws))
 		ws_close(s->shared->pool, &s->ws);
+	return used;
 }
 
 /** Runs input until it is used up or the peer is full; returns how much was used. */
 static size_t
 run_input(struct session *s, struct span input)
 {
-	size_t used = 0, most = peer_is_restless(&s->peer) ? FEED_FEW : FEED_BYTES;
+	size_t used = 0;
 
 	while (used < input.n && s->state != SS_CLOSING && !peer_hold_if_full(&s->peer)) {
 		size_t left = input.n - used;
-		struct span piece = {input.p + used, left < most ? left : most};
+		struct span piece = {input.p + used, left < FEED_BYTES ? left : FEED_BYTES};
 
 		if (s->state == SS_HEAD && s->awaits_preface) {
 			used += session_read_preface(s, piece);
 		} else if (s->state == SS_HEAD) {
 			used += session_read_head(s, piece);
 		} else {
-			feed_frames(s, piece);
-			used += piece.n;
+			used += feed_frames(s, piece);
 		}
 	}
 	return s->state == SS_CLOSING ? input.n : used;

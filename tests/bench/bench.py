@@ -682,30 +682,38 @@ class Flood:
         self.process.wait()
 
 
+RATES = {"ping": 500, "put": 100}  # of the modest client, a second
+
+
+def show_flood(stores, asks, floods, door, wanted):
+    """p99 of the one who asks at a modest rate, without the other and with it."""
+    config = CONFIG + "[limits]\nexempt = []\n"
+    held = []
+
+    def p99(is_flooded):
+        with Daemon(store=stores.empty("ours"), config=config) as daemon:
+            flood = Flood(doors(daemon)[door], floods) if is_flooded else contextlib.nullcontext()
+            with flood, daemon.control() as control:
+                result = run_json(FLOOD, "modest", doors(daemon)[0], asks, RATES[asks], 2 * SECONDS)
+                if is_flooded:
+                    held.append(control.call("system.stats")["sysrt_limits_held_total"])
+        return result["p99_us"]
+
+    show(f"p99 of {RATES[asks]} {asks}s a second on a WebSocket, beside a flood of {floods}s on "
+         f"{'the control socket' if door else 'another'}", "us",
+         pairs_of(lambda: p99(False), lambda: p99(True)), wanted, higher_is_better=False)
+    print(f"    the floods were held back {held} times")
+
+
 def figure_flood(stores):
     """What a client that sends as fast as it can costs another one, with the rates at their
     defaults: nobody is exempt here, as no client of a network is. The control socket has no limits,
     so that nothing is promised beside a flood there: it is shown."""
-    config = CONFIG + "[limits]\nexempt = []\n"
-    for method, rate in (("ping", 500), ("put", 100)):
-        for door, name in enumerate(("a WebSocket", "the control socket")):
-            held = 0
-
-            def p99(floods):
-                nonlocal held
-                with Daemon(store=stores.empty("ours"), config=config) as daemon:
-                    flood = Flood(doors(daemon)[door], method)
-                    with flood if floods else contextlib.nullcontext():
-                        result = run_json(FLOOD, "modest", doors(daemon)[0], method, rate,
-                                          2 * SECONDS)
-                    with daemon.control() as control:
-                        held = control.call("system.stats")["sysrt_limits_held_total"]
-                return result["p99_us"]
-
-            show(f"p99 of {rate} {method}s a second on a WebSocket, beside a flood of {method}s on "
-                 f"{name}", "us", pairs_of(lambda: p99(False), lambda: p99(True)),
-                 1.5 if door == 0 else None, higher_is_better=False)
-            print(f"    the last flood was held back {held} times")
+    for asks in RATES:
+        for floods in RATES:
+            show_flood(stores, asks, floods, 0, 1.5)
+    for asks in RATES:
+        show_flood(stores, asks, asks, 1, None)
 
 
 class NatsServer:

@@ -196,9 +196,52 @@ START_TEST(test_who_goes_on_is_held_back)
 	ck_assert(limited_is_held(&s, 1249) && !limited_is_held(&s, 1250));
 	ck_assert(limited_is_restless(&s, 6249) && !limited_is_restless(&s, 6250));
 	ck_assert_ptr_null(take(&s, 2, 1250));
-	ck_assert_str_eq(take(&s, 10, 1250), "session"); /* half a token was left */
-	ck_assert(limited_is_held(&s, 2199) && !limited_is_held(&s, 2200));
+	ck_assert_str_eq(take(&s, 10, 1250), "session"); /* nothing is left */
+	ck_assert(limited_is_held(&s, 2249) && !limited_is_held(&s, 2250));
 	ck_assert_uint_eq(s.holds, 2);
+}
+END_TEST
+
+/** Longer each time; and it has not what it would have saved meanwhile. */
+START_TEST(test_one_that_never_heeds)
+{
+	struct limited s = session_from("192.0.2.1");
+	int64_t now_ms = 1000, passed = 0;
+
+	conf->limits.session = rate_of("100/s burst 1000");
+	conf->limits.address = conf->limits.total = RATE_UNLIMITED;
+	conf->limits.refusals = rate_of("1/h");
+	limits_reload(limits, conf);
+	for (; now_ms < 101000; now_ms++)
+		while (!limited_is_held(&s, now_ms))
+			passed += take(&s, 1, now_ms) == NULL;
+	/* what it had, and the tokens of a quarter of a second each second */
+	ck_assert_int_ge(passed, 1000 + 25 * 97);
+	ck_assert_int_le(passed, 1000 + 25 * 103);
+	ck_assert_uint_le(s.holds, 103);
+	/* One that has learned has all of its rate again. */
+	now_ms = s.held_until_ms + 5000;
+	ck_assert_ptr_null(take(&s, 525, now_ms));
+	ck_assert_str_eq(take(&s, 1, now_ms), "session");
+}
+END_TEST
+
+/** One whose request takes long to save for has it run in the end, however often it asks. */
+START_TEST(test_a_dear_request)
+{
+	struct limited s = session_from("192.0.2.1");
+	int64_t now_ms = 1000, passed = 0;
+
+	conf->limits.session = rate_of("10/s burst 1000");
+	conf->limits.address = conf->limits.total = RATE_UNLIMITED;
+	conf->limits.refusals = rate_of("1/h");
+	limits_reload(limits, conf);
+	ck_assert_ptr_null(take(&s, 1000, now_ms));
+	for (; now_ms < 101000; now_ms++)
+		if (!limited_is_held(&s, now_ms))
+			passed += take(&s, 50, now_ms) == NULL;
+	ck_assert_int_ge(passed, 15);
+	ck_assert_int_le(passed, 20);
 }
 END_TEST
 
@@ -245,8 +288,8 @@ START_TEST(test_bytes)
 	limited_owe(&s, 4096);
 	limits_settle(limits, &s, 300);
 	ck_assert(!limited_is_held(&s, 300));
-	ck_assert_str_eq(take(&s, 2, 300), "session");
-	ck_assert_ptr_null(take(&s, 1, 300));
+	ck_assert_str_eq(take(&s, 1, 349), "session");
+	ck_assert_ptr_null(take(&s, 1, 350));
 	limited_owe(&near, 1 << 30);
 	limits_settle(limits, &near, 0);
 	ck_assert(!limited_is_held(&near, 0));
@@ -447,6 +490,8 @@ main(void)
 	tcase_add_test(t, test_who_is_not_limited);
 	tcase_add_test(t, test_a_reload_counts_for_those_who_are_there);
 	tcase_add_test(t, test_who_goes_on_is_held_back);
+	tcase_add_test(t, test_one_that_never_heeds);
+	tcase_add_test(t, test_a_dear_request);
 	tcase_add_test(t, test_how_long_one_is_held_back);
 	tcase_add_test(t, test_bytes);
 	tcase_add_test(t, test_a_token_has_a_rate);
