@@ -552,7 +552,7 @@ on_look(void *arg)
 
 	loop_timer_start(s->look_timer, look_interval_ms(s->conf));
 	peers_check_tokens(s->peers, clock_wall_ms());
-	peers_look(s->peers, loop_now_ms(s->loop));
+	peers_look(s->peers);
 	if (loop_now_ms(s->loop) - s->noted_ms >= NOTE_USE_MS)
 		note_use(s);
 }

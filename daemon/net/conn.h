@@ -44,11 +44,12 @@ struct conn {
 	uint32_t ring_cap;   /* a power of two */
 	uint32_t ring_first;
 	uint32_t ring_n;
-	uint32_t sent; /* bytes of the first frame that are written already */
-	size_t unsent; /* bytes in the queue */
-	int fd;        /* -1 after conn_fini() */
-	int passed_fd; /* came along with the input; -1: none. See conn_accept_fds() */
-	bool paused;   /* reading is off */
+	uint32_t sent;     /* bytes of the first frame that are written already */
+	size_t unsent;     /* bytes in the queue */
+	int fd;            /* -1 after conn_fini() */
+	int passed_fd;     /* came along with the input; -1: none. See conn_accept_fds() */
+	bool is_preferred; /* conn_prefer() was called */
+	bool paused;       /* reading is off */
 	bool wants_write;
 	bool failed;
 	bool at_eof;
@@ -87,6 +88,9 @@ conn_unsent(const struct conn *c)
 /** From now on a descriptor that comes along with input is kept, until the next one comes:
  * c->passed_fd. */
 void conn_accept_fds(struct conn *c);
+
+/** From now on it is served before those of which this was not said. */
+void conn_prefer(struct conn *c);
 
 /** Stops and restarts reading. While paused neither input nor EOF is told. */
 void conn_pause(struct conn *c);

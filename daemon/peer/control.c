@@ -277,6 +277,7 @@ open_control(struct peers *ps, int fd, const struct peercred *who, struct scopes
 	peer_init(&c->peer, ps, ORIGIN_CONTROL, fd, on_conn, &ops);
 	peer_grant(&c->peer, scopes);
 	conn_accept_fds(&c->peer.conn);
+	conn_prefer(&c->peer.conn); /* who administrates is heard above the crowd */
 	log_debug("control", "connection opened", F_INT("session", c->peer.caller.id),
 		F_INT("uid", who->uid), F_INT("pid", who->pid));
 }

@@ -17,6 +17,7 @@
 #define BUFFER_KEPT      (256u << 10)
 #define NO_BATCH         0
 #define INPUT_FREE       (64u << 10) /* so much of a message may wait for its rest in any case */
+#define LOOK_US          5000        /* of a turn, for the clocks of all peers */
 #define CLOSE_BY_ADMIN   4000
 #define CLOSE_INPUT      4001
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
@@ -60,6 +61,7 @@ peers_free(struct peers *ps)
 	if (ps == NULL)
 		return;
 	must(list_is_empty(&ps->all));
+	loop_undefer(ps->loop, ps);
 	peers_fini_holds(ps);
 	buf_fini(&ps->result);
 	buf_fini(&ps->answer);
@@ -110,15 +112,35 @@ peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg)
 }
 
 static void
-look(struct peer *p, void *arg)
+look_on(void *arg)
 {
-	p->ops->look(p, *(int64_t *)arg);
+	struct peers *ps = arg;
+	int64_t ends_us = clock_mono_us() + LOOK_US;
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &ps->all) {
+		struct peer *p = list_item(at, struct peer, all);
+
+		if (p->caller.id <= ps->looked_at)
+			continue;
+		ps->looked_at = p->caller.id;
+		p->ops->look(p, loop_now_ms(ps->loop));
+		if (clock_mono_us() > ends_us) {
+			loop_defer(ps->loop, look_on, ps);
+			return;
+		}
+	}
+	ps->is_looking = false;
 }
 
 void
-peers_look(struct peers *ps, int64_t now_ms)
+peers_look(struct peers *ps)
 {
-	peers_each(ps, look, &now_ms);
+	if (ps->is_looking)
+		return;
+	ps->is_looking = true;
+	ps->looked_at = 0;
+	look_on(ps);
 }
 
 bool

@@ -79,8 +79,8 @@ struct api *peers_api(struct peers *ps);
 struct loop *peers_loop(struct peers *ps);
 /** Calls fn for each; it may close the peer it was called with. */
 void peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg);
-/** Looks at all clocks; the doors do what is due. now_ms: monotonic. */
-void peers_look(struct peers *ps, int64_t now_ms);
+/** Looks at all clocks, over several turns if much is due; the doors do that. */
+void peers_look(struct peers *ps);
 /** Gives room to those that were answered since the last call. */
 void peers_check_room(struct peers *ps);
 /** True when no peer has a request outstanding or bytes unsent. */

@@ -94,7 +94,8 @@ why_full(struct peer *p)
 		return "a batch is under way";
 	if (store_client_is_waiting(p->caller.store))
 		return "store.queue";
-	return is_choked(p) ? "websocket.send_queue" : "its share of the turn";
+	/* It goes on when all is sent. */
+	return p->is_waiting ? "its share of the turn" : "websocket.send_queue";
 }
 
 /** Few for one that was held back a short while ago, and for all that come when the turn has taken

@@ -21,7 +21,9 @@ struct peers {
 	struct loop_timer *slow_timer;
 	int64_t slow_due_ms; /* when that is due; INT64_MAX: it is not running */
 	unsigned count[PEERS_KINDS];
-	uint64_t turn; /* of the loop, in which a peer was last served ... */
+	bool is_looking;    /* peers_look() is not through */
+	uint64_t looked_at; /* the last one */
+	uint64_t turn;      /* of the loop, in which a peer was last served ... */
 	int64_t turn_began_us;
 	uint64_t last_id;
 	uint64_t last_batch;

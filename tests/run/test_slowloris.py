@@ -73,7 +73,7 @@ class Slowloris(unittest.TestCase):
     config = CALM
 
     def setUp(self):
-        self.assertTrue(allow_descriptors(2 * CROWD + 1000), "too few descriptors (ulimit -n)")
+        self.assertTrue(allow_descriptors(CROWD + 1000), "too few descriptors (ulimit -n)")
         self.daemon = daemon_for(self, config=self.config, env=NOTHING_TO_SPARE)
         self.control = self.daemon.control()
         self.addCleanup(self.control.close)
