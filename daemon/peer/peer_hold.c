@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "daemon/peer/peer_priv.h"
 
-#define SHARE_US     500 /* of a turn, that one peer may take */
+#define SHARE_US     2000 /* of a turn, that one peer may take */
 #define SHARE_FEW_US 100
 #define TURN_US      10000 /* that peers have all of their share of */
 

@@ -148,7 +148,7 @@ class Limits(unittest.TestCase):
         self.assertEqual(self.session_of()["refused"], 2)
 
     def test_a_write_that_is_chained_to_one_that_was_refused(self):
-        self.start(session="100/s burst 50", refusals="unlimited")
+        self.start(session="1000/s burst 50", refusals="unlimited")
         peer = self.open()
         put = [("record.put_many", {"records": [{"id": "a", "data": 1}], "chained": True})]
         codes = []
