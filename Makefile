@@ -49,13 +49,16 @@ common_sources := \
 daemon_sources := \
 	daemon/base/frame.c \
 	daemon/base/slots.c \
+	daemon/base/heap.c \
 	daemon/base/loop.c \
 	daemon/base/queue.c \
 	daemon/base/offload.c \
 	daemon/base/stats.c \
+	daemon/base/bounds.c \
 	daemon/base/histogram.c \
 	daemon/base/network.c \
 	daemon/guard/scope.c \
+	daemon/guard/grant_text.c \
 	daemon/base/conf.h \
 	daemon/base/conf_table.c \
 	daemon/base/conf_value.c \
@@ -150,6 +153,7 @@ daemon_sources := \
 	daemon/hub/hub.c \
 	daemon/guard/bucket.c \
 	daemon/guard/limit.c \
+	daemon/guard/trail.c \
 	daemon/guard/audit.c \
 	daemon/guard/peercred.c \
 	daemon/guard/token.c \
@@ -188,6 +192,8 @@ daemon_sources := \
 	daemon/api/system.c \
 	daemon/api/gate.c \
 	daemon/peer/peer.c \
+	daemon/peer/peer_hold.c \
+	daemon/peer/peer_show.c \
 	daemon/peer/peer_admit.c \
 	daemon/peer/hello.c \
 	daemon/peer/session.c \

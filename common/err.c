@@ -73,8 +73,32 @@ error_set(struct error *error, enum err code, const char *fmt, ...)
 	va_end(args);
 	error->code = code;
 	error->seq = -1;
+	error->limit = (struct error_limit){.name = NULL};
 	memcpy(error->text, text, strlen(text) + 1);
 	return code;
+}
+
+enum err
+error_set_limit(struct error *error, const char *name, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list args;
+
+	if (error == NULL)
+		return ERR_LIMIT_EXCEEDED;
+	va_start(args, fmt);
+	cut_text(text, vsnprintf(text, sizeof(text), fmt, args));
+	va_end(args);
+	error_set(error, ERR_LIMIT_EXCEEDED, "%s", text);
+	error->limit.name = name;
+	return ERR_LIMIT_EXCEEDED;
+}
+
+void
+error_name_limit(struct error *error, const char *name)
+{
+	if (error != NULL)
+		error->limit.name = name;
 }
 
 enum err
@@ -96,6 +120,7 @@ enum err
 error_wrap(struct error *error, const char *fmt, ...)
 {
 	char context[ERROR_TEXT_MAX];
+	struct error_limit limit;
 	int64_t seq;
 	va_list args;
 
@@ -105,7 +130,9 @@ error_wrap(struct error *error, const char *fmt, ...)
 	cut_text(context, vsnprintf(context, sizeof(context), fmt, args));
 	va_end(args);
 	seq = error->seq;
+	limit = error->limit;
 	error_set(error, error->code, "%s: %s", context, error->text);
 	error->seq = seq;
+	error->limit = limit;
 	return error->code;
 }

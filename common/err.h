@@ -50,10 +50,11 @@ struct err_info {
 
 #define ERROR_TEXT_MAX 512
 
-/** Of a RATE_LIMITED: the bucket that had not enough, and when it will have. */
+/** Of a LIMIT_EXCEEDED: the limit that was reached. Of a RATE_LIMITED: the bucket that had not
+ * enough, and when it will have. */
 struct error_limit {
-	const char *bucket; /* NULL: not known */
-	int64_t retry_after_ms;
+	const char *name;       /* a literal; NULL: not known */
+	int64_t retry_after_ms; /* this and the rest: of a bucket */
 	int64_t level;
 	struct rate rate;
 };
@@ -80,6 +81,14 @@ enum err err_by_name(struct span name);
  * reads well. */
 enum err error_set(struct error *error, enum err code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** As error_set() with ERR_LIMIT_EXCEEDED, for the limit of this name: a literal, the option's
+ * where there is one. */
+enum err error_set_limit(struct error *error, const char *name, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** Names the limit behind an error of another code; error may be NULL. */
+void error_name_limit(struct error *error, const char *name);
 
 /** As error_set(), with ": " and the text of errno value `errnum` behind. */
 enum err error_set_errno(struct error *error, enum err code, int errnum, const char *fmt, ...)

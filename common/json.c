@@ -161,7 +161,7 @@ scan_open(struct scan *s, bool is_object)
 	uint64_t *word;
 
 	if (s->depth == s->depth_max)
-		return fault_at(s, s->p, "nested too deeply");
+		return fault_at(s, s->p, JSON_TOO_DEEP);
 	word = &s->objects[s->depth / 64];
 	*word = is_object ? *word | bit : *word & ~bit;
 	s->p++;

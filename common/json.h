@@ -36,10 +36,12 @@ struct json_value {
 	struct span raw;
 };
 
+#define JSON_TOO_DEEP "nested too deeply"
+
 /** Where and why a text is not JSON. */
 struct json_fault {
 	size_t offset;    /* of the byte that is wrong; the length, when the text ends too early */
-	const char *what; /* "expected a value", "invalid UTF-8", "nested too deeply", ... */
+	const char *what; /* "expected a value", "invalid UTF-8", JSON_TOO_DEEP, ... */
 };
 
 /** Checks that `text` is one JSON value with nothing but white space around it, nested at most

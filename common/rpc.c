@@ -90,8 +90,11 @@ check_json(struct span text, struct json_value *value, struct error *error)
 
 	if (json_check(text, JSON_DEPTH_MAX, value, &fault) == OK)
 		return OK;
-	return error_set(error, ERR_PARSE_ERROR, "the message is not JSON: %s at byte %zu",
-		fault.what, fault.offset);
+	error_set(error, ERR_PARSE_ERROR, "the message is not JSON: %s at byte %zu", fault.what,
+		fault.offset);
+	if (strcmp(fault.what, JSON_TOO_DEEP) == 0)
+		error_name_limit(error, "nesting");
+	return ERR_PARSE_ERROR;
 }
 
 static size_t
@@ -104,6 +107,14 @@ count_items(struct json_value array, size_t stop_at)
 	while (n < stop_at && json_array_next(&w, &item))
 		n++;
 	return n;
+}
+
+static enum err
+batch_too_large(struct error *error)
+{
+	error_set(error, ERR_INVALID_REQUEST, "the batch has more than %d requests", RPC_BATCH_MAX);
+	error_name_limit(error, "requests in a batch");
+	return ERR_INVALID_REQUEST;
 }
 
 enum err
@@ -120,8 +131,7 @@ rpc_check(struct span message, enum rpc_kind *kind, struct json_value *value, st
 		if (n == 0)
 			return error_set(error, ERR_INVALID_REQUEST, "the batch is empty");
 		if (n > RPC_BATCH_MAX)
-			return error_set(error, ERR_INVALID_REQUEST,
-				"the batch has more than %d requests", RPC_BATCH_MAX);
+			return batch_too_large(error);
 	} else if (v.type != JSON_OBJECT) {
 		return error_set(error, ERR_INVALID_REQUEST,
 			"a message is an object, or an array of objects");
@@ -344,7 +354,7 @@ put_limit(struct json_out *o, const struct error_limit *limit)
 
 	rate_format(&limit->rate, rate);
 	json_put_int(o, "retry_after_ms", limit->retry_after_ms);
-	json_put_str(o, "bucket", limit->bucket);
+	json_put_str(o, "bucket", limit->name);
 	json_put_int(o, "level", limit->level);
 	json_put_str(o, "rate", rate);
 }
@@ -361,8 +371,10 @@ rpc_put_error(struct json_out *o, const struct error *error)
 	json_put_str(o, "code", info->name);
 	if (error->seq >= 0)
 		json_put_int(o, "seq", error->seq);
-	if (error->code == ERR_RATE_LIMITED && error->limit.bucket != NULL)
+	if (error->code == ERR_RATE_LIMITED && error->limit.name != NULL)
 		put_limit(o, &error->limit);
+	else if (error->limit.name != NULL)
+		json_put_str(o, "limit", error->limit.name);
 	json_end_object(o);
 	json_end_object(o);
 }

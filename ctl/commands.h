@@ -20,6 +20,7 @@ int export_run(struct ctl *c);
 int limits_list(struct ctl *c);
 int limits_test(struct ctl *c);
 int session_ls(struct ctl *c);
+int session_show(struct ctl *c);
 int session_close(struct ctl *c);
 int token_create(struct ctl *c);
 int token_ls(struct ctl *c);

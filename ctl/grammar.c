@@ -153,6 +153,7 @@ static const struct option_spec publish_options[] = {
 static const struct option_spec token_options[] = {
 	{"scope",   0, "SCOPE", NULL, "what it may do, such as read:ticker,sensor.*; can be given several times"},
 	{"expires", 0, "TIME",  NULL, "good for so long, such as 90d, or until a time (default: for ever)"},
+	{"rate",    0, "RATE",  NULL, "what all its sessions together may use, such as 50/s (default: what everybody may)"},
 	{.name = NULL},
 };
 
@@ -218,6 +219,8 @@ static const struct option_spec migrate_options[] = {
 };
 
 static const struct option_spec limits_test_options[] = {
+	{"token",  0, "NAME",   NULL, "the token that they are sent with"},
+	{"rate",   0, "RATE",   NULL, "the same as the argument"},
 	{"method", 0, "METHOD", NULL, "what is called (default record.put)"},
 	{"for",    0, "TIME",   NULL, "for so long (default 60s)"},
 	{.name = NULL},
@@ -245,8 +248,9 @@ const struct command commands[] = {
 	{"call",          "METHOD [JSON | @FILE | -]",         1, 2,         system_call,        NULL,            "Call any method of the daemon with these params", false},
 	{"methods",       "",                                  0, 0,         system_methods,     NULL,            "List the methods of the daemon", false},
 	{"limits list",   "",                                  0, 0,         limits_list,        NULL,            "List the addresses that are nearest to their limits", false},
-	{"limits test",   "RATE",                              1, 1,         limits_test,        limits_test_options, "Tell what would become of requests at a rate such as 50/s", false},
+	{"limits test",   "[RATE]",                            0, 1,         limits_test,        limits_test_options, "Tell what would become of requests at a rate such as 50/s", false},
 	{"session list",  "",                                  0, 0,         session_ls,         NULL,            "List the connected clients", false},
+	{"session show",  "NUMBER",                            1, 1,         session_show,       NULL,            "Show what a session was refused or held back for, and what it may use", false},
 	{"session close", "NUMBER",                            1, 1,         session_close,      NULL,            "Close a session", false},
 	{"token create",  "NAME",                              1, 1,         token_create,       token_options,   "Make a token for clients of the network, which is told only now", false},
 	{"token list",    "",                                  0, 0,         token_ls,           NULL,            "List the tokens", false},

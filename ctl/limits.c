@@ -26,12 +26,17 @@ limits_list(struct ctl *c)
 int
 limits_test(struct ctl *c)
 {
+	const char *rate = c->words_n > 0 ? c->words[0] : ctl_option(c, "rate");
 	struct buf params;
-	struct json_out o = ctl_params(&params);
+	struct json_out o;
 
-	json_put_str(&o, "rate", c->words[0]);
+	if (rate == NULL)
+		return ctl_usage("which rate? Such as: sysrtctl limits test 50/s");
+	o = ctl_params(&params);
+	json_put_str(&o, "rate", rate);
 	text_put_option(c, &o, "method", "method");
 	text_put_option(c, &o, "for", "for");
+	text_put_option(c, &o, "token", "token");
 	json_end_object(&o);
 	return ctl_call_and_print(c, "limits.test", &params);
 }

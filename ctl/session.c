@@ -1,4 +1,4 @@
-/* session list and close. */
+/* session list, show and close. */
 
 #include <stdlib.h>
 
@@ -23,8 +23,9 @@ session_ls(struct ctl *c)
 	return status;
 }
 
-int
-session_close(struct ctl *c)
+/** Calls a method for the session that the first word names. */
+static int
+call_for_number(struct ctl *c, const char *method)
 {
 	struct buf params;
 	struct json_out o = ctl_params(&params);
@@ -36,5 +37,17 @@ session_close(struct ctl *c)
 	}
 	json_put_int(&o, "session", number);
 	json_end_object(&o);
-	return ctl_call_and_print(c, "session.close", &params);
+	return ctl_call_and_print(c, method, &params);
+}
+
+int
+session_show(struct ctl *c)
+{
+	return call_for_number(c, "session.show");
+}
+
+int
+session_close(struct ctl *c)
+{
+	return call_for_number(c, "session.close");
 }

@@ -94,7 +94,7 @@ system_call(struct ctl *c)
 int
 system_methods(struct ctl *c)
 {
-	static const char *const columns[] = {"method", "scope", "help", NULL};
+	static const char *const columns[] = {"method", "scope", "cost", "help", NULL};
 
 	return call_and_list(c, "methods", columns);
 }

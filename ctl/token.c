@@ -37,6 +37,7 @@ token_create(struct ctl *c)
 	if (expires != NULL)
 		text_put_time(c, &o, "expires",
 			duration_parse(span_of(expires), &ms) ? "ttl" : "expires_at");
+	text_put_option(c, &o, "rate", "rate");
 	json_end_object(&o);
 	status = ctl_call_and_print(c, "token.create", &params);
 	if (status == EXIT_DONE)
@@ -48,7 +49,7 @@ int
 token_ls(struct ctl *c)
 {
 	static const char *const columns[] = {
-		"name", "scopes", "created_at", "used_at", "expires_at", NULL};
+		"name", "scopes", "rate", "created_at", "used_at", "expires_at", NULL};
 	struct buf params;
 	struct json_out o = ctl_params(&params);
 	char *result;

@@ -2,7 +2,6 @@
 
 #include "daemon/server.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/base/heap.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/stats.h"
 #include "daemon/deliver.h"
@@ -25,10 +25,6 @@
 #define CLOSING_MS    1000 /* for the last bytes to go out */
 #define CLOSE_GOING   1001
 #define NOTE_USE_MS   300000
-#define LARGE_BYTES   (256 << 10) /* blocks of memory that are mapped */
-#define SPARE_BYTES   (1 << 20)   /* at the end of a heap, before it is given back */
-#define GIVE_BACK_MS  5000
-#define GIVE_BACK     (2u << 20) /* free bytes more than after the last time */
 
 enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
 
@@ -38,6 +34,7 @@ struct server {
 	struct loop *loop;
 	struct net *net;
 	struct stats *stats;
+	struct bounds *bounds;
 	struct store *store;
 	struct auth *auth;
 	struct audit *audit;
@@ -60,8 +57,7 @@ struct server {
 	int64_t phase_ends_ms; /* monotonic */
 	int64_t started_ms;    /* monotonic */
 	int64_t noted_ms;      /* monotonic: when the use of tokens was last noted */
-	int64_t gave_back_ms;  /* monotonic: when free memory was last looked at ... */
-	size_t kept_bytes;     /* ... and how much there was then */
+	struct heap heap;
 };
 
 /* What only the whole can do, for the API. */
@@ -85,12 +81,15 @@ put_limits(const struct conf *c, struct json_out *o)
 	put_limit(o, "max_per_uid", c->control.max_per_uid);
 	put_limit(o, "max_message", c->websocket.max_message);
 	put_limit(o, "max_input", c->websocket.max_input);
+	put_limit(o, "max_fragments", c->websocket.max_fragments);
 	put_limit(o, "max_record", c->store.max_record);
 	put_limit(o, "max_in_flight", c->websocket.max_in_flight);
 	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
 	put_limit(o, "send_queue", c->websocket.send_queue);
 	put_limit(o, "max_header", c->websocket.max_header);
 	put_limit(o, "max_handshakes", c->tls.max_handshakes);
+	put_limit(o, "max_patterns", c->hub.max_patterns);
+	put_limit(o, "max_topics", c->hub.max_topics);
 	put_limit(o, "queue", c->store.queue);
 	put_limit(o, "queue_bytes", c->store.queue_bytes);
 	put_limit(o, "tombstone_max", c->store.tombstone_max);
@@ -117,6 +116,12 @@ static void
 list_sessions(void *arg, struct json_out *o)
 {
 	peers_add_list(((struct server *)arg)->peers, o);
+}
+
+static enum err
+show_session(void *arg, uint64_t id, struct json_out *o, struct error *error)
+{
+	return peers_show(((struct server *)arg)->peers, id, o, error);
 }
 
 static enum err
@@ -376,42 +381,16 @@ raise_descriptors(void)
 		log_warn("server", "the limit of open files could not be raised");
 }
 
-/** Large blocks go back to the kernel with free(): left alone, the allocator raises its own bounds
- * with the first of them, and from then on keeps tens of megabytes. What the environment says of
- * the spare memory counts: see mallopt(3). */
-static void
-bound_heap(void)
-{
-	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
-	if (getenv("MALLOC_TRIM_THRESHOLD_") == NULL)
-		mallopt(M_TRIM_THRESHOLD, SPARE_BYTES);
-}
-
-/** Memory that is free goes back to the kernel now and then, also from the middle of the heap: one
- * small block at its end, that was allocated during a flood, would keep all below it. */
-static void
-give_back_memory(struct server *s)
-{
-	size_t bytes = mallinfo2().fordblks;
-
-	s->gave_back_ms = loop_now_ms(s->loop);
-	if (bytes > s->kept_bytes + GIVE_BACK) {
-		malloc_trim(0);
-		s->kept_bytes = mallinfo2().fordblks;
-	} else if (bytes < s->kept_bytes) {
-		s->kept_bytes = bytes;
-	}
-}
-
 static enum err
 loop_init(struct server *s, struct error *error)
 {
-	bound_heap();
+	heap_bound();
 	raise_descriptors();
 	signal(SIGPIPE, SIG_IGN);
 	s->loop = loop_new();
 	s->net = net_new(s->loop);
 	s->stats = stats_new();
+	s->bounds = bounds_new(s->stats);
 	net_add_stats(s->net, s->stats);
 	net_set_max_handshakes(s->net, s->conf->tls.max_handshakes);
 	return apply_log(s->conf, error);
@@ -420,6 +399,7 @@ loop_init(struct server *s, struct error *error)
 static void
 loop_fini(struct server *s)
 {
+	bounds_free(s->bounds);
 	stats_free(s->stats);
 	net_free(s->net);
 	loop_free(s->loop);
@@ -498,6 +478,7 @@ static enum err
 hub_init(struct server *s, struct error *error)
 {
 	s->hub = hub_new(s->loop, s->store, s->conf);
+	hub_note_bounds(s->hub, s->bounds);
 	s->deliver.hub = s->hub;
 	return hub_warm(s->hub, error);
 }
@@ -517,20 +498,20 @@ peers_init(struct server *s, struct error *error)
 		.store = s->store,
 		.hub = s->hub,
 		.search = s->search,
-		.limits = s->limits = limits_new(s->conf, s->stats),
+		.limits = s->limits = limits_new(s->conf, s->bounds),
+		.bounds = s->bounds,
 		.conf = s->conf,
 		.stats = s->stats,
 		.auth = s->auth,
 		.audit = s->audit,
 		.vault = s->vault,
-		.ops = {reload, begin_stop, add_status, list_sessions, close_session, admit,
-			describe, begin_backup, add_backups, begin_check, begin_compaction,
+		.ops = {reload, begin_stop, add_status, list_sessions, show_session, close_session,
+			admit, describe, begin_backup, add_backups, begin_check, begin_compaction,
 			ask_vault, s},
 	};
 	s->peers = peers_new(&s->api, s->net, s->loop);
 	s->deliver.peers = s->peers;
 	s->sessions = sessions_new(s->peers);
-	sessions_add_stats(s->sessions, s->stats);
 	return OK;
 }
 
@@ -627,11 +608,10 @@ on_look(void *arg)
 
 	loop_timer_start(s->look_timer, look_interval_ms(s->conf));
 	peers_check_tokens(s->peers, clock_wall_ms());
-	peers_look(s->peers, loop_now_ms(s->loop));
+	peers_look(s->peers);
 	if (loop_now_ms(s->loop) - s->noted_ms >= NOTE_USE_MS)
 		note_use(s);
-	if (loop_now_ms(s->loop) - s->gave_back_ms >= GIVE_BACK_MS)
-		give_back_memory(s);
+	heap_look(&s->heap, loop_now_ms(s->loop));
 }
 
 static enum err

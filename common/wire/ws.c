@@ -9,6 +9,7 @@
 
 #include "common/wire/ws.h"
 
+#include <limits.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@
 struct ws_pool {
 	enum ws_role role;
 	size_t max_message;
+	unsigned max_fragments;
 	unsigned keep_max;
 	unsigned idle_n;
 	struct ws *idle;
@@ -46,19 +48,23 @@ struct ws {
 	struct ws_pool *pool;
 	struct ws *next; /* in the pool */
 	wslay_event_context_ptr wslay;
-	bool is_dead;   /* reads no more */
-	bool is_wiping; /* ws_wipe() is under way: what comes out is not told */
+	bool is_dead;       /* reads no more */
+	bool is_wiping;     /* ws_wipe() is under way: what comes out is not told */
+	bool has_delivered; /* a message, in this step */
 
 	enum scan_state state;
-	bool in_message; /* between the first and the last fragment */
-	uint64_t left;   /* bytes of this frame's payload that are still to come */
-	uint64_t total;  /* payload of this message's frames so far, by their headers */
+	bool in_message;    /* between the first and the last fragment */
+	uint64_t left;      /* bytes of this frame's payload that are still to come */
+	uint64_t total;     /* payload of this message's frames so far, by their headers */
+	unsigned frames;    /* begun since ws_take_frames() */
+	unsigned fragments; /* of this message so far */
+	enum ws_excess excess;
 	unsigned held_n;
 	uint8_t held[HEADER_MAX + CONTROL_MAX]; /* a header, or a control frame, under way */
 
 	struct buf message;
 
-	/* During ws_feed(): */
+	/* During ws_step(): */
 	struct span input[2]; /* what wslay may read now */
 	ws_message_fn fn;
 	void *arg;
@@ -125,6 +131,7 @@ ws_pool_new(enum ws_role role, size_t max_message, unsigned keep_max)
 
 	pool->role = role;
 	pool->max_message = max_message;
+	pool->max_fragments = UINT_MAX;
 	pool->keep_max = keep_max;
 	return pool;
 }
@@ -133,6 +140,12 @@ void
 ws_pool_set_max_message(struct ws_pool *pool, size_t max_message)
 {
 	pool->max_message = max_message;
+}
+
+void
+ws_pool_set_max_fragments(struct ws_pool *pool, unsigned max_fragments)
+{
+	pool->max_fragments = max_fragments;
 }
 
 static void
@@ -217,6 +230,7 @@ on_chunk(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_c
 static void
 deliver_message(struct ws *ws, enum ws_opcode opcode)
 {
+	ws->has_delivered = true;
 	if (!ws->message.failed)
 		ws->fn(ws->arg, opcode, buf_span(&ws->message), 0);
 	if (ws->message.cap > MESSAGE_KEPT && !ws->message.failed) {
@@ -367,6 +381,7 @@ begin_payload(struct ws *ws)
 {
 	unsigned extra = length_size(ws);
 
+	ws->frames++;
 	ws->left = payload_length(ws);
 	if ((extra == 2 && ws->left <= CONTROL_MAX) || (extra == 8 && ws->left <= UINT16_MAX) ||
 		ws->left > INT64_MAX) {
@@ -382,9 +397,15 @@ begin_payload(struct ws *ws)
 		return;
 	}
 	if (!ws->in_message)
-		ws->total = 0;
+		ws->total = ws->fragments = 0;
 	if (ws->total > ws->pool->max_message || ws->left > ws->pool->max_message - ws->total) {
+		ws->excess = WS_EXCESS_BYTES;
 		fail(ws, WSLAY_CODE_MESSAGE_TOO_BIG, "message too big");
+		return;
+	}
+	if (ws->fragments++ >= ws->pool->max_fragments) {
+		ws->excess = WS_EXCESS_FRAGMENTS;
+		fail(ws, WSLAY_CODE_POLICY_VIOLATION, "message in too many fragments");
 		return;
 	}
 	ws->total += ws->left;
@@ -509,13 +530,17 @@ scan_payload(struct ws *ws, struct span *bytes)
 		ws->state = SCAN_HEADER;
 }
 
-bool
-ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out)
+size_t
+ws_step(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out)
 {
+	size_t all = bytes.n;
+
 	ws->fn = fn;
 	ws->arg = arg;
 	ws->out = out;
-	while (!ws->is_dead && (bytes.n > 0 || (ws->state != SCAN_HEADER && ws->left == 0))) {
+	ws->has_delivered = false;
+	while (!ws->is_dead && !ws->has_delivered &&
+		(bytes.n > 0 || (ws->state != SCAN_HEADER && ws->left == 0))) {
 		if (ws->state == SCAN_HEADER)
 			scan_header(ws, &bytes);
 		else if (ws->state == SCAN_CONTROL)
@@ -525,6 +550,23 @@ ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct bu
 	}
 	answer(ws);
 	ws->out = NULL;
+	return ws->is_dead ? all : all - bytes.n;
+}
+
+bool
+ws_is_over(const struct ws *ws)
+{
+	return ws->is_dead;
+}
+
+bool
+ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out)
+{
+	do {
+		size_t used = ws_step(ws, bytes, fn, arg, out);
+
+		bytes = (struct span){bytes.p + used, bytes.n - used};
+	} while (bytes.n > 0);
 	return !ws->is_dead;
 }
 
@@ -541,6 +583,12 @@ ws_wipe(struct ws *ws)
 	ws->is_wiping = false;
 }
 
+enum ws_excess
+ws_excess(const struct ws *ws)
+{
+	return ws->excess;
+}
+
 bool
 ws_is_idle(const struct ws *ws)
 {
@@ -551,4 +599,13 @@ size_t
 ws_held(const struct ws *ws)
 {
 	return ws->message.n + ws->held_n;
+}
+
+unsigned
+ws_take_frames(struct ws *ws)
+{
+	unsigned n = ws->frames;
+
+	ws->frames = 0;
+	return n;
 }

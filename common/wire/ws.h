@@ -34,6 +34,8 @@ struct ws;
 /** max_message bounds a whole message, in bytes; at most keep_max idle contexts are kept. */
 struct ws_pool *ws_pool_new(enum ws_role role, size_t max_message, unsigned keep_max);
 void ws_pool_set_max_message(struct ws_pool *pool, size_t max_message);
+/** Of one message; at first any number. */
+void ws_pool_set_max_fragments(struct ws_pool *pool, unsigned max_fragments);
 void ws_pool_free(struct ws_pool *pool);
 
 /** A context from the pool. */
@@ -45,14 +47,23 @@ void ws_close(struct ws_pool *pool, struct ws **ws);
  * WS_CLOSE `code` is the peer's close code (1005 when none was sent) and payload its reason. */
 typedef void (*ws_message_fn)(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code);
 
-/** Feeds bytes (all are consumed; at most a few KiB at a time, so that the caller can pause between
- * calls). Control frames that must be sent in answer (pongs, the answer to a close, the close after
- * a violation with 1002, 1007 or 1009) are appended to `out`, in their place between the calls of
- * fn. False: nothing more will be read, send `out` and close. */
+/** Feeds bytes up to the end of the first message that is whole then; returns how many that were.
+ * Control frames that must be sent in answer (pongs, the answer to a close, the close after a
+ * violation with 1002, 1007, 1008 or 1009) are appended to `out`, in their place between the calls
+ * of fn. */
+size_t ws_step(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out);
+/** True: nothing more will be read, send `out` and close. */
+bool ws_is_over(const struct ws *ws);
+/** Takes all of the steps. False: it is over. */
 bool ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, struct buf *out);
+/** Which of the limits was broken, when it is over. */
+enum ws_excess { WS_EXCESS_NONE, WS_EXCESS_BYTES, WS_EXCESS_FRAGMENTS };
+enum ws_excess ws_excess(const struct ws *ws);
 /** True between messages: nothing of the input is held, the context can go back to the pool. */
 bool ws_is_idle(const struct ws *ws);
 /** Overwrites what an idle one still has of the messages that went through it. For servers. */
 void ws_wipe(struct ws *ws);
 /** Bytes held for a message that is under way. */
 size_t ws_held(const struct ws *ws);
+/** How many frames have begun since this was last asked. */
+unsigned ws_take_frames(struct ws *ws);

@@ -44,6 +44,7 @@ static const struct method methods[] = {
 	{"secret.test",      SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  secret_test,      secret_test_args,     "Read a secret, or all of them, anew, and tell whether they open"},
 	{"session.close",    SCOPE_ADMIN,    1, METHOD_LOCAL, true,  true,  session_close,    session_close_args,   "Close a session"},
 	{"session.list",     SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, session_list,     no_args,              "List the sessions"},
+	{"session.show",     SCOPE_ADMIN,    5, METHOD_LOCAL, true,  false, session_show,     session_show_args,    "Show a session: what it was refused or held back for, and what it may use now"},
 	{"status",           SCOPE_NONE,     1, METHOD_LOCAL, true,  false, system_status,    no_args,              "Tell how the daemon and its parts are"},
 	{"subscribe",        SCOPE_READ,     5, METHOD_LOCAL, false, false, subscribe_start,  subscribe_args,       "Hear of changes, or of messages to topics"},
 	{"system.backup",    SCOPE_ADMIN,   50, METHOD_LOCAL, true,  true,  system_backup,    backup_args,          "Make a copy of the store while it is in use"},
@@ -243,6 +244,10 @@ gate_call(struct api *api, const struct caller *caller, const struct rpc_request
 		note(&c, e);
 	if (m != NULL && m->kind == METHOD_WRITE && e != PENDING)
 		store_client_refuse(caller->store);
+	if (e != OK && e != PENDING) {
+		trail_note_refusal(caller->trail, m != NULL ? m->name : NULL, error, c.now_ms);
+		bounds_reach_name(api->bounds, error->limit.name, clock_mono_ms(), caller->id);
+	}
 	return e;
 }
 

@@ -13,12 +13,14 @@
 #include "common/json.h"
 #include "common/rpc.h"
 #include "daemon/api/args.h"
+#include "daemon/base/bounds.h"
 #include "daemon/base/conf.h"
 #include "daemon/base/stats.h"
 #include "daemon/guard/audit.h"
 #include "daemon/guard/auth.h"
 #include "daemon/guard/limit.h"
 #include "daemon/guard/scope.h"
+#include "daemon/guard/trail.h"
 #include "daemon/guard/vault.h"
 #include "daemon/hub/hub.h"
 #include "daemon/search/search.h"
@@ -47,6 +49,7 @@ struct caller {
 	struct store_client *store;
 	struct subscriber *subscriber;
 	struct limited *limited;
+	struct trail **trail; /* what is refused is noted there */
 };
 
 struct call;
@@ -101,6 +104,7 @@ struct api {
 	struct hub *hub;
 	struct search *search;
 	struct limits *limits;
+	struct bounds *bounds;
 	const struct conf *conf; /* in force; changes at reload */
 	struct stats *stats;
 	struct auth *auth;
@@ -111,6 +115,8 @@ struct api {
 		void (*shutdown)(void *daemon);
 		void (*add_status)(void *daemon, struct json_out *o); /* listeners, peers, uptime */
 		void (*list_sessions)(void *daemon, struct json_out *o);
+		enum err (*show_session)(
+			void *daemon, uint64_t id, struct json_out *o, struct error *error);
 		enum err (*close_session)(void *daemon, uint64_t id, struct error *error);
 		/** The peer has shown this token. */
 		enum err (*admit)(

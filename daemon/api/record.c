@@ -83,7 +83,7 @@ record_keep_data(struct call *c, const struct conf_category *category, struct jo
 	json_compact(value, &room);
 	op->data = job_keep_written(j, room.n);
 	if ((int64_t)op->data.n > max && max <= category->max_data)
-		return error_set(c->error, ERR_LIMIT_EXCEEDED,
+		return error_set_limit(c->error, "store.max_record",
 			"data has %zu bytes, at most %lld are allowed (store.max_record)",
 			op->data.n, (long long)max);
 	if ((int64_t)op->data.n > category->max_data)

@@ -2,6 +2,8 @@
 
 #include "daemon/api/methods.h"
 
+#define SESSION_NUMBER ARG_INT, .required = true, .min = 1, .max = (INT64_C(1) << 53) - 1
+
 enum err
 session_list(struct call *c)
 {
@@ -17,7 +19,7 @@ session_list(struct call *c)
 
 /* clang-format off */
 const struct arg_spec session_close_args[] = {
-	{"session", ARG_INT, .required = true, .min = 1, .max = (INT64_C(1) << 53) - 1, .help = "Its number"},
+	{"session", SESSION_NUMBER, .help = "Its number"},
 	{.name = NULL},
 };
 /* clang-format on */
@@ -30,5 +32,24 @@ session_close(struct call *c)
 
 	if (e == OK)
 		buf_add(c->result, "{}", 2);
+	return e;
+}
+
+/* clang-format off */
+const struct arg_spec session_show_args[] = {
+	{"session", SESSION_NUMBER, .help = "Its number"},
+	{.name = NULL},
+};
+/* clang-format on */
+
+enum err
+session_show(struct call *c)
+{
+	struct json_out o = json_out_start(c->result);
+	enum err e;
+
+	json_begin_object(&o, NULL);
+	e = c->api->ops.show_session(c->api->ops.daemon, (uint64_t)c->args[0].i, &o, c->error);
+	json_end_object(&o);
 	return e;
 }

@@ -74,6 +74,7 @@ system_methods(struct call *c)
 		json_begin_object(&o, NULL);
 		json_put_str(&o, "method", rows[i].name);
 		json_put_str(&o, "scope", scope_name(rows[i].scope));
+		json_put_int(&o, "cost", rows[i].cost);
 		json_put_str(&o, "help", rows[i].help);
 		put_params(&o, rows[i].args);
 		json_end_object(&o);

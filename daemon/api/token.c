@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/api/methods.h"
+#include "daemon/guard/grant_text.h"
 
 /* clang-format off */
 const struct arg_spec auth_args[] = {
@@ -30,13 +31,14 @@ token_show(struct call *c)
 	json_begin_object(&o, NULL);
 	json_put_str(&o, "name", token->name);
 	scopes_put_list(token->scopes, &o, "scopes");
+	auth_token_put_rate(token, &o);
 	if (token->expires_at != INT64_MAX)
 		json_put_int(&o, "expires_at", token->expires_at);
 	json_end_object(&o);
 	return OK;
 }
 
-enum create_arg { CREATE_NAME, CREATE_SCOPES, CREATE_TTL, CREATE_EXPIRES };
+enum create_arg { CREATE_NAME, CREATE_SCOPES, CREATE_TTL, CREATE_EXPIRES, CREATE_RATE };
 
 /* clang-format off */
 const struct arg_spec token_create_args[] = {
@@ -44,6 +46,7 @@ const struct arg_spec token_create_args[] = {
 	[CREATE_SCOPES]  = {"scopes",     ARG_SCOPES, .required = true, .help = "What it may do: read, write, publish, secrets, each also of some names, and admin: \"read:ticker,sensor.*\""},
 	[CREATE_TTL]     = {"ttl",        ARG_DURATION,                 .help = "It is good for so long; default: for ever"},
 	[CREATE_EXPIRES] = {"expires_at", ARG_TIME,                     .help = "It is good until this time"},
+	[CREATE_RATE]    = {"rate",       ARG_STRING, .max = RATE_TEXT_SIZE, .help = "What all its sessions together may use: \"50/s\", \"30/m burst 60\"; default: what everybody may"},
 	{.name = NULL},
 };
 /* clang-format on */
@@ -78,6 +81,21 @@ set_expiry(struct call *c, struct op *op)
 	return OK;
 }
 
+/** Writes what it is granted. */
+static enum err
+write_grant(struct call *c, struct buf *text)
+{
+	const struct arg *a = &c->args[CREATE_RATE];
+	struct rate rate = RATE_UNLIMITED;
+
+	if (a->is_set && !rate_parse(a->text, &rate))
+		return error_set(c->error, ERR_INVALID_ARGUMENT,
+			"rate: not one such as \"50/s\" or \"30/m burst 60\"");
+	scopes_add_text(c->args[CREATE_SCOPES].scopes, text);
+	grant_text_add_rate(text, &rate);
+	return OK;
+}
+
 /** Makes the text; what is kept of it is its hash. */
 static enum err
 set_token(struct call *c, struct job *j, struct op *op)
@@ -95,29 +113,37 @@ set_token(struct call *c, struct job *j, struct op *op)
 	return e;
 }
 
-enum err
-token_create(struct call *c)
+/** The job, with what the token is granted. */
+static struct job *
+make_job(struct call *c, struct span grant)
 {
-	const struct scopes *wanted = c->args[CREATE_SCOPES].scopes;
-	struct job *j;
-	struct buf scopes;
-	enum err e = check_scopes(c, wanted);
+	struct job *j = call_job(
+		c, JOB_WRITE, 1, AUTH_NAME_MAX + grant.n + TOKEN_TEXT_SIZE + TOKEN_HASH_SIZE);
 
-	if (e != OK)
-		return e;
-	buf_init(&scopes, SIZE_MAX / 2);
-	scopes_add_text(wanted, &scopes);
-	j = call_job(c, JOB_WRITE, 1, AUTH_NAME_MAX + scopes.n + TOKEN_TEXT_SIZE + TOKEN_HASH_SIZE);
-	if (j == NULL) {
-		buf_fini(&scopes);
-		return c->error->code;
-	}
+	if (j == NULL)
+		return NULL;
 	j->ops[0].kind = OP_GRANT;
 	j->ops[0].now_ms = c->now_ms;
 	j->ops[0].name = job_keep(j, c->args[CREATE_NAME].text);
-	j->ops[0].data = job_keep(j, buf_span(&scopes));
-	buf_fini(&scopes);
-	e = set_expiry(c, &j->ops[0]);
+	j->ops[0].data = job_keep(j, grant);
+	return j;
+}
+
+enum err
+token_create(struct call *c)
+{
+	struct job *j = NULL;
+	struct buf grant;
+	enum err e = check_scopes(c, c->args[CREATE_SCOPES].scopes);
+
+	buf_init(&grant, SIZE_MAX / 2);
+	if (e == OK)
+		e = write_grant(c, &grant);
+	if (e == OK && (j = make_job(c, buf_span(&grant))) == NULL)
+		e = c->error->code;
+	buf_fini(&grant);
+	if (e == OK)
+		e = set_expiry(c, &j->ops[0]);
 	if (e == OK)
 		e = set_token(c, j, &j->ops[0]);
 	if (e == OK)

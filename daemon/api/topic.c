@@ -19,7 +19,7 @@ topic_publish(struct call *c)
 	struct json_out o = json_out_start(c->result);
 
 	if ((int64_t)data.n > c->api->conf->store.max_record)
-		return error_set(c->error, ERR_LIMIT_EXCEEDED,
+		return error_set_limit(c->error, "store.max_record",
 			"data has %zu bytes, at most %lld are allowed (store.max_record)", data.n,
 			(long long)c->api->conf->store.max_record);
 	json_begin_object(&o, NULL);

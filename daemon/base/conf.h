@@ -92,9 +92,10 @@ struct conf {
 		struct conf_list listen;
 		bool echo;
 		int64_t max_sessions;
-		int64_t max_message; /* bytes of a message and of a line */
-		int64_t max_input;   /* bytes of unfinished messages, of all sessions */
-		int64_t send_queue;  /* unsent bytes per session before it lags */
+		int64_t max_message;   /* bytes of a message and of a line */
+		int64_t max_fragments; /* of a message */
+		int64_t max_input;     /* bytes of unfinished messages, of all sessions */
+		int64_t send_queue;    /* unsent bytes per session before it lags */
 		int64_t heartbeat_ms;
 		struct conf_list origins;
 		struct conf_list hosts;
@@ -127,12 +128,16 @@ struct conf {
 		struct rate address;     /* of all sessions from one address */
 		struct rate connections; /* from one address */
 		struct rate total;       /* of all requests */
+		struct rate refusals;    /* that one session is told */
 		struct conf_list exempt; /* networks */
 		int64_t addresses;       /* remembered */
 	} limits;
 	struct {
 		int64_t recent; /* changes kept in the ring */
 		int64_t recent_bytes;
+		int64_t max_patterns; /* of all subscriptions to records: pairs of a category and
+					 an id */
+		int64_t max_topics;   /* the same of topics */
 	} hub;
 	struct {
 		int64_t rank_limit; /* matches that are counted and ranked */

@@ -1,6 +1,7 @@
 /*
  * The loop on libevent: see loop.h. A turn is one poll and the callbacks of all
- * that was ready, then the deferred calls. loop_run() turns until told to stop.
+ * that was ready (or of some, if they are many), then the deferred calls.
+ * loop_run() turns until told to stop.
  */
 
 #include "daemon/base/loop.h"
@@ -13,6 +14,8 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 #include "daemon/base/slots.h"
+
+#define CROWD_US 5000
 
 struct deferred {
 	void (*fn)(void *arg);
@@ -38,7 +41,8 @@ struct loop {
 	struct deferred_list running;  /* being called now */
 	struct loop_signal *signals;
 	uint64_t turn;
-	int64_t now_ms; /* -1: not read in this turn */
+	int64_t crowd_ends_us; /* of this turn's time for what is many; 0: none of it came yet */
+	int64_t now_ms;        /* -1: not read in this turn */
 	bool stopped;
 };
 
@@ -68,6 +72,7 @@ loop_new(void)
 	l->base = event_base_new_with_config(config);
 	must(l->base != NULL);
 	event_config_free(config);
+	must(event_base_priority_init(l->base, LOOP_PRIORITIES) == 0);
 	l->now_ms = -1;
 	return l;
 }
@@ -115,6 +120,7 @@ loop_run(struct loop *l)
 		int flags = EVLOOP_ONCE | (l->deferred.n > 0 ? EVLOOP_NONBLOCK : 0);
 
 		l->turn++;
+		l->crowd_ends_us = 0;
 		l->now_ms = -1;
 		must(event_base_loop(l->base, flags) >= 0);
 		run_deferred(l);
@@ -127,6 +133,17 @@ loop_stop(struct loop *l)
 {
 	l->stopped = true;
 	event_base_loopbreak(l->base);
+}
+
+void
+loop_yield_if_late(struct loop *l)
+{
+	int64_t now_us = clock_mono_us();
+
+	if (l->crowd_ends_us == 0)
+		l->crowd_ends_us = now_us + CROWD_US;
+	else if (now_us > l->crowd_ends_us)
+		event_base_loopbreak(l->base);
 }
 
 struct event_base *
@@ -262,6 +279,14 @@ loop_watch_new(struct loop *l, int fd, void (*fn)(void *arg), void *arg)
 	must(event_assign(&w->event, l->base, fd, EV_READ | EV_PERSIST, on_watch, w) == 0);
 	must(event_add(&w->event, NULL) == 0);
 	return w;
+}
+
+void
+loop_watch_prefer(struct loop_watch *w)
+{
+	event_del(&w->event);
+	must(event_priority_set(&w->event, LOOP_FIRST) == 0);
+	must(event_add(&w->event, NULL) == 0);
 }
 
 void

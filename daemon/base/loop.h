@@ -19,6 +19,9 @@ void loop_stop(struct loop *l);
 struct event_base *loop_base(struct loop *l);
 /** The number of the turn under way. */
 uint64_t loop_turn(const struct loop *l);
+/** For callbacks of what can be very many: ends the turn if these have taken long in it. Then what
+ * is deferred is done, and what goes first is looked at; the others go on in the next turn. */
+void loop_yield_if_late(struct loop *l);
 /** Monotonic milliseconds, read once a turn. */
 int64_t loop_now_ms(struct loop *l);
 
@@ -42,4 +45,10 @@ void loop_on_signal(struct loop *l, int signo, void (*fn)(void *arg, int signo),
 /** Calls fn(arg) whenever fd is readable until loop_forget(). */
 struct loop_watch;
 struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*fn)(void *arg), void *arg);
+/** It goes before what does not. */
+void loop_watch_prefer(struct loop_watch *w);
 void loop_watch_free(struct loop_watch *w);
+
+/* Priorities of events, as libevent has them: what is not said otherwise is the second. */
+#define LOOP_FIRST      0
+#define LOOP_PRIORITIES 2

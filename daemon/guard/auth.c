@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/guard/grant_text.h"
 
 #define BUCKETS  1024 /* a power of two */
 #define NOTE_MAX 1000 /* operations of one job */
@@ -59,29 +60,42 @@ bucket_of(const char *hash)
 	return (unsigned)strtoul(start, NULL, 16) & (BUCKETS - 1);
 }
 
-/** Adds a token; one whose scopes cannot be read may do nothing. */
+/** Reads what it was granted; one of which that cannot be read may do nothing. */
 static void
-add(struct auth *a, struct span name, struct span hash, struct span scopes,
+read_grant(struct auth_token *t, struct span grant)
+{
+	struct error error = ERROR_NONE;
+	char *source = xasprintf("the token \"%s\"", t->name);
+	struct span scopes;
+	enum err e = OK;
+
+	t->scopes = scopes_new(source);
+	free(source);
+	if (!grant_text_split(grant, &scopes, &t->allowance.rate))
+		e = error_set(&error, ERR_INVALID_ARGUMENT, "its rate is none");
+	if (e == OK)
+		e = scopes_add(t->scopes, scopes, SCOPE_ALL, &error);
+	if (e == OK)
+		return;
+	log_error("auth", "the scopes of a token cannot be read", F_STR("token", t->name),
+		F_ERROR(&error));
+	scopes_unref(t->scopes); /* what was read of them */
+	t->scopes = NULL;
+}
+
+/** Adds a token. */
+static void
+add(struct auth *a, struct span name, struct span hash, struct span grant,
 	const struct auth_token *like)
 {
 	struct auth_token *t = xnew(struct auth_token), **bucket;
-	struct error error = ERROR_NONE;
-	char *source;
 
 	must(name.n < sizeof(t->name) && hash.n < sizeof(t->hash));
 	*t = *like;
 	t->refs = 1;
 	memcpy(t->name, name.p, name.n);
 	memcpy(t->hash, hash.p, hash.n);
-	source = xasprintf("the token \"%s\"", t->name);
-	t->scopes = scopes_new(source);
-	free(source);
-	if (scopes_add(t->scopes, scopes, SCOPE_ALL, &error) != OK) {
-		log_error("auth", "the scopes of a token cannot be read", F_STR("token", t->name),
-			F_ERROR(&error));
-		scopes_unref(t->scopes); /* what was read of them */
-		t->scopes = NULL;
-	}
+	read_grant(t, grant);
 	bucket = &a->buckets[bucket_of(t->hash)];
 	t->next = *bucket;
 	*bucket = t;
@@ -168,21 +182,21 @@ auth_find(struct auth *a, struct span text, int64_t now_ms, struct auth_token **
 	return OK;
 }
 
-static struct auth_token *
-find_name(const struct auth *a, const char *name)
+struct auth_token *
+auth_find_name(struct auth *a, struct span name)
 {
 	for (unsigned i = 0; i < BUCKETS; i++)
 		for (struct auth_token *t = a->buckets[i]; t != NULL; t = t->next)
-			if (strcmp(t->name, name) == 0)
+			if (span_is(name, t->name))
 				return t;
 	return NULL;
 }
 
 enum err
-auth_find_name(struct auth *a, const char *name, int64_t now_ms, struct auth_token **out,
+auth_find_certified(struct auth *a, const char *name, int64_t now_ms, struct auth_token **out,
 	struct error *error)
 {
-	struct auth_token *t = find_name(a, name);
+	struct auth_token *t = auth_find_name(a, span_of(name));
 	enum err e;
 
 	if (t == NULL)
@@ -238,12 +252,30 @@ auth_take(struct auth *a, const struct op *op)
 	return op->kind == OP_WITHDRAW && revoke(a, op->name);
 }
 
+struct allowance *
+auth_token_allowance(struct auth_token *t)
+{
+	return t != NULL && !rate_is_unlimited(&t->allowance.rate) ? &t->allowance : NULL;
+}
+
+void
+auth_token_put_rate(const struct auth_token *t, struct json_out *o)
+{
+	char text[RATE_TEXT_SIZE];
+
+	if (rate_is_unlimited(&t->allowance.rate))
+		return;
+	rate_format(&t->allowance.rate, text);
+	json_put_str(o, "rate", text);
+}
+
 static void
 put_token(const struct auth_token *t, struct json_out *o)
 {
 	json_begin_object(o, NULL);
 	json_put_str(o, "name", t->name);
 	scopes_put_list(t->scopes, o, "scopes");
+	auth_token_put_rate(t, o);
 	json_put_int(o, "created_at", t->created_at);
 	if (t->used_at != 0)
 		json_put_int(o, "used_at", t->used_at);
@@ -272,6 +304,45 @@ auth_add_list(const struct auth *a, struct json_out *o)
 	qsort(all, n, sizeof(*all), compare_names);
 	for (size_t i = 0; i < n; i++)
 		put_token(all[i], o);
+	free(all);
+}
+
+static int64_t
+full_at_ms(const struct auth_token *t)
+{
+	return bucket_full_at_ms(&t->allowance.bucket, &t->allowance.rate);
+}
+
+static int
+compare_need(const void *a, const void *b)
+{
+	int64_t x = full_at_ms(*(const struct auth_token *const *)a),
+		y = full_at_ms(*(const struct auth_token *const *)b);
+
+	return (x < y) - (x > y);
+}
+
+void
+auth_add_limits(const struct auth *a, size_t most, int64_t now_ms, struct json_out *o)
+{
+	const struct auth_token **all = xnew_n(a->n + 1, const struct auth_token *);
+	size_t n = 0;
+
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (const struct auth_token *t = a->buckets[i]; t != NULL; t = t->next)
+			if (!rate_is_unlimited(&t->allowance.rate))
+				all[n++] = t;
+	qsort(all, n, sizeof(*all), compare_need);
+	for (size_t i = 0; i < n && i < most; i++) {
+		const struct allowance *has = &all[i]->allowance;
+
+		json_begin_object(o, NULL);
+		json_put_str(o, "name", all[i]->name);
+		auth_token_put_rate(all[i], o);
+		json_put_int(o, "level", bucket_level(&has->bucket, &has->rate, now_ms));
+		json_put_int(o, "refused", (int64_t)has->refused);
+		json_end_object(o);
+	}
 	free(all);
 }
 

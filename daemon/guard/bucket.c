@@ -43,6 +43,20 @@ bucket_give(struct bucket *b, const struct rate *r, int64_t cost)
 		atomic_fetch_sub_explicit(&b->full_at, parts_of(r, cost), memory_order_relaxed);
 }
 
+void
+bucket_cap(struct bucket *b, const struct rate *r, int64_t most, int64_t now_ms)
+{
+	int64_t least, full_at;
+
+	if (rate_is_unlimited(r) || most >= r->burst)
+		return;
+	least = now_ms * r->count + (r->burst - most) * r->period_ms;
+	full_at = atomic_load_explicit(&b->full_at, memory_order_relaxed);
+	while (full_at < least && !atomic_compare_exchange_weak_explicit(&b->full_at, &full_at,
+					  least, memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 int64_t
 bucket_level(const struct bucket *b, const struct rate *r, int64_t now_ms)
 {

@@ -26,6 +26,8 @@ bool bucket_take(struct bucket *b, const struct rate *r, int64_t cost, int64_t n
 	int64_t *retry_after_ms);
 /** Gives back what bucket_take() took. */
 void bucket_give(struct bucket *b, const struct rate *r, int64_t cost);
+/** Leaves no more than `most` tokens in it. */
+void bucket_cap(struct bucket *b, const struct rate *r, int64_t most, int64_t now_ms);
 /** Whole tokens that are there; INT64_MAX: unlimited. */
 int64_t bucket_level(const struct bucket *b, const struct rate *r, int64_t now_ms);
 /** When it is full again, in the time of `now_ms`, rounded up; not above now_ms: it is full. */

@@ -11,13 +11,18 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 
-#define WAYS         8 /* places for an address */
-#define LOG_EVERY_MS 10000
+#define WAYS        8    /* places for an address */
+#define HOLD_MIN_MS 250  /* the first time; of so long it has the tokens afterwards */
+#define HOLD_MAX_MS 1000 /* whoever is held back is not heard, not even when he hangs up */
+#define DOUBLINGS   2    /* of HOLD_MIN_MS that make HOLD_MAX_MS */
+#define CALM_MS     5000 /* after so long without being held back a session is as any other */
 
-enum { SESSION, ADDRESS, CONNECT, TOTAL, RATES_N };
+/* As the rates stand in daemon/base/bounds.h. */
+enum { SESSION, TOKEN, ADDRESS, CONNECT, TOTAL, RATES_N };
 
 static const char *const names[RATES_N] = {
 	[SESSION] = "session",
+	[TOKEN] = "token",
 	[ADDRESS] = "address",
 	[CONNECT] = "connections",
 	[TOTAL] = "total",
@@ -32,7 +37,8 @@ struct owner {
 };
 
 struct limits {
-	struct rate rates[RATES_N];
+	struct rate rates[RATES_N]; /* but for the tokens' */
+	struct rate refusals;       /* that a session is told */
 	struct bucket total;
 	struct owner *owners;
 	size_t sets_n; /* of WAYS owners each */
@@ -40,10 +46,7 @@ struct limits {
 	struct network *exempt;
 	size_t exempt_n;
 	uint64_t generation;
-	int64_t next_log_ms;
-	uint64_t unlogged; /* refusals since the last line */
-	struct counter refused[RATES_N];
-	struct counter forgotten; /* addresses that were short of tokens */
+	struct bounds *bounds; /* borrowed */
 };
 
 static void
@@ -55,6 +58,7 @@ adopt(struct limits *l, const struct conf *conf)
 	l->rates[ADDRESS] = conf->limits.address;
 	l->rates[CONNECT] = conf->limits.connections;
 	l->rates[TOTAL] = conf->limits.total;
+	l->refusals = conf->limits.refusals;
 	l->exempt = xnew_n(exempt->n + 1, struct network);
 	l->exempt_n = exempt->n;
 	for (size_t i = 0; i < exempt->n; i++)
@@ -73,17 +77,13 @@ let_go(struct limits *l)
 }
 
 struct limits *
-limits_new(const struct conf *conf, struct stats *stats)
+limits_new(const struct conf *conf, struct bounds *bounds)
 {
 	struct limits *l = xnew(struct limits);
 
 	crypto_shorthash_keygen(l->key);
+	l->bounds = bounds;
 	adopt(l, conf);
-	stats_add_counter(stats, "sysrt_limits_session_refused_total", &l->refused[SESSION]);
-	stats_add_counter(stats, "sysrt_limits_address_refused_total", &l->refused[ADDRESS]);
-	stats_add_counter(stats, "sysrt_limits_connections_refused_total", &l->refused[CONNECT]);
-	stats_add_counter(stats, "sysrt_limits_total_refused_total", &l->refused[TOTAL]);
-	stats_add_counter(stats, "sysrt_limits_addresses_forgotten_total", &l->forgotten);
 	return l;
 }
 
@@ -143,7 +143,7 @@ choose_place(struct limits *l, struct owner *set, int64_t now_ms)
 		if (!o->is_used || full_at_ms(l, o) < full_at_ms(l, best))
 			best = o;
 	if (best->is_used && full_at_ms(l, best) > now_ms)
-		counter_add(&l->forgotten, 1);
+		bounds_reach(l->bounds, BOUND_ADDRESSES, now_ms, 0);
 	return best;
 }
 
@@ -162,20 +162,18 @@ find(struct limits *l, const struct address *address, int64_t now_ms)
 	return place;
 }
 
-/** One line for all that is refused in a while. */
+/** Counts it; one line for all that is refused in a while. */
 static void
-log_refusal(struct limits *l, const char *bucket, const struct address *a, int64_t now_ms)
+note_refusal(struct limits *l, int kind, const struct address *a, int64_t now_ms)
 {
 	char text[ADDRESS_TEXT_SIZE];
+	uint64_t times;
 
-	l->unlogged++;
-	if (now_ms < l->next_log_ms)
+	if (!bounds_count(l->bounds, (enum bound)(BOUND_RATE_SESSION + kind), now_ms, &times))
 		return;
 	address_format(a, false, text);
-	log_warn("limits", "rate limit reached", F_STR("bucket", bucket), F_STR("address", text),
-		F_INT("refused", l->unlogged));
-	l->next_log_ms = now_ms + LOG_EVERY_MS;
-	l->unlogged = 0;
+	log_warn("limits", "rate limit reached", F_STR("bucket", names[kind]),
+		F_STR("address", text), F_INT("refused", times));
 }
 
 bool
@@ -190,8 +188,7 @@ limits_admit(struct limits *l, const struct address *address, int64_t now_ms)
 	if (bucket_take(&o->connects, &l->rates[CONNECT], 1, now_ms, &retry_after_ms))
 		return true;
 	o->refused++;
-	counter_add(&l->refused[CONNECT], 1);
-	log_refusal(l, names[CONNECT], address, now_ms);
+	note_refusal(l, CONNECT, address, now_ms);
 	return false;
 }
 
@@ -208,90 +205,188 @@ is_limited(const struct limits *l, struct limited *s)
 	if (s->has_address && s->generation != l->generation) {
 		s->generation = l->generation;
 		s->is_exempt = is_exempt(l, &s->address);
-		s->bucket = (struct bucket){0};
+		s->bucket = s->refusals = (struct bucket){0};
+		s->held_until_ms = s->keeps = 0;
 	}
 	return s->has_address && !s->is_exempt;
 }
 
+bool
+limited_is_restless(const struct limited *s, int64_t now_ms)
+{
+	return s->held_until_ms > 0 && now_ms < s->held_until_ms + CALM_MS;
+}
+
+/** A bucket that a request has to get its cost from. */
+struct claim {
+	struct bucket *bucket; /* NULL: it has not to */
+	const struct rate *rate;
+};
+
 /** Why a request is not run. */
 struct refusal {
 	int kind; /* of the bucket that had not enough */
+	struct rate rate;
+	struct owner *owner; /* the address's, or NULL */
 	int64_t retry_after_ms;
 	int64_t level;
 };
 
-static enum err
-refuse(struct limits *l, struct limited *s, const struct refusal *r, struct error *error)
+/** Not read until the bucket has what was wanted, and longer each time, unless it is full by then;
+ * never for long. */
+static void
+hold(struct limits *l, struct limited *s, const struct refusal *r, int64_t cost, int64_t now_ms)
 {
-	const struct rate *rate = &l->rates[r->kind];
+	int64_t full_ms = r->rate.burst * r->rate.period_ms / r->rate.count + 1;
+	int64_t wait_ms;
+
+	if (limited_is_held(s, now_ms))
+		return; /* the rest of a batch */
+	s->in_a_row = limited_is_restless(s, now_ms) ? s->in_a_row + 1 : 0;
+	if (s->in_a_row > DOUBLINGS)
+		s->in_a_row = DOUBLINGS;
+	wait_ms = HOLD_MIN_MS << s->in_a_row;
+	if (full_ms < wait_ms)
+		wait_ms = full_ms;
+	if (r->retry_after_ms > wait_ms)
+		wait_ms = r->retry_after_ms;
+	s->held_until_ms = now_ms + (wait_ms < HOLD_MAX_MS ? wait_ms : HOLD_MAX_MS);
+	s->keeps = cost;
+	s->held_by = names[r->kind];
+	s->holds++;
+	bounds_reach(l->bounds, BOUND_REFUSALS, now_ms, 0);
+}
+
+static enum err
+refuse(struct limited *s, const struct refusal *r, struct error *error)
+{
 	char text[RATE_TEXT_SIZE];
 
 	s->refused++;
 	s->refused_ms = clock_wall_ms();
 	s->by = names[r->kind];
-	counter_add(&l->refused[r->kind], 1);
-	rate_format(rate, text);
-	error_set(error, ERR_RATE_LIMITED,
-		"too fast: try again in %" PRId64 " ms (limits.%s is \"%s\")", r->retry_after_ms,
+	if (r->owner != NULL)
+		r->owner->refused++;
+	if (r->kind == TOKEN)
+		s->allowance->refused++;
+	rate_format(&r->rate, text);
+	error_set(error, ERR_RATE_LIMITED, "too fast: try again in %" PRId64 " ms (%s%s is \"%s\")",
+		r->retry_after_ms, r->kind == TOKEN ? "the rate of the " : "limits.",
 		names[r->kind], text);
-	error->limit = (struct error_limit){names[r->kind], r->retry_after_ms, r->level, *rate};
+	error->limit = (struct error_limit){names[r->kind], r->retry_after_ms, r->level, r->rate};
 	return ERR_RATE_LIMITED;
 }
 
-/** Takes the cost from all that are not NULL, or from none: then *refusal says which had not
- * enough. */
+/** Takes the cost from all buckets, or from none: then *refusal says which had not enough. */
 static bool
-take_all(struct limits *l, struct bucket *const buckets[RATES_N], int64_t cost, int64_t now_ms,
-	struct refusal *refusal)
+take_all(const struct claim claims[RATES_N], int64_t cost, int64_t now_ms, struct refusal *refusal)
 {
 	for (int kind = 0; kind < RATES_N; kind++) {
-		if (buckets[kind] == NULL || bucket_take(buckets[kind], &l->rates[kind], cost,
-						     now_ms, &refusal->retry_after_ms))
+		const struct claim *c = &claims[kind];
+
+		if (c->bucket == NULL ||
+			bucket_take(c->bucket, c->rate, cost, now_ms, &refusal->retry_after_ms))
 			continue;
 		refusal->kind = kind;
+		refusal->rate = *c->rate;
+		refusal->level = bucket_level(c->bucket, c->rate, now_ms);
 		while (kind-- > 0)
-			if (buckets[kind] != NULL)
-				bucket_give(buckets[kind], &l->rates[kind], cost);
+			if (claims[kind].bucket != NULL)
+				bucket_give(claims[kind].bucket, claims[kind].rate, cost);
 		return false;
 	}
 	return true;
 }
 
+/** A session that was held back starts with little: what it wanted, so that a dear request is run
+ * in the end, or what comes in a short while. */
+static void
+cap(const struct limits *l, struct limited *s)
+{
+	const struct rate *r = &l->rates[SESSION];
+	int64_t few = rate_is_unlimited(r) ? 0 : r->count * HOLD_MIN_MS / r->period_ms;
+
+	bucket_cap(&s->bucket, r, few > s->keeps ? few : s->keeps, s->held_until_ms);
+	s->keeps = 0;
+}
+
+/** The buckets of a session; returns that of its address in the table, if that counts. */
+static struct owner *
+claim(struct limits *l, struct limited *s, int64_t now_ms, struct claim claims[RATES_N])
+{
+	struct owner *owner = NULL;
+
+	if (s->allowance != NULL)
+		claims[TOKEN] = (struct claim){&s->allowance->bucket, &s->allowance->rate};
+	if (is_limited(l, s)) {
+		if (s->keeps > 0 && !limited_is_held(s, now_ms))
+			cap(l, s);
+		claims[SESSION] = (struct claim){&s->bucket, &l->rates[SESSION]};
+		claims[TOTAL] = (struct claim){&l->total, &l->rates[TOTAL]};
+		if (!rate_is_unlimited(&l->rates[ADDRESS])) {
+			owner = find(l, &s->address, now_ms);
+			claims[ADDRESS] = (struct claim){&owner->requests, &l->rates[ADDRESS]};
+		}
+	}
+	return owner;
+}
+
+/** Takes the cost from all buckets of the session; if not, *refusal says why. */
+static bool
+take(struct limits *l, struct limited *s, int64_t cost, int64_t now_ms, struct refusal *refusal)
+{
+	struct claim claims[RATES_N] = {{.bucket = NULL}};
+
+	refusal->owner = claim(l, s, now_ms, claims);
+	return take_all(claims, cost, now_ms, refusal);
+}
+
 enum err
 limits_take(struct limits *l, struct limited *s, int64_t cost, int64_t now_ms, struct error *error)
 {
-	struct bucket *buckets[RATES_N] = {[SESSION] = &s->bucket, [TOTAL] = &l->total};
-	struct refusal refusal = {.kind = SESSION};
-	struct owner *owner = NULL;
+	struct refusal refusal;
+	int64_t next_ms;
 
-	if (!is_limited(l, s))
+	if (take(l, s, cost, now_ms, &refusal))
 		return OK;
-	if (!rate_is_unlimited(&l->rates[ADDRESS])) {
-		owner = find(l, &s->address, now_ms);
-		buckets[ADDRESS] = &owner->requests;
-	}
-	if (take_all(l, buckets, cost, now_ms, &refusal))
-		return OK;
-	refusal.level = bucket_level(buckets[refusal.kind], &l->rates[refusal.kind], now_ms);
-	if (owner != NULL)
-		owner->refused++;
-	log_refusal(l, names[refusal.kind], &s->address, now_ms);
-	return refuse(l, s, &refusal, error);
+	note_refusal(l, refusal.kind, &s->address, now_ms);
+	if (!bucket_take(&s->refusals, &l->refusals, 1, now_ms, &next_ms))
+		hold(l, s, &refusal, cost, now_ms);
+	return refuse(s, &refusal, error);
+}
+
+void
+limits_settle(struct limits *l, struct limited *s, int64_t now_ms)
+{
+	int64_t cost = (int64_t)(s->owed / LIMITS_BYTES);
+	struct refusal refusal;
+
+	if (cost == 0)
+		return;
+	if (take(l, s, cost, now_ms, &refusal))
+		s->owed %= LIMITS_BYTES;
+	else
+		hold(l, s, &refusal, cost, now_ms);
 }
 
 struct limits_trial
-limits_try(struct limits *l, const struct rate *pace, int64_t cost, int64_t for_ms)
+limits_try(const struct limits *l, const struct rate *token, const struct rate *pace, int64_t cost,
+	int64_t for_ms)
 {
 	struct limits_trial t = {.first_refused_ms = -1};
-	struct bucket session = {0}, address = {0}, total = {0};
-	struct bucket *const buckets[RATES_N] = {
-		[SESSION] = &session, [ADDRESS] = &address, [TOTAL] = &total};
+	struct bucket buckets[RATES_N] = {0};
+	struct claim claims[RATES_N] = {
+		[SESSION] = {&buckets[SESSION], &l->rates[SESSION]},
+		[TOKEN] = {&buckets[TOKEN],   token             },
+		[ADDRESS] = {&buckets[ADDRESS], &l->rates[ADDRESS]},
+		[TOTAL] = {&buckets[TOTAL],   &l->rates[TOTAL]  },
+	};
 	struct refusal refusal;
 
 	for (; t.sent * pace->period_ms < for_ms * pace->count; t.sent++) {
 		int64_t now_ms = t.sent * pace->period_ms / pace->count;
 
-		if (take_all(l, buckets, cost, now_ms, &refusal)) {
+		if (take_all(claims, cost, now_ms, &refusal)) {
 			t.passed++;
 		} else if (t.first_refused_ms < 0) {
 			t.first_refused_ms = now_ms;
@@ -302,23 +397,29 @@ limits_try(struct limits *l, const struct rate *pace, int64_t cost, int64_t for_
 }
 
 static void
-put_rate(struct json_out *o, const struct limits *l, int kind)
+put_rate(struct json_out *o, int kind, const struct rate *rate)
 {
 	char text[RATE_TEXT_SIZE];
 
-	rate_format(&l->rates[kind], text);
+	rate_format(rate, text);
 	json_put_str(o, names[kind], text);
 }
 
 void
 limits_add_hello(struct limits *l, struct limited *s, struct json_out *o)
 {
-	if (!is_limited(l, s))
+	bool is_subject = is_limited(l, s);
+
+	if (!is_subject && s->allowance == NULL)
 		return;
 	json_begin_object(o, "rates");
-	put_rate(o, l, SESSION);
-	put_rate(o, l, ADDRESS);
-	put_rate(o, l, TOTAL);
+	if (is_subject) {
+		put_rate(o, SESSION, &l->rates[SESSION]);
+		put_rate(o, ADDRESS, &l->rates[ADDRESS]);
+		put_rate(o, TOTAL, &l->rates[TOTAL]);
+	}
+	if (s->allowance != NULL)
+		put_rate(o, TOKEN, &s->allowance->rate);
 	json_end_object(o);
 }
 
@@ -333,15 +434,40 @@ void
 limited_add_status(struct limits *l, const struct limited *s, int64_t now_ms, struct json_out *o)
 {
 	struct limited copy = *s;
+	bool is_subject = is_limited(l, &copy);
 
-	if (!is_limited(l, &copy))
+	if (!is_subject && s->allowance == NULL)
 		return;
-	put_level(o, &copy.bucket, &l->rates[SESSION], now_ms);
+	if (is_subject)
+		put_level(o, &copy.bucket, &l->rates[SESSION], now_ms);
 	json_put_int(o, "refused", (int64_t)s->refused);
 	if (s->by == NULL)
 		return;
 	json_put_int(o, "refused_at", s->refused_ms);
 	json_put_str(o, "refused_by", s->by);
+}
+
+void
+limited_add_buckets(struct limits *l, struct limited *s, int64_t now_ms, struct json_out *o)
+{
+	struct claim claims[RATES_N] = {{.bucket = NULL}};
+	char text[RATE_TEXT_SIZE];
+
+	claim(l, s, now_ms, claims);
+	json_begin_array(o, "buckets");
+	for (int kind = 0; kind < RATES_N; kind++) {
+		const struct claim *c = &claims[kind];
+
+		if (c->bucket == NULL || rate_is_unlimited(c->rate))
+			continue;
+		rate_format(c->rate, text);
+		json_begin_object(o, NULL);
+		json_put_str(o, "bucket", names[kind]);
+		json_put_str(o, "rate", text);
+		json_put_int(o, "level", bucket_level(c->bucket, c->rate, now_ms));
+		json_end_object(o);
+	}
+	json_end_array(o);
 }
 
 /** Of two owners the one that is refused, or will be, sooner comes first. */
@@ -389,7 +515,8 @@ limits_add_list(const struct limits *l, size_t most, int64_t now_ms, struct json
 	qsort(hot, n, sizeof(*hot), compare_hot);
 	json_begin_object(o, "rates");
 	for (int kind = 0; kind < RATES_N; kind++)
-		put_rate(o, l, kind);
+		if (kind != TOKEN)
+			put_rate(o, kind, &l->rates[kind]);
 	json_end_object(o);
 	put_level(o, &l->total, &l->rates[TOTAL], now_ms);
 	json_put_int(o, "addresses", (int64_t)n);

@@ -40,6 +40,12 @@ watch_find(const struct watches *ws, struct span key, uint64_t hash)
 	return NULL;
 }
 
+bool
+watches_have(const struct watches *ws, const struct pattern *p)
+{
+	return watch_find(ws, p->key, hash_span(ws->index.point, p->key)) != NULL;
+}
+
 /** The watch of a pattern, made if there is none; takes the pattern either way. */
 static struct watch *
 watch_get(struct watches *ws, struct pattern **pattern, int64_t published)
@@ -62,6 +68,7 @@ watch_get(struct watches *ws, struct pattern **pattern, int64_t published)
 	table_add(&ws->by_key, &w->by_key, hash);
 	index_add(&ws->index, &w->entry, w->pattern);
 	ws->n++;
+	ws->pairs += index_cost(w->pattern);
 	return w;
 }
 
@@ -73,6 +80,7 @@ watch_free(struct watches *ws, struct watch *w)
 	table_remove(&ws->by_key, &w->by_key);
 	list_remove(&w->all);
 	ws->n--;
+	ws->pairs -= index_cost(w->pattern);
 	free(w->pattern);
 	free(w);
 }

@@ -51,11 +51,15 @@ struct watches {
 	struct table by_key;
 	struct list all;
 	size_t n;
+	size_t pairs;     /* of a category and an id, in all their patterns */
+	size_t pairs_max; /* whoever adds one asks before */
 };
 
 void watches_init(struct watches *ws, uint64_t seed);
 /** All members must be gone. */
 void watches_fini(struct watches *ws);
+/** True if somebody has this pattern. */
+bool watches_have(const struct watches *ws, const struct pattern *p);
 
 static inline struct watch *
 watch_of(struct index_entry *e)

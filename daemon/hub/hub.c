@@ -40,6 +40,8 @@ take_conf(struct hub *h, const struct conf *conf)
 {
 	h->send_queue = clamp(conf->websocket.send_queue, SIZE_MAX / 2);
 	h->max_subscriptions = (unsigned)clamp(conf->websocket.max_subscriptions, UINT32_MAX);
+	h->changes.pairs_max = clamp(conf->hub.max_patterns, SIZE_MAX / 2);
+	h->topics.pairs_max = clamp(conf->hub.max_topics, SIZE_MAX / 2);
 }
 
 static size_t
@@ -56,10 +58,10 @@ hub_new(struct loop *loop, struct store *store, const struct conf *conf)
 	h->loop = loop;
 	h->store = store;
 	h->published = h->newest = store_last_seq(store);
-	take_conf(h, conf);
 	ring_init(&h->ring, clamp(conf->hub.recent, RECENT_MAX), ring_bytes(conf), h->published);
 	watches_init(&h->changes, random_seed());
 	watches_init(&h->topics, random_seed());
+	take_conf(h, conf);
 	list_init(&h->slice.groups);
 	list_init(&h->touched);
 	list_init(&h->flushing);
@@ -89,6 +91,12 @@ hub_reload(struct hub *h, const struct conf *conf)
 {
 	take_conf(h, conf);
 	ring_resize(&h->ring, clamp(conf->hub.recent, RECENT_MAX), ring_bytes(conf));
+}
+
+void
+hub_note_bounds(struct hub *h, struct bounds *bounds)
+{
+	h->bounds = bounds;
 }
 
 enum err
@@ -168,16 +176,26 @@ subscriber_fini(struct subscriber *s)
 	list_remove(&s->catching_up);
 }
 
-enum err
-hub_check_pattern(const struct subscriber *s, const struct pattern *p, struct error *error)
+/** A pattern that is there already takes nothing. */
+static bool
+has_room_for(const struct watches *ws, const struct pattern *p)
 {
+	return ws->pairs + index_cost(p) <= ws->pairs_max || watches_have(ws, p);
+}
+
+enum err
+hub_check_pattern(const struct subscriber *s, const struct watches *ws, const struct pattern *p,
+	struct error *error)
+{
+	const char *most = ws == &s->hub->topics ? "hub.max_topics" : "hub.max_patterns";
+
 	if (s->subscriptions_n >= s->hub->max_subscriptions)
-		return error_set(error, ERR_LIMIT_EXCEEDED,
+		return error_set_limit(error, "websocket.max_subscriptions",
 			"this session has %u subscriptions, which is the most it may have "
 			"(websocket.max_subscriptions)",
 			s->subscriptions_n);
 	if (index_cost(p) > PATTERN_COST_MAX)
-		return error_set(error, ERR_LIMIT_EXCEEDED,
+		return error_set_limit(error, "pairs in a subscription",
 			"the subscription asks for %zu pairs of a category and an id, at most %d "
 			"are possible",
 			index_cost(p), PATTERN_COST_MAX);
@@ -185,6 +203,10 @@ hub_check_pattern(const struct subscriber *s, const struct pattern *p, struct er
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"a category or id of the subscription is longer than %d bytes",
 			INDEX_TEXT_MAX);
+	if (!has_room_for(ws, p))
+		return error_set_limit(error, most,
+			"all subscriptions together have as many patterns as there may be (%s)",
+			most);
 	return OK;
 }
 
@@ -220,7 +242,7 @@ hub_subscribe(struct subscriber *s, struct pattern **pattern, const struct posit
 	int64_t position, base;
 	enum err e;
 
-	e = hub_check_pattern(s, *pattern, error);
+	e = hub_check_pattern(s, &h->changes, *pattern, error);
 	if (e == OK && from->since >= 0)
 		e = store_check_position(h->store, from->epoch, from->since, from->base, error);
 	if (e != OK)
@@ -361,6 +383,15 @@ add_terms(struct json_out *o, const char *key, const struct term *terms, size_t 
 }
 
 void
+subscriber_add_lags(const struct subscriber *s, struct json_out *o)
+{
+	json_put_bool(o, "lagging", s->lagging);
+	json_put_int(o, "lags", s->lags);
+	if (s->lags > 0)
+		json_put_int(o, "lagged_at", s->lagged_ms);
+}
+
+void
 subscriber_add_status(struct subscriber *s, struct json_out *o)
 {
 	struct list *at, *tmp;
@@ -373,6 +404,8 @@ subscriber_add_status(struct subscriber *s, struct json_out *o)
 		json_put_int(o, "subscription", sub->number);
 		json_put_str(o, "state", subscription_state_name(sub->state));
 		json_put_int(o, "position", subscription_position(sub));
+		if (sub->lags > 0)
+			json_put_int(o, "lags", sub->lags);
 		if (sub->history)
 			json_put_bool(o, "history", true);
 		add_terms(

@@ -21,6 +21,7 @@
 struct loop;
 struct store;
 struct hub;
+struct bounds;
 struct subscriber;
 
 struct subscriber_ops {
@@ -40,6 +41,8 @@ struct subscriber {
 	bool lagging;         /* over send_queue: takes no more changes until drained */
 	bool has_drained;     /* since then: the hub's next turn goes on with it */
 	unsigned next_number; /* of the next subscription, from 1 */
+	unsigned lags;        /* times that it began to lag */
+	int64_t lagged_ms;    /* wall clock: the last of them */
 	unsigned subscriptions_n;
 	struct list subscriptions;
 	struct list touched;     /* linked while something queued is not written yet */
@@ -50,6 +53,8 @@ struct hub *hub_new(struct loop *loop, struct store *store, const struct conf *c
 /** All subscribers must be gone. */
 void hub_free(struct hub *h);
 void hub_reload(struct hub *h, const struct conf *conf);
+/** Where it counts that a peer has fallen behind. */
+void hub_note_bounds(struct hub *h, struct bounds *bounds);
 /** Fills the ring from the store's tail: once, before serving. */
 enum err hub_warm(struct hub *h, struct error *error);
 
@@ -75,7 +80,7 @@ struct subscribed {
 
 /** A subscription to changes; takes the pattern (NULLs it on success). Nothing is sent before the
  * end of the turn, so that the answer goes first. ERR_RESYNC_REQUIRED, ERR_INVALID_ARGUMENT
- * (position), ERR_LIMIT_EXCEEDED (max_subscriptions). */
+ * (position), ERR_LIMIT_EXCEEDED (max_subscriptions, max_patterns). */
 enum err hub_subscribe(struct subscriber *s, struct pattern **pattern, const struct position *from,
 	struct subscribed *out, struct error *error);
 /** A subscription to topics: the pattern's categories are topics; it has no ids. */
@@ -111,6 +116,8 @@ int64_t hub_published(const struct hub *h);
 bool hub_is_idle(const struct hub *h);
 /** Writes the member "hub" of status. */
 void hub_add_status(struct hub *h, struct json_out *o);
-/** Writes {subscription, state, position, categories|topics, ids} of each of the peer's
+/** Writes {lagging, lags, lagged_at?}: whether the peer has fallen behind, and how often it had. */
+void subscriber_add_lags(const struct subscriber *s, struct json_out *o);
+/** Writes {subscription, state, position, lags?, categories|topics, ids} of each of the peer's
  * subscriptions. */
 void subscriber_add_status(struct subscriber *s, struct json_out *o);

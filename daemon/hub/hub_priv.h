@@ -55,6 +55,7 @@ struct hub {
 	struct store *store;
 	size_t send_queue;
 	unsigned max_subscriptions;
+	struct bounds *bounds; /* NULL: nobody counts */
 	int64_t published;
 	int64_t newest; /* the highest seq handed to hub_publish() */
 	int64_t seen;   /* the highest seq that a page knew of, of those for conditions */
@@ -81,10 +82,10 @@ struct hub {
 /** Has the hub's turn run at the end of this turn of the loop (of the next, from inside it). */
 void hub_schedule(struct hub *h);
 
-/** Whether the peer may have one more subscription, and of this size. ERR_LIMIT_EXCEEDED,
- * ERR_INVALID_ARGUMENT. */
-enum err hub_check_pattern(
-	const struct subscriber *s, const struct pattern *p, struct error *error);
+/** Whether the peer may have one more subscription, and of this size, and there may be its pattern
+ * among the watches. ERR_LIMIT_EXCEEDED, ERR_INVALID_ARGUMENT. */
+enum err hub_check_pattern(const struct subscriber *s, const struct watches *ws,
+	const struct pattern *p, struct error *error);
 
 /** Publishes some slices. */
 void publish_turn(struct hub *h);

@@ -7,8 +7,10 @@
 
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/base/bounds.h"
 #include "daemon/hub/hub_priv.h"
 #include "daemon/hub/notify.h"
 
@@ -219,6 +221,10 @@ begin_lag(struct subscriber *s)
 	s->lagging = true;
 	s->has_drained = false;
 	s->hub->lagged_total++;
+	s->lags++;
+	s->lagged_ms = clock_wall_ms();
+	if (s->hub->bounds != NULL)
+		bounds_reach(s->hub->bounds, BOUND_SEND_QUEUE, clock_mono_ms(), 0);
 	list_each (at, tmp, &s->subscriptions) {
 		struct subscription *sub = list_item(at, struct subscription, in_subscriber);
 
@@ -269,6 +275,7 @@ tell_lagged(struct subscription *sub)
 
 	if (sub->state != SUB_LAGGED && sub->dropped == 0)
 		return;
+	sub->lags++;
 	tell(sub, notify_lagged(sub->subscriber->framing, sub->number, position, sub->dropped));
 	sub->told = position;
 	sub->dropped = 0;

@@ -34,6 +34,7 @@ struct subscription {
 	bool is_topic;
 	bool history;        /* replays with every version that is kept */
 	unsigned dropped;    /* topic messages, not told yet */
+	unsigned lags;       /* times that something was withheld from it */
 	int64_t position;    /* all up to here was considered; of a live one see
 				subscription_position() */
 	int64_t told;        /* the highest seq that the client was told: a `prev` it can check */

@@ -52,7 +52,7 @@ enum err
 hub_subscribe_topics(
 	struct subscriber *s, struct pattern **pattern, struct subscribed *out, struct error *error)
 {
-	enum err e = hub_check_pattern(s, *pattern, error);
+	enum err e = hub_check_pattern(s, &s->hub->topics, *pattern, error);
 	struct subscription *sub;
 
 	if (e != OK)

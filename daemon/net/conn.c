@@ -105,6 +105,16 @@ conn_tell(struct conn *c, enum conn_event event, struct span input)
 
 static void on_ready(evutil_socket_t fd, short what, void *arg);
 
+static void
+assign(struct conn *c, short want)
+{
+	must(event_assign(&c->event, loop_base(c->net->loop), c->fd, (short)(want | EV_PERSIST),
+		     on_ready, c) == 0);
+	if (c->is_preferred)
+		must(event_priority_set(&c->event, LOOP_FIRST) == 0);
+	must(event_add(&c->event, NULL) == 0);
+}
+
 void
 conn_update(struct conn *c)
 {
@@ -117,11 +127,8 @@ conn_update(struct conn *c)
 	if (want == event_pending(&c->event, EV_READ | EV_WRITE, NULL))
 		return;
 	event_del(&c->event);
-	if (want == 0)
-		return;
-	must(event_assign(&c->event, loop_base(c->net->loop), c->fd, (short)(want | EV_PERSIST),
-		     on_ready, c) == 0);
-	must(event_add(&c->event, NULL) == 0);
+	if (want != 0)
+		assign(c, want);
 }
 
 /** A frame has gone out, or never will. */
@@ -365,11 +372,8 @@ read_input(struct conn *c)
 }
 
 static void
-on_ready(evutil_socket_t fd, short what, void *arg)
+serve(struct conn *c, short what)
 {
-	struct conn *c = arg;
-
-	(void)fd;
 	if ((what & EV_WRITE) != 0) {
 		write_queue(c);
 		if (!c->failed && c->unsent == 0 && !conn_tell(c, CONN_DRAINED, SPAN("")))
@@ -379,6 +383,18 @@ on_ready(evutil_socket_t fd, short what, void *arg)
 		conn_tls_read(c);
 	else if ((what & EV_READ) != 0)
 		read_input(c);
+}
+
+static void
+on_ready(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	struct loop *crowded = c->is_preferred ? NULL : c->net->loop;
+
+	(void)fd;
+	serve(c, what);
+	if (crowded != NULL)
+		loop_yield_if_late(crowded);
 }
 
 /** End of the turn: writes what was queued, tells who failed. */
@@ -408,9 +424,7 @@ conn_init(struct conn *c, struct net *n, int fd, conn_fn fn)
 	list_init(&c->dirty);
 	must(fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) == 0);
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* not for Unix sockets */
-	must(event_assign(&c->event, loop_base(n->loop), fd, EV_READ | EV_PERSIST, on_ready, c) ==
-		0);
-	must(event_add(&c->event, NULL) == 0);
+	assign(c, EV_READ);
 	c->progress_ms = loop_now_ms(n->loop);
 	n->conns++;
 }
@@ -482,6 +496,14 @@ void
 conn_accept_fds(struct conn *c)
 {
 	c->accepts_fds = true;
+}
+
+void
+conn_prefer(struct conn *c)
+{
+	c->is_preferred = true;
+	event_del(&c->event);
+	assign(c, EV_READ);
 }
 
 void

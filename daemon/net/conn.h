@@ -57,6 +57,7 @@ struct conn {
 	struct conn_tls *tls; /* owned; NULL: it is plain */
 	int fd;               /* -1 after conn_fini() */
 	int passed_fd;        /* came along with the input; -1: none. See conn_accept_fds() */
+	bool is_preferred;    /* conn_prefer() was called */
 	bool paused;          /* reading is off */
 	bool wants_write;
 	bool failed;
@@ -109,6 +110,9 @@ const struct tls *conn_tls(const struct conn *c);
 /** From now on a descriptor that comes along with input is kept, until the next one comes:
  * c->passed_fd. */
 void conn_accept_fds(struct conn *c);
+
+/** From now on it is served before those of which this was not said. */
+void conn_prefer(struct conn *c);
 
 /** Stops and restarts reading. While paused neither input nor EOF is told. */
 void conn_pause(struct conn *c);

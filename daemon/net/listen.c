@@ -50,7 +50,8 @@ struct listener {
 	char *name;
 	int port;
 	bool is_loopback;
-	char *path; /* of a Unix socket */
+	bool is_preferred; /* served before the crowd */
+	char *path;        /* of a Unix socket */
 	struct stat file;
 };
 
@@ -60,6 +61,8 @@ static void
 watch(struct listener *l)
 {
 	l->watch = loop_watch_new(l->loop, l->fd, on_acceptable, l);
+	if (l->is_preferred)
+		loop_watch_prefer(l->watch);
 }
 
 static void
@@ -363,6 +366,8 @@ listener_open_unix(struct loop *loop, const struct listener_file *file, accept_f
 	l->path = xstrdup(path);
 	if (stat(path, &l->file) != 0)
 		l->file = (struct stat){0}; /* gone already: nothing to remove */
+	l->is_preferred = true;
+	loop_watch_prefer(l->watch);
 	*out = l;
 	return OK;
 }

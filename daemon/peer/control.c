@@ -54,8 +54,9 @@ refuse_line(struct control *c)
 {
 	struct error error = ERROR_NONE;
 
-	error_set(&error, ERR_LIMIT_EXCEEDED,
+	error_set_limit(&error, "websocket.max_message",
 		"the line is longer than %zu bytes (websocket.max_message)", c->lines.max);
+	peer_reach(&c->peer, error.limit.name);
 	peer_refuse(&c->peer, &error);
 }
 
@@ -189,7 +190,8 @@ on_look(struct peer *p, int64_t now_ms)
 
 	if (conn_unsent(&p->conn) > 0 &&
 		now_ms - p->conn.progress_ms > conf->websocket.stall_timeout_ms) {
-		log_info("control", "connection stalled", F_INT("session", p->caller.id));
+		log_debug("control", "connection stalled", F_INT("session", p->caller.id));
+		peer_reach(p, "websocket.stall_timeout");
 		control_end(c);
 		return;
 	}
@@ -266,7 +268,7 @@ check_entry(
 
 	peers_each(ps, count_uid, &count);
 	if ((int64_t)count.n >= conf->control.max_per_uid)
-		return error_set(error, ERR_LIMIT_EXCEEDED,
+		return error_set_limit(error, "control.max_per_uid",
 			"uid %u has %u connections, the most it may have (control.max_per_uid)",
 			(unsigned)who->uid, count.n);
 	return peercred_judge(who, conf, scopes, error);
@@ -285,6 +287,7 @@ open_control(struct peers *ps, int fd, const struct peercred *who, struct scopes
 	peer_init(&c->peer, ps, ORIGIN_CONTROL, fd, on_conn, &ops);
 	peer_grant(&c->peer, scopes);
 	conn_accept_fds(&c->peer.conn);
+	conn_prefer(&c->peer.conn); /* who administrates is heard above the crowd */
 	log_debug("control", "connection opened", F_INT("session", c->peer.caller.id),
 		F_INT("uid", who->uid), F_INT("pid", who->pid));
 }
@@ -295,6 +298,7 @@ note_refusal(struct peers *ps, const struct peercred *who, const struct error *e
 	char text[AUDIT_WHO_SIZE];
 
 	snprintf(text, sizeof(text), "uid %u pid %d", (unsigned)who->uid, (int)who->pid);
+	bounds_reach_name(peers_api(ps)->bounds, error->limit.name, clock_mono_ms(), 0);
 	audit_note(peers_api(ps)->audit,
 		&(struct audit_entry){
 			.what = "connect", .who = text, .result = error->code, .error = error},

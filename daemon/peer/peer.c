@@ -11,38 +11,17 @@
 #include "common/secret.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
+#include "daemon/peer/peer_priv.h"
 
-#define BUCKETS          4096
 #define RESULT_MAX       (64u << 20)
 #define BATCH_RESULT_MAX (16u << 20) /* of all requests of a batch together */
 #define BUFFER_KEPT      (256u << 10)
 #define NO_BATCH         0
-#define SHARE_US         2000 /* of a turn, that one peer may take */
-#define KINDS            4
 #define INPUT_FREE       (64u << 10) /* so much of a message may wait for its rest in any case */
+#define LOOK_US          5000        /* of a turn, for the clocks of all peers */
 #define CLOSE_BY_ADMIN   4000
 #define CLOSE_INPUT      4001
 #define FRAMING_OF(kind) ((kind) == ORIGIN_WEBSOCKET ? FRAMING_WEBSOCKET : FRAMING_LINE)
-
-struct peers {
-	struct api *api;
-	struct net *net;
-	struct loop *loop;
-	struct peer *buckets[BUCKETS];
-	struct list all;
-	struct list answered;
-	unsigned count[KINDS];
-	uint64_t last_id;
-	uint64_t last_batch;
-	int64_t last_job;
-	size_t input;      /* bytes of unfinished messages */
-	bool is_giving_up; /* peer_keep_input() closes those that keep too much */
-	bool is_secret;    /* the message that is being made */
-	struct counter given_up;
-	struct counter notifications_failed;
-	struct buf result; /* of the request that runs */
-	struct buf answer; /* the message that is being made */
-};
 
 /** A JSON-RPC batch: its answers are collected and sent as one array. */
 struct batch {
@@ -68,10 +47,10 @@ peers_new(struct api *api, struct net *net, struct loop *loop)
 	ps->loop = loop;
 	list_init(&ps->all);
 	list_init(&ps->answered);
+	peers_init_holds(ps);
 	buf_init(&ps->result, RESULT_MAX);
 	buf_init(&ps->answer, RESULT_MAX);
 	stats_add_gauge(api->stats, "sysrt_peers_unfinished_bytes", read_input, ps);
-	stats_add_counter(api->stats, "sysrt_peers_given_up_total", &ps->given_up);
 	stats_add_counter(
 		api->stats, "sysrt_peers_notifications_failed_total", &ps->notifications_failed);
 	return ps;
@@ -83,6 +62,8 @@ peers_free(struct peers *ps)
 	if (ps == NULL)
 		return;
 	must(list_is_empty(&ps->all));
+	loop_undefer(ps->loop, ps);
+	peers_fini_holds(ps);
 	buf_fini(&ps->result);
 	buf_fini(&ps->answer);
 	free(ps);
@@ -91,7 +72,7 @@ peers_free(struct peers *ps)
 struct peer *
 peers_find(struct peers *ps, uint64_t id)
 {
-	struct peer *p = ps->buckets[id % BUCKETS];
+	struct peer *p = ps->buckets[id % PEERS_BUCKETS];
 
 	while (p != NULL && p->caller.id != id)
 		p = p->hash_next;
@@ -132,24 +113,35 @@ peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg)
 }
 
 static void
-look(struct peer *p, void *arg)
+look_on(void *arg)
 {
-	p->ops->look(p, *(int64_t *)arg);
+	struct peers *ps = arg;
+	int64_t ends_us = clock_mono_us() + LOOK_US;
+	struct list *at, *tmp;
+
+	list_each (at, tmp, &ps->all) {
+		struct peer *p = list_item(at, struct peer, all);
+
+		if (p->caller.id <= ps->looked_at)
+			continue;
+		ps->looked_at = p->caller.id;
+		p->ops->look(p, loop_now_ms(ps->loop));
+		if (clock_mono_us() > ends_us) {
+			loop_defer(ps->loop, look_on, ps);
+			return;
+		}
+	}
+	ps->is_looking = false;
 }
 
 void
-peers_look(struct peers *ps, int64_t now_ms)
+peers_look(struct peers *ps)
 {
-	peers_each(ps, look, &now_ms);
-}
-
-void
-peers_check_room(struct peers *ps)
-{
-	struct list *at;
-
-	while ((at = list_shift(&ps->answered)) != NULL)
-		peer_check_room(list_item(at, struct peer, answered));
+	if (ps->is_looking)
+		return;
+	ps->is_looking = true;
+	ps->looked_at = 0;
+	look_on(ps);
 }
 
 bool
@@ -162,34 +154,6 @@ peers_are_idle(const struct peers *ps)
 			return false;
 	}
 	return true;
-}
-
-static void
-add_one(struct peer *p, void *arg)
-{
-	struct json_out *o = arg;
-
-	json_begin_object(o, NULL);
-	json_put_int(o, "session", (int64_t)p->caller.id);
-	p->ops->add_status(p, o);
-	if (p->caller.token != NULL)
-		json_put_str(o, "token", p->caller.token->name);
-	scopes_put_list(p->caller.scopes, o, "scopes");
-	json_put_int(o, "opened_at", p->opened_ms);
-	json_put_int(o, "requests", (int64_t)p->requests);
-	json_put_int(o, "in_flight", p->in_flight);
-	json_put_int(o, "unsent", (int64_t)conn_unsent(&p->conn));
-	limited_add_status(p->peers->api->limits, &p->limited, clock_mono_ms(), o);
-	json_begin_array(o, "subscriptions");
-	subscriber_add_status(&p->subscriber, o);
-	json_end_array(o);
-	json_end_object(o);
-}
-
-void
-peers_add_list(struct peers *ps, struct json_out *o)
-{
-	peers_each(ps, add_one, o);
 }
 
 static struct peer *
@@ -234,14 +198,16 @@ peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_
 		.store = store_client_new(ps->api->store, id, kind == ORIGIN_CONTROL),
 		.subscriber = &p->subscriber,
 		.limited = &p->limited,
+		.trail = &p->trail,
 	};
 	list_init(&p->answered);
+	list_init(&p->slowed);
 	list_init(&p->batches);
 	subscriber_init(&p->subscriber, ps->api->hub, FRAMING_OF(kind), &subscriber_ops);
 	conn_init(&p->conn, ps->net, fd, on_conn);
 	list_append(&ps->all, &p->all);
-	p->hash_next = ps->buckets[id % BUCKETS];
-	ps->buckets[id % BUCKETS] = p;
+	p->hash_next = ps->buckets[id % PEERS_BUCKETS];
+	ps->buckets[id % PEERS_BUCKETS] = p;
 	ps->count[kind]++;
 }
 
@@ -257,7 +223,7 @@ void
 peer_fini(struct peer *p)
 {
 	struct peers *ps = p->peers;
-	struct peer **at = &ps->buckets[p->caller.id % BUCKETS];
+	struct peer **at = &ps->buckets[p->caller.id % PEERS_BUCKETS];
 
 	if (p->is_gone)
 		return;
@@ -272,6 +238,7 @@ peer_fini(struct peer *p)
 	p->input = 0;
 	list_remove(&p->all);
 	list_remove(&p->answered);
+	list_remove(&p->slowed);
 	while (!list_is_empty(&p->batches))
 		batch_free(list_item(p->batches.next, struct batch, link));
 	subscriber_fini(&p->subscriber);
@@ -281,6 +248,9 @@ peer_fini(struct peer *p)
 	p->caller.scopes = NULL;
 	auth_token_unref(p->caller.token);
 	p->caller.token = NULL;
+	p->limited.allowance = NULL;
+	trail_free(p->trail);
+	p->trail = NULL;
 	conn_fini(&p->conn);
 }
 
@@ -431,12 +401,22 @@ peer_answer(struct peer *p, const struct origin *origin, enum err result, struct
 {
 	struct batch *b = origin->batch != NO_BATCH ? find_batch(p, origin->batch) : NULL;
 
+	if (result != OK) {
+		trail_note_refusal(&p->trail, origin->audited, error, clock_wall_ms());
+		peer_reach(p, error->limit.name);
+	}
 	tell_outcome(p, b, origin->id, result, reply, error);
 	if (b != NULL) {
 		b->waiting--;
 		finish_batch(p, b);
 	}
 	note_answered(p);
+}
+
+void
+peer_reach(struct peer *p, const char *limit)
+{
+	bounds_reach_name(p->peers->api->bounds, limit, clock_mono_ms(), p->caller.id);
 }
 
 void
@@ -467,12 +447,10 @@ close_unfinished(struct peer *p)
 {
 	struct error error = ERROR_NONE;
 
-	error_set(&error, ERR_LIMIT_EXCEEDED,
+	error_set_limit(&error, "websocket.max_input",
 		"too many messages are unfinished (websocket.max_input): "
 		"connect again and send yours");
-	counter_add(&p->peers->given_up, 1);
-	log_warn("peer", "unfinished message given up", F_INT("session", p->caller.id),
-		F_INT("nbytes", p->input), F_INT("all", p->peers->input));
+	peer_reach(p, error.limit.name);
 	if (p->caller.kind == ORIGIN_CONTROL)
 		peer_refuse(p, &error);
 	p->ops->close(p, CLOSE_INPUT, error.text);
@@ -537,6 +515,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 	if (e != OK) {
 		if (gate_charge(p->peers->api, &p->caller, 1, &error) != OK)
 			e = error.code;
+		trail_note_refusal(&p->trail, NULL, &error, clock_wall_ms());
 		/* What is not a request is answered, even when no id could be read. */
 		if (request.id.n == 0)
 			request.id = SPAN("null");
@@ -579,6 +558,19 @@ run_batch(struct peer *p, struct json_value array)
 	finish_batch(p, b);
 }
 
+/** What is no message costs as much as the cheapest request. */
+static void
+refuse_message(struct peer *p, struct error *error)
+{
+	struct error limit = ERROR_NONE;
+
+	if (gate_charge(p->peers->api, &p->caller, 1, &limit) != OK)
+		*error = limit;
+	trail_note_refusal(&p->trail, NULL, error, clock_wall_ms());
+	peer_reach(p, error->limit.name);
+	peer_refuse(p, error);
+}
+
 void
 peer_message(struct peer *p, struct span message)
 {
@@ -587,80 +579,11 @@ peer_message(struct peer *p, struct span message)
 	struct json_value value;
 
 	if (rpc_check(message, &kind, &value, &error) != OK)
-		peer_refuse(p, &error);
+		refuse_message(p, &error);
 	else if (kind == RPC_BATCH)
 		run_batch(p, value);
 	else
 		run_request(p, NULL, value);
-}
-
-/** True if the socket takes no more and too much is unsent: it is told when that has drained. */
-static bool
-is_choked(struct peer *p)
-{
-	size_t most = (size_t)p->peers->api->conf->websocket.send_queue;
-
-	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
-}
-
-/** A batch that is under way counts as full: its answers wait in memory for the last one. */
-static bool
-is_full(struct peer *p)
-{
-	return (int64_t)p->in_flight >= p->peers->api->conf->websocket.max_in_flight ||
-	       !list_is_empty(&p->batches) || store_client_is_waiting(p->caller.store) ||
-	       is_choked(p);
-}
-
-/** True if this turn was its own for long enough: others wait. */
-static bool
-has_had_its_share(struct peer *p)
-{
-	uint64_t turn = loop_turn(p->peers->loop);
-	int64_t now_us = clock_mono_us();
-
-	if (p->turn != turn) {
-		p->turn = turn;
-		p->turn_ends_us = now_us + SHARE_US;
-	}
-	return now_us > p->turn_ends_us;
-}
-
-static void
-go_on(void *arg)
-{
-	struct peer *p = arg;
-
-	p->is_waiting = false;
-	peer_check_room(p);
-}
-
-bool
-peer_hold_if_full(struct peer *p)
-{
-	if (p->is_held)
-		return true;
-	if (!is_full(p)) {
-		if (!has_had_its_share(p))
-			return false;
-		p->is_waiting = true;
-		loop_defer(p->peers->loop, go_on, p);
-	}
-	p->is_held = true;
-	conn_pause(&p->conn);
-	return true;
-}
-
-void
-peer_check_room(struct peer *p)
-{
-	if (p->is_gone)
-		return;
-	store_client_choke(p->caller.store, is_choked(p));
-	if (p->is_waiting || !(p->is_held || p->at_end) || is_full(p))
-		return;
-	p->is_held = false;
-	p->ops->resume(p);
 }
 
 void

@@ -45,11 +45,13 @@ struct peer {
 	struct subscriber subscriber;
 	struct caller caller;
 	struct limited limited;
+	struct trail *trail; /* owned */
 	const struct peer_ops *ops;
 	struct peers *peers;    /* the table it is in */
 	struct peer *hash_next; /* in the table */
 	struct list all;        /* in the table, oldest first */
 	struct list answered;   /* linked while peers_check_room() has to look at it */
+	struct list slowed;     /* linked while the limiter holds it back */
 	struct list batches;    /* JSON-RPC batches that wait for answers */
 	unsigned in_flight;     /* requests whose answer is outstanding */
 	bool at_end;            /* nothing more comes in */
@@ -58,6 +60,7 @@ struct peer {
 	bool is_dismissed;      /* peer_dismiss() was called */
 	bool is_gone;           /* peer_fini() was called */
 	bool had_secret;        /* in a message: the door overwrites it, and clears this */
+	int64_t held_ms;        /* monotonic: when that last began */
 	uint64_t turn;          /* of the loop, in which it was last served ... */
 	int64_t turn_ends_us;   /* ... and when its share of that is used up */
 	size_t input;           /* bytes of an unfinished message that are kept for it */
@@ -77,13 +80,15 @@ struct api *peers_api(struct peers *ps);
 struct loop *peers_loop(struct peers *ps);
 /** Calls fn for each; it may close the peer it was called with. */
 void peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg);
-/** Looks at all clocks; the doors do what is due. now_ms: monotonic. */
-void peers_look(struct peers *ps, int64_t now_ms);
+/** Looks at all clocks, over several turns if much is due; the doors do that. */
+void peers_look(struct peers *ps);
 /** Gives room to those that were answered since the last call. */
 void peers_check_room(struct peers *ps);
 /** True when no peer has a request outstanding or bytes unsent. */
 bool peers_are_idle(const struct peers *ps);
 void peers_add_list(struct peers *ps, struct json_out *o);
+/** Writes the member `session`: all that is known of one. ERR_NOT_FOUND. */
+enum err peers_show(struct peers *ps, uint64_t id, struct json_out *o, struct error *error);
 
 /** Makes it a member of the table with an id of its own, takes the socket over. */
 void peer_init(struct peer *p, struct peers *ps, enum origin_kind kind, int fd, conn_fn on_conn,
@@ -104,11 +109,16 @@ void peer_message(struct peer *p, struct span message);
 /** Says how many bytes of unfinished input are kept for the peer now. When all peers together keep
  * too much, the one that has waited longest for the rest is closed: this one, perhaps. */
 void peer_keep_input(struct peer *p, size_t nbytes);
+/** It has reached the limit of this name: counted, and logged now and then. NULL: none. */
+void peer_reach(struct peer *p, const char *limit);
 /** Answers an error without an id. */
 void peer_refuse(struct peer *p, const struct error *error);
 /** True while the peer must not be given more input: too many in flight, too much unsent, waiting
- * for the store, or its share of this turn is used up. It is then held, until ops->resume. */
+ * for the store, the limiter holds it back, or its share of this turn is used up. It is then held,
+ * until ops->resume. */
 bool peer_hold_if_full(struct peer *p);
+/** Why it is held, as the name of the limit that it has reached; NULL: it is not. */
+const char *peer_held_why(struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error);

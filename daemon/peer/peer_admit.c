@@ -32,6 +32,7 @@ set_token(struct peer *p, struct auth_token *token)
 	struct auth_token *before = p->caller.token;
 
 	p->caller.token = auth_token_ref(token);
+	p->limited.allowance = auth_token_allowance(token);
 	auth_token_unref(before);
 	peer_grant(p, token != NULL ? token->scopes : NULL);
 }

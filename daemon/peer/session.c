@@ -18,6 +18,7 @@
 
 #define CODECS_KEPT   64
 #define FEED_BYTES    4096 /* of input between two looks at whether the peer is full */
+#define FRAME_BYTES   64   /* that the head of a frame costs, at least */
 #define BEATS_MISSED  3
 #define CLOSE_WAIT_MS 5000 /* for the other end to close too */
 #define SPARE         64 /* connections without a WebSocket, besides as many as there may be with */
@@ -201,14 +202,12 @@ run_message(struct session *s, struct span message)
 }
 
 static void
-on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
+take_message(struct feed *f, enum ws_opcode opcode, struct span payload)
 {
-	struct feed *f = arg;
 	struct session *s = f->s;
 
-	(void)code;
-	if (s->state == SS_CLOSING || (opcode != WS_TEXT && opcode != WS_BINARY))
-		return;  /* to a control frame the codec makes the answer */
+	if (s->state == SS_CLOSING)
+		return;
 	send_control(f); /* a pong goes before what is said to a message that ended later */
 	if (s->state == SS_ECHO)
 		echo(s, opcode, payload);
@@ -218,29 +217,61 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 		session_close_with(s, CLOSE_UNSUPPORTED, "messages are JSON in text frames");
 }
 
-/** Gives the codec a piece. */
 static void
+on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
+{
+	struct feed *f = arg;
+	struct session *s = f->s;
+
+	(void)code;
+	if (opcode == WS_PING)
+		limited_owe(&s->peer.limited, LIMITS_BYTES);
+	if (opcode == WS_TEXT || opcode == WS_BINARY) /* else the codec makes the answer */
+		take_message(f, opcode, payload);
+	limits_settle(peers_api(s->shared->peers)->limits, &s->peer.limited, clock_mono_ms());
+}
+
+/** Counts a message that was too large. */
+static void
+note_excess(struct session *s)
+{
+	static const char *const limits[] = {
+		[WS_EXCESS_NONE] = NULL,
+		[WS_EXCESS_BYTES] = "websocket.max_message",
+		[WS_EXCESS_FRAGMENTS] = "websocket.max_fragments",
+	};
+
+	peer_reach(&s->peer, limits[ws_excess(s->ws)]);
+}
+
+/** Gives the codec a piece, up to the end of a message; returns how much that was. */
+static size_t
 feed_frames(struct session *s, struct span piece)
 {
 	struct feed f = {.s = s};
-	bool goes_on;
+	size_t used;
+	bool is_over;
 
 	if (s->ws == NULL)
 		s->ws = ws_open(s->shared->pool);
 	buf_init(&f.out, CONTROL_MAX);
-	goes_on = ws_feed(s->ws, piece, on_message, &f, &f.out);
+	used = ws_step(s->ws, piece, on_message, &f, &f.out);
+	is_over = ws_is_over(s->ws);
+	limited_owe(&s->peer.limited, used + (uint64_t)ws_take_frames(s->ws) * FRAME_BYTES);
+	note_excess(s);
 	if (s->state != SS_CLOSING) {
 		send_control(&f);
-		if (!goes_on)
+		if (is_over)
 			session_start_closing(s, "closed by the client, or for what it sent");
 	}
 	buf_fini(&f.out);
-	if (s->wipes_codec && goes_on && ws_is_idle(s->ws)) {
+	if (s->wipes_codec && ws_is_idle(s->ws)) {
 		ws_wipe(s->ws);
 		s->wipes_codec = false;
 	}
-	if (!goes_on || ws_is_idle(s->ws))
+	if (is_over || ws_is_idle(s->ws))
 		ws_close(s->shared->pool, &s->ws);
+	return used;
 }
 
 /** Behind what a proxy sent first; returns how much of the input was used. */
@@ -270,8 +301,7 @@ run_input(struct session *s, struct span input)
 		} else if (s->state == SS_HEAD) {
 			used += session_read_head(s, piece);
 		} else {
-			feed_frames(s, piece);
-			used += piece.n;
+			used += feed_frames(s, piece);
 		}
 	}
 	return s->state == SS_CLOSING ? input.n : used;
@@ -411,7 +441,8 @@ on_look(struct peer *p, int64_t now_ms)
 
 	if (conn_unsent(&p->conn) > 0 &&
 		now_ms - p->conn.progress_ms > conf_of(s)->websocket.stall_timeout_ms) {
-		log_info("session", "connection stalled", F_INT("session", p->caller.id));
+		log_debug("session", "connection stalled", F_INT("session", p->caller.id));
+		peer_reach(p, "websocket.stall_timeout");
 		session_end(s);
 		return;
 	}
@@ -424,6 +455,7 @@ on_look(struct peer *p, int64_t now_ms)
 	} else if (s->state == SS_HEAD) {
 		session_refuse_late(s);
 	} else if (s->state == SS_STRANGER) {
+		peer_reach(p, "websocket.auth_timeout");
 		session_close_with(
 			s, CLOSE_TOKEN, "no token was shown in time (websocket.auth_timeout)");
 	} else {
@@ -504,6 +536,7 @@ sessions_new(struct peers *ps)
 	set_trusted(ss);
 	ss->pool = ws_pool_new(
 		WS_SERVER, (size_t)peers_api(ps)->conf->websocket.max_message, CODECS_KEPT);
+	ws_pool_set_max_fragments(ss->pool, (unsigned)peers_api(ps)->conf->websocket.max_fragments);
 	return ss;
 }
 
@@ -538,6 +571,7 @@ sessions_reload(struct sessions *ss)
 	const struct conf *conf = peers_api(ss->peers)->conf;
 
 	ws_pool_set_max_message(ss->pool, (size_t)conf->websocket.max_message);
+	ws_pool_set_max_fragments(ss->pool, (unsigned)conf->websocket.max_fragments);
 	scopes_unref(ss->anonymous);
 	ss->anonymous = anonymous_scopes(conf);
 	set_trusted(ss);
@@ -558,12 +592,6 @@ sessions_tls(const struct sessions *ss)
 }
 
 void
-sessions_add_stats(const struct sessions *ss, struct stats *stats)
-{
-	stats_add_counter(stats, "sysrt_session_cut_total", &ss->cut);
-}
-
-void
 sessions_drain(struct sessions *ss)
 {
 	ss->is_draining = true;
@@ -578,7 +606,7 @@ add_plain(struct sessions *ss, struct session *s)
 	ss->n[SS_HEAD]++;
 	list_append(&ss->plain, &s->plain);
 	if (ss->n[SS_HEAD] + ss->n[SS_STRANGER] + ss->n[SS_CLOSING] > most) {
-		counter_add(&ss->cut, 1);
+		peer_reach(&s->peer, "half-open connections");
 		session_end(list_item(ss->plain.next, struct session, plain));
 	}
 }

@@ -20,8 +20,6 @@ void sessions_reload(struct sessions *ss);
 void sessions_set_tls(struct sessions *ss, struct tls_context *x);
 /** That, borrowed. */
 const struct tls_context *sessions_tls(const struct sessions *ss);
-/** Registers their counters. */
-void sessions_add_stats(const struct sessions *ss, struct stats *stats);
 /** How many have a WebSocket. */
 unsigned sessions_count(const struct sessions *ss);
 /** From now on /readyz answers 503. */

@@ -35,6 +35,7 @@ answer_error(struct session *s, int status, const char *extra, const struct erro
 	char text[ERROR_TEXT_MAX + 2];
 
 	snprintf(text, sizeof(text), "%s\n", error->text);
+	peer_reach(&s->peer, error->limit.name);
 	log_debug("session", "request refused", F_INT("session", s->peer.caller.id),
 		F_INT("status", status), F_ERROR(error));
 	answer(s, status, false, extra, text);
@@ -127,7 +128,7 @@ find_token(
 	if (client[0] == '\0')
 		return error_set(error, ERR_UNAUTHENTICATED,
 			"the certificate has not one common name that a token could have");
-	return auth_find_name(auth, client, clock_wall_ms(), out, error);
+	return auth_find_certified(auth, client, clock_wall_ms(), out, error);
 }
 
 /** Goes on as what was asked for, if the token is good; waits for one where one is needed. A bad
@@ -164,7 +165,7 @@ session_check_room(const struct session *s, struct error *error)
 {
 	if (sessions_count(s->shared) < conf_of(s)->websocket.max_sessions)
 		return OK;
-	return error_set(error, ERR_LIMIT_EXCEEDED,
+	return error_set_limit(error, "websocket.max_sessions",
 		"there are as many sessions as there may be (websocket.max_sessions)");
 }
 
@@ -294,6 +295,8 @@ session_read_head(struct session *s, struct span input)
 		}
 	} else if (r != HTTP_NEED_MORE) {
 		error_set(&error, ERR_INVALID_REQUEST, "%s", http_reader_why(s->head));
+		if (r == HTTP_TOO_LARGE)
+			error_name_limit(&error, "websocket.max_header");
 		answer_error(s, r == HTTP_TOO_LARGE ? 431 : 400, "", &error);
 	}
 	return used;
@@ -347,5 +350,6 @@ session_refuse_late(struct session *s)
 
 	error_set(&error, ERR_TIMEOUT,
 		"the head of the request did not arrive in time (websocket.header_timeout)");
+	error_name_limit(&error, "websocket.header_timeout");
 	answer_error(s, 408, "", &error);
 }

@@ -38,7 +38,6 @@ struct sessions {
 	unsigned n[SS_COUNT]; /* by state */
 	struct list plain;    /* strangers, and those that have no WebSocket (any more), oldest
 				 first */
-	struct counter cut;   /* of them, since there were too many */
 };
 
 struct session {

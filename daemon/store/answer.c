@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "common/json.h"
+#include "common/xalloc.h"
+#include "daemon/guard/grant_text.h"
 #include "daemon/guard/scope.h"
 
 static void
@@ -102,10 +104,19 @@ delete_where_result(struct json_out *o, const struct op *op)
 static void
 grant_result(struct json_out *o, const struct op *op)
 {
+	char form[RATE_TEXT_SIZE];
+	struct span scopes;
+	struct rate rate;
+
+	must(grant_text_split(op->data, &scopes, &rate));
 	json_begin_object(o, NULL);
 	json_put_string(o, "name", op->name);
 	json_put_string(o, "token", op->category);
-	scope_put_list(o, "scopes", op->data);
+	scope_put_list(o, "scopes", scopes);
+	if (!rate_is_unlimited(&rate)) {
+		rate_format(&rate, form);
+		json_put_str(o, "rate", form);
+	}
 	json_put_int(o, "created_at", op->now_ms);
 	if (op->expires_at != 0)
 		json_put_int(o, "expires_at", op->expires_at);

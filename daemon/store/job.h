@@ -64,7 +64,8 @@ enum op_kind {
 	OP_REFILL_DELETED, /* a deletion with what is given, at now_ms */
 	OP_REFILL_MARK,    /* notes how far it has come; given.seq: all is there */
 	/* Tokens, by their names: these change no record. */
-	OP_GRANT,    /* id: the hash; data: the scopes; category: the text, for the answer alone */
+	OP_GRANT, /* id: the hash; data: see grant_text.h; category: the text, for the answer alone
+		   */
 	OP_WITHDRAW, /* revokes it */
 	OP_NOTE_USE, /* was used at now_ms */
 	/* Secrets, sealed, by their names: likewise. */

@@ -43,8 +43,8 @@ _sysrtctl() {
 	publish) words='' options=' --text' ;;
 	call) words='' options='' ;;
 	methods) words='' options='' ;;
-	limits) words='list test' options=' --method --for' ;;
-	session) words='list close' options='' ;;
+	limits) words='list test' options=' --token --rate --method --for' ;;
+	session) words='list show close' options='' ;;
 	token) words='create list revoke' options='' ;;
 	secret) words='set list show remove rotate test import export' options=' --format --salt --rounds' ;;
 	vault) words='unlock lock rekey status' options='' ;;
@@ -54,7 +54,7 @@ _sysrtctl() {
 	backup) words='' options=' --verify' ;;
 	check) words='' options=' --store --config --repair' ;;
 	compact) words='' options=' --store --config' ;;
-	restore) words='' options=' --store --config' ;;
+	restore) words='' options=' --store --config --drop-tokens' ;;
 	migrate) words='' options=' --store --config --to' ;;
 	shutdown) words='' options='' ;;
 	version) words='' options='' ;;
@@ -71,7 +71,7 @@ _sysrtctl() {
 	--format) words='ndjson json csv tsv' ;;
 	--preset) words='journald log' ;;
 	--on-error) words='stop skip' ;;
-	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
+	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --token | --rate | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

@@ -35,6 +35,7 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
 RECORDS = int(os.environ.get("BENCH_RECORDS", "1000000"))
 BARE = BUILD / "bench" / "bench_bare"
 LOAD = BUILD / "bench" / "bench_load"
+FLOOD = BUILD / "bench" / "bench_flood"
 SEARCHED = """
 [websocket]
 max_sessions = 20000
@@ -81,12 +82,14 @@ class BareServer:
 
 
 def show(name, unit, pairs, wanted, higher_is_better=True):
-    """Prints a figure: each (ceiling, sysrt, ceiling) and the median of the ratios."""
+    """Prints a figure: each (ceiling, sysrt, ceiling) and the median of the ratios. wanted None:
+    nothing is."""
     ratios = sorted(ours / ((before + after) / 2) for before, ours, after in pairs)
     middle = statistics.median(ratios)
-    met = middle >= wanted if higher_is_better else middle <= wanted
-    print(f"{name}: {middle:.2f} of the ceiling ({ratios[0]:.2f} to {ratios[-1]:.2f}), "
-          f"wanted {'at least' if higher_is_better else 'at most'} {wanted}"
+    met = wanted is None or (middle >= wanted if higher_is_better else middle <= wanted)
+    target = ("" if wanted is None else
+              f", wanted {'at least' if higher_is_better else 'at most'} {wanted}")
+    print(f"{name}: {middle:.2f} of the ceiling ({ratios[0]:.2f} to {ratios[-1]:.2f}){target}"
           f"{'' if met else '  NOT REACHED'}")
     for before, ours, after in pairs:
         print(f"    ceiling {before:,.0f}  sysrt {ours:,.0f}  ceiling {after:,.0f} {unit}")
@@ -689,11 +692,58 @@ def figure_growth(stores):
 
 
 def figure_limits(stores):
-    """A decision of the limiter, and what one client that sends as fast as it can, with the limits
-    at their defaults, costs another one."""
+    """A decision of the limiter."""
     out = subprocess.run([str(BUILD / "bench" / "bench_limit")], check=True,
                          stdout=subprocess.PIPE, text=True)
     print(out.stdout, end="")
+
+
+class Flood:
+    """A client that sends as fast as it can, while the context lasts."""
+
+    def __init__(self, door, method):
+        self.argv = [str(FLOOD), "flood", door, method]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.argv)
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+
+
+RATES = {"ping": 500, "put": 100}  # of the modest client, a second
+
+
+def show_flood(stores, asks, floods, door, wanted):
+    """p99 of the one who asks at a modest rate, without the other and with it."""
+    config = CONFIG + "[limits]\nexempt = []\n"
+    held = []
+
+    def p99(is_flooded):
+        with Daemon(store=stores.empty("ours"), config=config) as daemon:
+            flood = Flood(doors(daemon)[door], floods) if is_flooded else contextlib.nullcontext()
+            with flood, daemon.control() as control:
+                result = run_json(FLOOD, "modest", doors(daemon)[0], asks, RATES[asks], 2 * SECONDS)
+                if is_flooded:
+                    held.append(control.call("system.stats")["sysrt_limits_held_total"])
+        return result["p99_us"]
+
+    show(f"p99 of {RATES[asks]} {asks}s a second on a WebSocket, beside a flood of {floods}s on "
+         f"{'the control socket' if door else 'another'}", "us",
+         pairs_of(lambda: p99(False), lambda: p99(True)), wanted, higher_is_better=False)
+    print(f"    the floods were held back {held} times")
+
+
+def figure_flood(stores):
+    """What a client that sends as fast as it can costs another one, with the rates at their
+    defaults: nobody is exempt here, as no client of a network is. The control socket has no limits,
+    so that nothing is promised beside a flood there: it is shown."""
+    for asks in RATES:
+        for floods in RATES:
+            show_flood(stores, asks, floods, 0, 1.5)
+    for asks in RATES:
+        show_flood(stores, asks, asks, 1, None)
 
 
 class NatsServer:
@@ -752,6 +802,7 @@ FIGURES = {
     "search_writes": figure_search_writes,
     "growth": figure_growth,
     "limits": figure_limits,
+    "flood": figure_flood,
 }
 PEER_FIGURES = {"nats": figure_nats}  # need a peer installed: only when asked for
 

@@ -65,14 +65,16 @@ main(void)
 {
 	struct conf *conf = conf_new();
 	struct stats *stats = stats_new();
+	struct bounds *bounds = bounds_new(stats);
 	struct limits *l;
 
 	conf->limits.session = conf->limits.address = conf->limits.total =
 		(struct rate){1000000, 1000, 1000000000};
-	l = limits_new(conf, stats);
+	l = limits_new(conf, bounds);
 	printf("limit bucket_ns=%.0f request_ns=%.0f request_of_60000_addresses_ns=%.0f\n",
 		bucket_alone(), requests_from(l, 1), requests_from(l, 60000));
 	limits_free(l);
+	bounds_free(bounds);
 	stats_free(stats);
 	conf_free(conf);
 	return EXIT_SUCCESS;

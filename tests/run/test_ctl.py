@@ -319,7 +319,7 @@ class Daemons(CtlTest):
         methods = [m["method"] for m in self.lines("methods")]
         self.assertEqual(methods, sorted(methods))
         self.assertLessEqual({"ping", "record.put_many", "system.shutdown"}, set(methods))
-        self.assertRegex(self.ctl("methods", "-o", "table"), r"(?m)^ping +none +Answer with the time$")
+        self.assertRegex(self.ctl("methods", "-o", "table"), r"(?m)^ping +none +1 +Answer with the time$")
 
     def test_publish(self):
         with self.daemon.control() as listener:

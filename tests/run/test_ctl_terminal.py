@@ -36,7 +36,7 @@ class Help(unittest.TestCase):
         self.assertEqual(sorted(self.commands()), sorted(
             "status ping put patch get history diff del ls search count watch changes import export call methods "
             "publish backup check compact restore migrate config reload log-level shutdown version completion help".split() +
-            ["category list", "limits list", "limits test", "session list", "session close",
+            ["category list", "limits list", "limits test", "session list", "session show", "session close",
              "token create", "token list", "token revoke"] +
             [f"secret {verb}" for verb in "set list show remove rotate test import export".split()] +
             [f"vault {verb}" for verb in "unlock lock rekey status".split()]))
@@ -107,7 +107,7 @@ class Completion(unittest.TestCase):
                 (("--color", "=", "never", "pin"), ["ping"]),
                 (("--socket", "category", "cat"), ["category"]),
                 (("--socket", ""), []),  # files
-                (("session", ""), ["list", "close"]),
+                (("session", ""), ["list", "show", "close"]),
                 (("session", "cl"), ["close"]),
                 (("session", "close", ""), []),
                 (("category", ""), ["list"]),

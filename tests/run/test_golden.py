@@ -168,7 +168,7 @@ class Player:
         with self.daemon.control() as control:
             if what == "token":
                 made = control.call("token.create", name="t", scopes=["read:a", "publish"],
-                                    ttl="1h")
+                                    ttl="1h", rate="100/s burst 200")
                 self.marks.values["<token>"] = made["token"]
             else:
                 control.call("session.close", session=self.marks.session)

@@ -7,7 +7,8 @@ builds: asan
 import json
 import unittest
 
-from harness import Closed, RpcError, daemon_for, http_get, sysrtctl, wait_for
+from harness import (PING, PONG, TEXT, Closed, RpcError, daemon_for, encode_frame, http_get,
+                     sysrtctl, wait_for)
 
 HOUR_MS = 3600 * 1000
 
@@ -147,7 +148,7 @@ class Limits(unittest.TestCase):
         self.assertEqual(self.session_of()["refused"], 2)
 
     def test_a_write_that_is_chained_to_one_that_was_refused(self):
-        self.start(session="100/s burst 50")
+        self.start(session="1000/s burst 50", refusals="unlimited")
         peer = self.open()
         put = [("record.put_many", {"records": [{"id": "a", "data": 1}], "chained": True})]
         codes = []
@@ -169,6 +170,227 @@ class Limits(unittest.TestCase):
         self.daemon.config_path.write_text(config(session="2/h"))
         self.control.call("system.reload")
         peer.call("ping")
+
+    def flood(self, peer, nbytes=65536):
+        """Sends pings, as many as that many bytes."""
+        frame = encode_frame(TEXT, b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
+        peer.send_raw(frame * (nbytes // len(frame)))
+
+    def held(self):
+        return self.control.call("system.stats")["sysrt_limits_held_total"]
+
+    def test_who_goes_on_is_held_back(self):
+        """What it sends is not read, but for a request each time that it is looked at again: it is
+        told so in between, and closed at once when that is wanted."""
+        self.start(session="1/h burst 5", refusals="1/h burst 3")
+        peer, other = self.open(), self.open()
+        other.call("ping")
+        self.flood(peer)
+        while (held := self.held()) < 2:
+            # asked in this order: it may be looked at again between the two
+            requests, held = self.session_of(0)["requests"], self.held()
+            self.assertLessEqual(requests, 9 + held)  # five, three refusals, and one each time
+            other.send_raw(encode_frame(PING))
+            self.assertEqual(other.recv_frame().opcode, PONG)
+        codes = [peer.recv().get("error", {}).get("data", {}).get("code") for _ in range(10)]
+        self.assertEqual(set(codes[:6]), {None})  # hello and five pings
+        self.assertEqual(set(codes[6:]), {"RATE_LIMITED"})
+        number = self.session_of(0)["session"]
+        self.control.call("session.close", session=number)
+        self.assertEqual(peer.close_code(), 4000)
+        wait_for(lambda: self.session_of(0)["session"] != number)
+
+    def test_who_hangs_up_while_held_back_is_gone(self):
+        self.start(session="1/h burst 1", refusals="1/h burst 1")
+        peer, _ = self.open(), self.open()
+        number = self.session_of(0)["session"]
+        self.flood(peer)
+        wait_for(self.held)
+        peer.close()
+        wait_for(lambda: self.session_of(0)["session"] != number)
+
+    def test_one_that_is_held_back_is_not_taken_for_dead(self):
+        """It has much to say and is not heard: it is not asked whether it lives."""
+        self.start(session="1/h burst 1", refusals="1/h burst 1")
+        self.daemon.configure(config(session="1/h burst 1", refusals="1/h burst 1") +
+                              '[websocket]\nheartbeat = "100ms"\n')
+        peer = self.open()
+        self.flood(peer)
+        wait_for(lambda: self.held() >= 2)
+        self.assertNotIn("heartbeat lost", self.daemon.log())
+        self.assertEqual(self.session_of()["state"], "open")
+
+    def test_all_is_answered_in_the_end(self):
+        self.start(session="1000/s burst 1", refusals="1/h burst 1")
+        peer = self.open()
+        results = peer.call_all([("ping", {})] * 300)
+        self.assertGreater(self.held(), 0)
+        refused = [r for r in results if isinstance(r, RpcError)]
+        self.assertEqual({r.code for r in refused}, {"RATE_LIMITED"})
+        self.assertLess(len(refused), 300)
+
+    def test_bytes_cost(self):
+        """What they cost is taken behind the message, and waited for if it is not there."""
+        self.start(session="100/s burst 8")
+        peer = self.open()
+        text = '{"jsonrpc":"2.0","id":"x","method":"ping"}'
+        peer.send_text(text + " " * 65536)
+        self.assertIn("hello", peer.recv()["method"])
+        self.assertIn("result", peer.recv())
+        self.assertGreater(self.held(), 0)
+        self.assertEqual(self.session_of()["refused"], 0)
+
+    def test_pings_of_the_websocket_cost(self):
+        self.start(session="1/h burst 8")
+        peer = self.open()
+        peer.send_raw(encode_frame(PING) * 8)
+        for _ in range(9):  # hello comes first
+            frame = peer.recv_frame()
+        self.assertEqual(frame.opcode, PONG)
+        self.assertEqual(self.session_of()["level"], 0)
+        peer.send_raw(encode_frame(PING))
+        wait_for(self.held)
+
+    def test_what_is_no_message_costs(self):
+        self.start(session="1/h burst 2")
+        peer = self.open()
+        self.assertIn("hello", peer.recv()["method"])
+        codes = []
+        for _ in range(3):
+            peer.send_text("{")
+            codes.append(peer.recv()["error"]["data"]["code"])
+        self.assertEqual(codes, ["PARSE_ERROR", "PARSE_ERROR", "RATE_LIMITED"])
+
+    def test_a_token_with_a_rate(self):
+        """All its sessions share it, from exempt networks too; it goes with the token."""
+        self.start(session="1/h burst 100", exempt=["127.0.0.1"])
+        made = self.control.call("token.create", name="slow", scopes="read", rate="1/h burst 10")
+        self.assertEqual(made["rate"], "1/h burst 10")
+        self.daemon.restart()
+        self.control = self.daemon.control()
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        first, second, other = (self.daemon.ws(headers=h) for h in (headers, headers, {}))
+        for peer in (first, second, other):
+            self.addCleanup(peer.close)
+        self.assertEqual(first.notification("hello")["rates"], {"token": "1/h burst 10"})
+        for n in range(10):
+            (first, second)[n % 2].call("ping")
+        for peer in (first, second):
+            with self.assertRaises(RpcError) as caught:
+                peer.call("ping")
+            self.assertEqual((caught.exception.code, caught.exception.data["bucket"]),
+                             ("RATE_LIMITED", "token"))
+            self.assertIn('the rate of the token is "1/h burst 10"', caught.exception.message)
+        other.call("ping")
+        listed = {"name": "slow", "rate": "1/h burst 10"}
+        self.assertEqual(self.control.call("limits.list")["tokens"],
+                         [{**listed, "level": 0, "refused": 2}])
+        self.assertIn(listed.items(), [{k: t[k] for k in listed}.items()
+                                       for t in self.control.call("token.list")["items"]])
+        other.call("auth", token=made["token"])
+        with self.assertRaises(RpcError):
+            other.call("ping")
+        sysrtctl(self.daemon, "token", "revoke", "slow")
+        self.assertEqual(first.close_code(), 4101)
+        self.assertEqual(self.control.call("limits.list")["tokens"], [])
+        again = sysrtctl(self.daemon, "token", "create", "slow", "--scope", "read", "--rate", "5/s")
+        self.assertEqual(json.loads(again.stdout)["rate"], "5/s")
+        trial = json.loads(sysrtctl(self.daemon, "limits", "test", "--token", "slow", "--rate", "2/s",
+                                    "--for", "10s").stdout)
+        self.assertEqual((trial["passed"], trial["bucket"]), (10, "token"))
+        self.assertEqual(sysrtctl(self.daemon, "limits", "test", check=False).returncode, 2)
+
+    def show(self, number):
+        return self.control.call("session.show", session=number)["session"]
+
+    def test_why_a_client_is_slow(self):
+        self.start(session="1/h burst 11", refusals="1/h burst 2", address="1/h burst 1000")
+        peer = self.open()
+        number = self.session_of()["session"]
+        shown = self.show(number)
+        self.assertEqual((shown["refusals"], shown["events"], shown["held_back"]), ({}, [], 0))
+        self.assertNotIn("held", shown)
+        peer.call("record.put", id="a", data=1)
+        self.refuse(peer, "session", "record.put_many", records=[{"id": "b", "data": 1}])
+        with self.assertRaises(RpcError):
+            peer.call("session.list")
+        with self.assertRaises(RpcError):
+            peer.call("record.get", id="none")
+        shown = self.show(number)
+        self.assertEqual(shown["refusals"], {"RATE_LIMITED": 1, "PERMISSION_DENIED": 1})
+        denied, limited = shown["events"]
+        self.assertEqual((denied["what"], denied["code"], denied["method"]),
+                         ("refused", "PERMISSION_DENIED", "session.list"))
+        self.assertEqual((limited["code"], limited["method"], limited["bucket"], limited["times"]),
+                         ("RATE_LIMITED", "record.put_many", "session", 1))
+        self.assertGreater(limited["wait_ms"], HOUR_MS)
+        self.assertEqual(shown["buckets"],
+                         [{"bucket": "session", "rate": "1/h burst 11", "level": 0},
+                          {"bucket": "address", "rate": "1/h burst 1000", "level": 989}])
+        self.flood(peer)
+        shown = wait_for(lambda: "held" in (s := self.show(number)) and s)
+        self.assertEqual(shown["held"]["why"], "session")
+        self.assertGreaterEqual(shown["held_back"], 1)
+        self.assertIn("held back", [e["what"] for e in shown["events"]])
+        table = sysrtctl(self.daemon, "session", "show", str(number))
+        self.assertEqual(json.loads(table.stdout)["session"]["session"], number)
+        gone = sysrtctl(self.daemon, "session", "show", "1000000", check=False)
+        self.assertEqual(gone.returncode, 4)
+
+    def test_what_subscriptions_may_take(self):
+        """Equal patterns are one; what a pattern took is there again when nobody has it."""
+        self.daemon = daemon_for(self, config="[hub]\nmax_patterns = 3\nmax_topics = 1\n")
+        self.control = self.daemon.control()
+        self.addCleanup(self.control.close)
+        first, second = self.open(), self.open()
+        for peer in (first, second):
+            peer.call("subscribe", categories=["a", "b"])
+            peer.call("subscribe", topics="t*")
+        for number, params, limit in ((3, {"categories": ["a", "c"]}, "hub.max_patterns"),
+                                      (3, {"topics": ["t"]}, "hub.max_topics")):
+            with self.assertRaises(RpcError) as caught:
+                second.call("subscribe", **params)
+            self.assertEqual((caught.exception.code, caught.exception.data["limit"]),
+                             ("LIMIT_EXCEEDED", limit))
+            self.assertIn(limit, caught.exception.message)
+        second.call("subscribe", categories="c")
+        first.call("unsubscribe", subscription=2)
+        second.call("unsubscribe", subscription=2)
+        second.call("subscribe", topics=["t"])
+        stats = self.control.call("system.stats")
+        self.assertEqual((stats["sysrt_limits_max_patterns_total"],
+                          stats["sysrt_limits_max_topics_total"]), (1, 1))
+        self.assertEqual(self.daemon.log().count("limit=hub.max_patterns"), 1)
+
+    def test_each_limit_is_counted_and_logged_now_and_then(self):
+        self.daemon = daemon_for(self, config='[websocket]\nmax_message = "1KiB"\n'
+                                 'max_subscriptions = 1\nmax_fragments = 2\n')
+        self.control = self.daemon.control()
+        self.addCleanup(self.control.close)
+        deep = "[" * 200 + "]" * 200
+        many = "[" + ",".join(["0"] * 101) + "]"
+        for _ in range(3):
+            with self.daemon.ws() as peer:
+                peer.call("subscribe", topics="a")
+                with self.assertRaises(RpcError):
+                    peer.call("subscribe", topics="b")
+                for text in (deep, many):
+                    peer.send_text(text)
+                    self.assertIn("error", peer.recv())
+                peer.send_frame(TEXT, b"x", length=2000)
+                self.assertEqual(peer.close_code(), 1009)
+            with self.daemon.ws() as peer:
+                for i in range(3):
+                    peer.send_frame(0 if i else TEXT, b"{", fin=False)
+                self.assertEqual(peer.close_code(), 1008)
+        stats, log = self.control.call("system.stats"), self.daemon.log()
+        for counter, limit in (("max_subscriptions", "websocket.max_subscriptions"),
+                               ("nesting", "nesting"), ("batch", '"requests in a batch"'),
+                               ("max_message", "websocket.max_message"),
+                               ("max_fragments", "websocket.max_fragments")):
+            with self.subTest(limit=limit):
+                self.assertEqual(stats[f"sysrt_limits_{counter}_total"], 3)
+                self.assertEqual(log.count(f"limit={limit} "), 1)
 
     def test_what_is_wrong_in_the_configuration(self):
         for key, value, text in (("session", "fast", "limits.session must be a rate such as"),

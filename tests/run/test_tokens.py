@@ -513,7 +513,7 @@ class CommandLine(Shared):
         sysrtctl(self.daemon, "token", "create", "other", "--scope", "admin read", "--expires",
                  "2099-01-01T00:00:00Z", "-q")
         listed = sysrtctl(self.daemon, "token", "list", "-o", "table").stdout
-        self.assertRegex(listed, r"name +scopes +created_at +used_at +expires_at\n"
+        self.assertRegex(listed, r"name +scopes +rate +created_at +used_at +expires_at\n"
                                  r"ci .*read:ticker,sensor\.\*.*\nother .*2099-01-01")
         self.assertNotIn(token, listed)
         sysrtctl(self.daemon, "token", "revoke", "ci")

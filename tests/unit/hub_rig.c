@@ -108,6 +108,7 @@ rig_prepare(void)
 	rig.conf.store.wal_hard_limit = INT64_C(4) << 30;
 	rig.conf.websocket.send_queue = 256 << 10;
 	rig.conf.websocket.max_subscriptions = 100;
+	rig.conf.hub.max_patterns = rig.conf.hub.max_topics = 1000000;
 	rig.conf.hub.recent = 1024;
 	rig.conf.hub.recent_bytes = 16 << 20;
 }

@@ -17,6 +17,7 @@
 #define FLOOD 1000000
 
 static struct stats *stats;
+static struct bounds *bounds;
 static struct conf *conf;
 static struct limits *limits;
 
@@ -48,13 +49,15 @@ set_up(void)
 	conf->limits.connections = rate_of("1/m burst 3");
 	conf->limits.total = rate_of("100/s");
 	conf->limits.addresses = 64;
-	limits = limits_new(conf, stats);
+	bounds = bounds_new(stats);
+	limits = limits_new(conf, bounds);
 }
 
 static void
 tear_down(void)
 {
 	limits_free(limits);
+	bounds_free(bounds);
 	conf_free(conf);
 	stats_free(stats);
 }
@@ -77,8 +80,8 @@ take(struct limited *s, int64_t cost, int64_t now_ms)
 
 	if (limits_take(limits, s, cost, now_ms, &error) == OK)
 		return NULL;
-	must(error.code == ERR_RATE_LIMITED && error.limit.bucket == s->by);
-	return error.limit.bucket;
+	must(error.code == ERR_RATE_LIMITED && error.limit.name == s->by);
+	return error.limit.name;
 }
 
 START_TEST(test_the_nearest_bucket_refuses)
@@ -177,6 +180,142 @@ START_TEST(test_a_reload_counts_for_those_who_are_there)
 }
 END_TEST
 
+/** One that is refused too often is not read until there is room again: for a while. */
+START_TEST(test_who_goes_on_is_held_back)
+{
+	struct limited s = session_from("192.0.2.1");
+
+	conf->limits.refusals = rate_of("1/s burst 2");
+	limits_reload(limits, conf);
+	ck_assert_ptr_null(take(&s, 10, 1000));
+	for (int i = 0; i < 2; i++) {
+		ck_assert_str_eq(take(&s, 1, 1000), "session");
+		ck_assert(!limited_is_held(&s, 1000) && !limited_is_restless(&s, 1000));
+	}
+	ck_assert_str_eq(take(&s, 1, 1000), "session");
+	ck_assert(limited_is_held(&s, 1249) && !limited_is_held(&s, 1250));
+	ck_assert(limited_is_restless(&s, 6249) && !limited_is_restless(&s, 6250));
+	ck_assert_ptr_null(take(&s, 2, 1250));
+	ck_assert_str_eq(take(&s, 10, 1250), "session"); /* nothing is left */
+	ck_assert(limited_is_held(&s, 2249) && !limited_is_held(&s, 2250));
+	ck_assert_uint_eq(s.holds, 2);
+}
+END_TEST
+
+/** Longer each time; and it has not what it would have saved meanwhile. */
+START_TEST(test_one_that_never_heeds)
+{
+	struct limited s = session_from("192.0.2.1");
+	int64_t now_ms = 1000, passed = 0;
+
+	conf->limits.session = rate_of("100/s burst 1000");
+	conf->limits.address = conf->limits.total = RATE_UNLIMITED;
+	conf->limits.refusals = rate_of("1/h");
+	limits_reload(limits, conf);
+	for (; now_ms < 101000; now_ms++)
+		while (!limited_is_held(&s, now_ms))
+			passed += take(&s, 1, now_ms) == NULL;
+	/* what it had, and the tokens of a quarter of a second each second */
+	ck_assert_int_ge(passed, 1000 + 25 * 97);
+	ck_assert_int_le(passed, 1000 + 25 * 103);
+	ck_assert_uint_le(s.holds, 103);
+	/* One that has learned has all of its rate again. */
+	now_ms = s.held_until_ms + 5000;
+	ck_assert_ptr_null(take(&s, 525, now_ms));
+	ck_assert_str_eq(take(&s, 1, now_ms), "session");
+}
+END_TEST
+
+/** One whose request takes long to save for has it run in the end, however often it asks. */
+START_TEST(test_a_dear_request)
+{
+	struct limited s = session_from("192.0.2.1");
+	int64_t now_ms = 1000, passed = 0;
+
+	conf->limits.session = rate_of("10/s burst 1000");
+	conf->limits.address = conf->limits.total = RATE_UNLIMITED;
+	conf->limits.refusals = rate_of("1/h");
+	limits_reload(limits, conf);
+	ck_assert_ptr_null(take(&s, 1000, now_ms));
+	for (; now_ms < 101000; now_ms++)
+		if (!limited_is_held(&s, now_ms))
+			passed += take(&s, 50, now_ms) == NULL;
+	ck_assert_int_ge(passed, 15);
+	ck_assert_int_le(passed, 20);
+}
+END_TEST
+
+/** Not longer than it takes to fill the bucket, and never long. */
+START_TEST(test_how_long_one_is_held_back)
+{
+	static const struct {
+		const char *session;
+		int64_t held_ms;
+	} rows[] = {
+		{"1000/s burst 2",   3   },
+                {"1000/s burst 100", 101 },
+                {"1000/s",           250 },
+                {"1/h",              1000}
+        };
+
+	conf->limits.address = conf->limits.total = RATE_UNLIMITED;
+	conf->limits.refusals = rate_of("1/h");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct limited s = session_from("192.0.2.1");
+
+		conf->limits.session = rate_of(rows[i].session);
+		limits_reload(limits, conf);
+		take(&s, 1000, 1000);
+		take(&s, 1, 1000);
+		take(&s, 1, 1000);
+		ck_assert_int_eq(s.held_until_ms - 1000, rows[i].held_ms);
+	}
+}
+END_TEST
+
+START_TEST(test_bytes)
+{
+	struct limited s = session_from("192.0.2.1"), near = session_from("127.0.0.1");
+
+	limited_owe(&s, 4095);
+	limits_settle(limits, &s, 0);
+	ck_assert_ptr_null(take(&s, 10, 0));
+	limited_owe(&s, 1);
+	limits_settle(limits, &s, 0);
+	ck_assert(limited_is_held(&s, 0));
+	ck_assert_uint_eq(s.refused, 0);
+	/* What was not paid is owed. */
+	limited_owe(&s, 4096);
+	limits_settle(limits, &s, 300);
+	ck_assert(!limited_is_held(&s, 300));
+	ck_assert_str_eq(take(&s, 1, 349), "session");
+	ck_assert_ptr_null(take(&s, 1, 350));
+	limited_owe(&near, 1 << 30);
+	limits_settle(limits, &near, 0);
+	ck_assert(!limited_is_held(&near, 0));
+}
+END_TEST
+
+/** All sessions of a token share its rate, those that are exempt too. */
+START_TEST(test_a_token_has_a_rate)
+{
+	struct allowance shared = {.rate = rate_of("1/s burst 12")};
+	struct limited a = session_from("192.0.2.1"), b = session_from("127.0.0.1"),
+		       other = session_from("192.0.2.2");
+
+	a.allowance = b.allowance = &shared;
+	ck_assert_ptr_null(take(&a, 10, 0));
+	ck_assert_str_eq(take(&a, 1, 0), "session"); /* and nothing is taken from the token */
+	ck_assert_ptr_null(take(&b, 2, 0));
+	ck_assert_str_eq(take(&b, 1, 0), "token");
+	ck_assert_str_eq(take(&a, 1, 200), "token");
+	ck_assert_ptr_null(take(&other, 10, 0));
+	ck_assert_uint_eq(shared.refused, 2);
+	b.allowance = NULL;
+	ck_assert_ptr_null(take(&b, 1000, 0));
+}
+END_TEST
+
 START_TEST(test_connections)
 {
 	struct address a = address_named("192.0.2.1"), b = address_named("192.0.2.2"),
@@ -259,8 +398,8 @@ END_TEST
 
 START_TEST(test_a_trial)
 {
-	struct rate pace = rate_of("4/s");
-	struct limits_trial t = limits_try(limits, &pace, 5, 10000);
+	struct rate pace = rate_of("4/s"), own = RATE_UNLIMITED;
+	struct limits_trial t = limits_try(limits, &own, &pace, 5, 10000);
 
 	/* 10 at first and 10 a second, of which a request takes 5 */
 	ck_assert_int_eq(t.sent, 40);
@@ -268,9 +407,13 @@ START_TEST(test_a_trial)
 	ck_assert_int_eq(t.first_refused_ms, 750);
 	ck_assert_str_eq(t.first_refused_by, "session");
 	pace = rate_of("2/s");
-	t = limits_try(limits, &pace, 5, 10000);
+	t = limits_try(limits, &own, &pace, 5, 10000);
 	ck_assert_int_eq(t.passed, 20);
 	ck_assert_int_eq(t.first_refused_ms, -1);
+	own = rate_of("5/s");
+	t = limits_try(limits, &own, &pace, 5, 10000);
+	ck_assert_int_eq(t.passed, 10);
+	ck_assert_str_eq(t.first_refused_by, "token");
 }
 END_TEST
 
@@ -346,6 +489,12 @@ main(void)
 	tcase_add_test(t, test_one_of_ipv6_has_64_bits);
 	tcase_add_test(t, test_who_is_not_limited);
 	tcase_add_test(t, test_a_reload_counts_for_those_who_are_there);
+	tcase_add_test(t, test_who_goes_on_is_held_back);
+	tcase_add_test(t, test_one_that_never_heeds);
+	tcase_add_test(t, test_a_dear_request);
+	tcase_add_test(t, test_how_long_one_is_held_back);
+	tcase_add_test(t, test_bytes);
+	tcase_add_test(t, test_a_token_has_a_rate);
 	tcase_add_test(t, test_connections);
 	tcase_add_test(t, test_a_flood_of_addresses);
 	tcase_add_test(t, test_who_is_short_is_remembered);

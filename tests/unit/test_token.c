@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/guard/bearer.h"
+#include "daemon/guard/grant_text.h"
 #include "daemon/guard/token.h"
 
 /* The checksum was made by Python: zlib.crc32 of what is before it, in base 62. */
@@ -180,6 +181,56 @@ START_TEST(a_token_must_not_be_there)
 }
 END_TEST
 
+static const struct {
+	const char *rate; /* as people write it; "" : none */
+	const char *text;
+} grants[] = {
+	{"",	      "read:a publish"             },
+	{"50/s",          "read:a publish rate:50/s"   },
+	{"30/m burst 60", "read:a publish rate:30/m+60"},
+	{"unlimited",     "read:a publish"             },
+};
+
+START_TEST(what_is_granted_is_one_text)
+{
+	for (size_t i = 0; i < sizeof(grants) / sizeof(grants[0]); i++) {
+		struct rate rate = RATE_UNLIMITED, back;
+		struct span scopes;
+		struct buf text;
+
+		ck_assert(grants[i].rate[0] == '\0' || rate_parse(span_of(grants[i].rate), &rate));
+		buf_init(&text, 1024);
+		buf_add_span(&text, SPAN("read:a publish"));
+		grant_text_add_rate(&text, &rate);
+		ck_assert_msg(
+			span_is(buf_span(&text), grants[i].text), "%.*s", (int)text.n, text.p);
+		ck_assert(grant_text_split(buf_span(&text), &scopes, &back));
+		ck_assert(span_is(scopes, "read:a publish"));
+		ck_assert(back.count == rate.count && back.period_ms == rate.period_ms &&
+			  back.burst == rate.burst);
+		buf_fini(&text);
+	}
+}
+END_TEST
+
+START_TEST(a_rate_that_is_none_voids_what_is_granted)
+{
+	static const char *const bad[] = {"read rate:", "read rate:50", "read rate:50/s ",
+		"read rate:50/s+", "read rate:50/s+x", "read rate:50/s+1+2", "read rate:unlimited",
+		"read rate:1/s rate:2/s", "read rate:1/s publish",
+		"read rate:1/s+0000000000000000000000000000000000000000000000000001"};
+	struct span scopes;
+	struct rate rate;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(!grant_text_split(span_of(bad[i]), &scopes, &rate), "%s", bad[i]);
+	ck_assert(
+		grant_text_split(SPAN("read:rate:1/s"), &scopes, &rate)); /* a name, if a bad one */
+	ck_assert(rate_is_unlimited(&rate));
+	ck_assert(grant_text_split(SPAN(""), &scopes, &rate));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -198,6 +249,8 @@ main(void)
 	tcase_add_test(t, where_a_token_is_shown);
 	tcase_add_test(t, what_is_too_long_is_cut);
 	tcase_add_test(t, a_token_must_not_be_there);
+	tcase_add_test(t, what_is_granted_is_one_text);
+	tcase_add_test(t, a_rate_that_is_none_voids_what_is_granted);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);

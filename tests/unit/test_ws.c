@@ -452,6 +452,35 @@ START_TEST(close_frames_cut_their_reason_at_a_character)
 }
 END_TEST
 
+/** Frames of one message are counted, whatever is between them. */
+START_TEST(too_many_fragments_end_the_connection)
+{
+	ws_pool_set_max_fragments(server, 3);
+	for (int excess = 0; excess < 2; excess++) {
+		struct ws *ws = ws_open(server);
+		struct buf in;
+
+		buf_init(&in, SIZE_MAX);
+		buf_reset(&out);
+		for (int message = 0; message < 2; message++) {
+			add_masked(&in, 0x01, SPAN("a"));
+			add_masked(&in, 0x89, SPAN(""));
+			add_masked(&in, 0x00, SPAN("b"));
+			if (excess)
+				add_masked(&in, 0x00, SPAN(""));
+			add_masked(&in, 0x80, SPAN("c"));
+		}
+		ck_assert(feed(ws, buf_span(&in), 5) == !excess);
+		ck_assert_uint_eq(close_code(), excess ? 1008 : 0);
+		ck_assert_int_eq(ws_excess(ws), excess ? WS_EXCESS_FRAGMENTS : WS_EXCESS_NONE);
+		ck_assert_uint_eq(ws_take_frames(ws), excess ? 5 : 8);
+		ck_assert_uint_eq(ws_take_frames(ws), 0);
+		ws_close(server, &ws);
+		buf_fini(&in);
+	}
+}
+END_TEST
+
 int
 main(void)
 {
@@ -472,6 +501,7 @@ main(void)
 	tcase_add_test(t, the_limit_is_of_the_whole_message);
 	tcase_add_test(t, the_accept_key_of_the_rfc);
 	tcase_add_test(t, close_frames_cut_their_reason_at_a_character);
+	tcase_add_test(t, too_many_fragments_end_the_connection);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
