@@ -29,6 +29,7 @@ main(int argc, char **argv)
 	int status, finished;
 
 	keep_standard_descriptors();
+	out_start();
 	setlocale(LC_CTYPE, "C.UTF-8"); /* for the widths of characters */
 	signal(SIGPIPE, SIG_DFL);       /* a closed pipe ends it quietly */
 	status = grammar_read(&c, argc, argv);

@@ -396,6 +396,15 @@ out_json(const struct ctl *c, struct span json)
 	buf_fini(&line);
 }
 
+void
+out_start(void)
+{
+	static char buffer[65536]; /* stdout has it until the very end */
+
+	if (!isatty(STDOUT_FILENO))
+		setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+}
+
 int
 out_finish(void)
 {

@@ -15,6 +15,9 @@ void out_object(const struct ctl *c, struct span json);
 /** Prints JSON as it is, and a line feed; or appends what it would print. */
 void out_json(const struct ctl *c, struct span json);
 void out_add_json(const struct ctl *c, struct buf *out, struct span json);
+/** Before anything is written: what goes into a file or a pipe is written in large pieces, and if
+ * it is less than one, what goes wrong is told with its reason. */
+void out_start(void);
 /** Flushes standard output: EXIT_DONE, or EXIT_REFUSED after telling why not. */
 int out_finish(void);
 
