@@ -69,10 +69,11 @@ read_all(int fd, const char *what, bool drops_newline, struct secret **out)
 		secret_free(s);
 		return ctl_refuse("reading %s: %s", what, strerror(errno));
 	}
-	if (drops_newline && n > 0 && s->bytes[n - 1] == '\n')
+	if (drops_newline && n > 0 && s->bytes[n - 1] == '\n') {
 		n--;
-	if (drops_newline && n > 0 && s->bytes[n - 1] == '\r')
-		n--;
+		if (n > 0 && s->bytes[n - 1] == '\r')
+			n--;
+	}
 	status = check_size(what, &s, (size_t)n);
 	if (status == 0)
 		*out = s;

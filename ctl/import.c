@@ -471,8 +471,9 @@ print_summary(struct import *im)
 	json_put_int(&o, "written", (int64_t)sender_written(im->sender));
 	json_put_int(&o, "skipped", (int64_t)sender_skipped(im->sender));
 	json_put_int(&o, "bad", (int64_t)im->bad);
-	json_put_double(
-		&o, "seconds", (double)(int64_t)(progress_seconds(&im->progress) * 1000) / 1000);
+	/* in whole milliseconds, rounded up: who divides by it needs more than 0 */
+	json_put_double(&o, "seconds",
+		(double)((int64_t)(progress_seconds(&im->progress) * 1000) + 1) / 1000);
 	json_end_object(&o);
 	out_object(im->c, buf_span(&text));
 	buf_fini(&text);

@@ -102,8 +102,9 @@ open_control(struct doors *d, struct error *error)
 		peers_loop(d->peers), &file, on_accept_control, d, &d->control, error);
 }
 
-enum err
-doors_read_tls(const struct conf *c, struct tls_context **out, struct error *error)
+/** Certificate and key, as the configuration names them; NULL: there is none. */
+static enum err
+read_tls(const struct conf *c, struct tls_context **out, struct error *error)
 {
 	struct tls_files files = {c->tls.cert, c->tls.key, c->tls.client_ca};
 	bool has_cert = files.cert[0] != '\0', has_key = files.key[0] != '\0';
@@ -135,6 +136,19 @@ set_tls(struct doors *d, struct tls_context *tls)
 }
 
 enum err
+doors_read_tls(
+	const struct doors *d, const struct conf *c, struct tls_context **out, struct error *error)
+{
+	enum err e = read_tls(c, out, error);
+
+	if (e == OK && *out == NULL && sessions_tls(d->sessions) != NULL)
+		e = error_set(error, ERR_CONFIG_ERROR,
+			"tls.cert and tls.key are gone: a port that speaks TLS stops doing so at a "
+			"restart only");
+	return e;
+}
+
+enum err
 doors_open(struct peers *ps, struct sessions *ss, struct doors **out, struct error *error)
 {
 	struct doors *d = xnew(struct doors);
@@ -143,7 +157,7 @@ doors_open(struct peers *ps, struct sessions *ss, struct doors **out, struct err
 
 	d->peers = ps;
 	d->sessions = ss;
-	e = doors_read_tls(conf_of(d), &tls, error);
+	e = read_tls(conf_of(d), &tls, error);
 	if (e == OK) {
 		set_tls(d, tls);
 		e = open_listeners(d, error);

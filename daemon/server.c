@@ -212,9 +212,10 @@ apply_log(const struct conf *c, struct error *error)
 
 /** The old certificate stays when there is something wrong with the new one. */
 static enum err
-read_tls(const struct conf *c, struct tls_context **out, struct error *error)
+read_tls(
+	const struct server *s, const struct conf *c, struct tls_context **out, struct error *error)
 {
-	enum err e = doors_read_tls(c, out, error);
+	enum err e = doors_read_tls(s->doors, c, out, error);
 
 	if (e != OK)
 		error_wrap(error, "nothing was changed, the old certificate stays");
@@ -234,7 +235,7 @@ reload(void *arg, struct buf *result, struct error *error)
 		return e;
 	merged = conf_reload(s->conf, next, &o);
 	conf_free(next);
-	e = read_tls(merged, &tls, error);
+	e = read_tls(s, merged, &tls, error);
 	if (e == OK)
 		e = apply_log(merged, error);
 	if (e == OK)

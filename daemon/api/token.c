@@ -114,19 +114,20 @@ set_token(struct call *c, struct job *j, struct op *op)
 }
 
 /** The job, with what the token is granted. */
-static struct job *
-make_job(struct call *c, struct span grant)
+static enum err
+make_job(struct call *c, struct span grant, struct job **out)
 {
 	struct job *j = call_job(
 		c, JOB_WRITE, 1, AUTH_NAME_MAX + grant.n + TOKEN_TEXT_SIZE + TOKEN_HASH_SIZE);
 
 	if (j == NULL)
-		return NULL;
+		return ERR_LIMIT_EXCEEDED;
 	j->ops[0].kind = OP_GRANT;
 	j->ops[0].now_ms = c->now_ms;
 	j->ops[0].name = job_keep(j, c->args[CREATE_NAME].text);
 	j->ops[0].data = job_keep(j, grant);
-	return j;
+	*out = j;
+	return OK;
 }
 
 enum err
@@ -139,8 +140,8 @@ token_create(struct call *c)
 	buf_init(&grant, SIZE_MAX / 2);
 	if (e == OK)
 		e = write_grant(c, &grant);
-	if (e == OK && (j = make_job(c, buf_span(&grant))) == NULL)
-		e = c->error->code;
+	if (e == OK)
+		e = make_job(c, buf_span(&grant), &j);
 	buf_fini(&grant);
 	if (e == OK)
 		e = set_expiry(c, &j->ops[0]);

@@ -353,7 +353,7 @@ read_input(struct conn *c)
 {
 	struct net *n = c->net;
 
-	for (int i = 0; i < READS_PER_EVENT && !c->paused && !c->failed; i++) {
+	for (int i = 0; i < READS_PER_EVENT && !c->paused && !c->failed && c->tls == NULL; i++) {
 		ssize_t got = receive(c, n->buffer, sizeof(n->buffer));
 
 		if (got < 0 && errno != EAGAIN && errno != EINTR)
@@ -522,6 +522,8 @@ conn_resume(struct conn *c)
 		return;
 	c->paused = false;
 	conn_update(c);
+	if (c->tls != NULL)
+		conn_tls_resume(c);
 }
 
 void

@@ -77,6 +77,8 @@ void conn_tls_drop(struct conn *c);
 bool conn_tls_waits(const struct conn *c);
 /** Reads what is there and works on it; false if the conn is gone. */
 bool conn_tls_read(struct conn *c);
+/** Reading goes on. */
+void conn_tls_resume(struct conn *c);
 /** One write; false when the socket takes no more, or failed, or there is nothing to write yet. */
 bool conn_tls_write(struct conn *c);
 /** Says that nothing more will be said; true once that is written, or need not be. */

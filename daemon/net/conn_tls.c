@@ -30,8 +30,9 @@ struct conn_tls {
 	struct list waiting; /* ... and while that waits for its turn */
 	char *rest;          /* owned: sealed, and not taken by the socket yet */
 	size_t rest_n;
-	bool is_early;     /* what was read before it was TLS is not looked at yet */
-	bool has_said_end; /* so no more can be said */
+	bool is_early;       /* what was read before it was TLS is not looked at yet */
+	bool has_said_end;   /* so no more can be said */
+	bool has_untold_end; /* the peer has said so, while reading was paused */
 };
 
 void
@@ -328,7 +329,10 @@ take(struct conn *c, struct span input)
 		log_debug("net", "TLS failed", F_STR("why", tls_why(t->tls)));
 		conn_fail(c);
 	}
-	return state == TLS_ENDED ? conn_tell_eof(c) : true;
+	if (state != TLS_ENDED)
+		return true;
+	t->has_untold_end = c->paused;
+	return c->paused || conn_tell_eof(c);
 }
 
 static bool
@@ -354,6 +358,16 @@ conn_tls_waits(const struct conn *c)
 	return c->tls != NULL && list_is_linked(&c->tls->waiting);
 }
 
+/** That came behind something that was in the way of reading on. */
+static void
+tell_end(struct conn *c)
+{
+	if (c->paused)
+		return;
+	c->tls->has_untold_end = false;
+	conn_tell_eof(c);
+}
+
 /** Its turn has come. */
 static void
 work_at(struct conn *c)
@@ -366,6 +380,8 @@ work_at(struct conn *c)
 	conn_update(c);
 	if (is_early)
 		take(c, SPAN(""));
+	else if (c->tls->has_untold_end)
+		tell_end(c);
 	else if (!c->paused && !c->at_eof)
 		read_input(c);
 }
@@ -395,10 +411,20 @@ wait_for_turn(struct conn *c)
 	loop_defer(n->loop, work_at_waiting, n);
 }
 
+void
+conn_tls_resume(struct conn *c)
+{
+	if (c->tls->has_untold_end && !conn_tls_waits(c))
+		wait_for_turn(c);
+}
+
 bool
 conn_tls_read(struct conn *c)
 {
 	struct net *n = c->net;
+
+	if (c->failed || c->paused) /* what was written in this turn may have done that */
+		return true;
 
 	if (!conn_is_shaking(c) || (list_is_empty(&n->waiting) && may_shake(n)))
 		return read_input(c);

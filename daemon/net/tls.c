@@ -74,7 +74,7 @@ on_bio_control(BIO *b, int what, long n, void *p)
 BIO_METHOD *
 tls_bio_new(void)
 {
-	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "sysrt");
+	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "sysrt");
 
 	must(m != NULL);
 	BIO_meth_set_read_ex(m, on_bio_read);
@@ -177,6 +177,7 @@ note_client(struct tls *t)
 		n = 0;
 	t->client = xstrndup((char *)text, (size_t)n);
 	OPENSSL_free(text);
+	ERR_clear_error(); /* SSL_get_error() looks there */
 }
 
 static void

@@ -66,7 +66,7 @@ check_key_file(int fd, const char *path, struct error *error)
 static enum err
 open_pem(const char *option, const char *path, bool is_key, BIO **out, struct error *error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	enum err e = OK;
 
 	if (fd < 0)

@@ -79,6 +79,9 @@ int64_t checkpoint_run(sqlite3 *db, int mode, int *rc);
  * with no pass out. Returns SQLite's code; SQLITE_BUSY: somebody else is at the log. */
 int checkpoint_count_anew(sqlite3 *db, bool is_log_synced);
 
+/** Syncs what was committed so far. The writer's thread. */
+int checkpoint_sync_log(sqlite3 *db);
+
 struct checkpointer;
 
 /** Starts the thread with a connection of its own. The file is borrowed. */

@@ -86,6 +86,12 @@ job_weight(const struct job *j)
 	return j->ops_n > 0 && j->ops[0].sweep != NULL ? SWEEP_ROWS : j->ops_n;
 }
 
+bool
+job_must_last(const struct job *j)
+{
+	return j->ops_n > 0 && (j->ops[0].kind == OP_STOW || j->ops[0].kind == OP_WITHDRAW);
+}
+
 size_t
 job_done(const struct job *j)
 {

@@ -200,6 +200,10 @@ char *job_room(struct job *j, size_t *n);
 struct span job_keep_written(struct job *j, size_t n);
 /** A write: how many records it may change at most, or looks at. */
 size_t job_weight(const struct job *j);
+/** A write whose loss would be worse than that of some records: it is synced, whatever
+ * store.durability says. Who was told of another key of the vault throws the old one away, and who
+ * was told that a token is void relies on it. */
+bool job_must_last(const struct job *j);
 /** A write: how many operations it was. */
 size_t job_done(const struct job *j);
 /** Forgets what came of it, so that it can be run again. */

@@ -85,6 +85,7 @@ struct batch {
 	int64_t start_us;
 	bool is_single;
 	bool has_begun;
+	bool must_last;  /* it has a job_must_last() */
 	bool is_unknown; /* the commit failed in a way that may still come true after a crash */
 };
 
@@ -245,6 +246,9 @@ commit(struct writer *w, struct batch *b, struct error *error)
 
 	w->figures.newest = apply_last_seq(w->apply);
 	rc = sql_run(w->st[ST_COMMIT]);
+	if (rc == SQLITE_DONE && b->must_last && !w->wal.is_log_synced &&
+		checkpoint_sync_log(w->db) != SQLITE_OK)
+		log_error("store", "what must last could not be synced to the disk");
 	if (rc == SQLITE_DONE) {
 		apply_committed(w->apply);
 		return OK;
@@ -295,6 +299,7 @@ run_jobs(struct writer *w, struct qlist *waiting, struct batch *b, struct error 
 			break;
 		qlist_append(&b->jobs, qlist_shift(waiting));
 		b->nbytes += j->item.nbytes;
+		b->must_last |= job_must_last(j);
 		e = run_job(w, j);
 		b->ops_n += job_done(j);
 		if (e != OK) {

@@ -178,6 +178,8 @@ class Meanwhile(ExportTest):
     def test_it_is_the_store_as_of_its_last_line(self):
         self.put([{"id": f"i{n}", "data": n} for n in range(MANY)])
         stop, thread = self.start_writing()
+        with self.daemon.control() as control:
+            wait_for(lambda: control.call("record.count")["seq"] > MANY)
         texts = [self.export()[0] for _ in range(2)]
         stop.set()
         thread.join()

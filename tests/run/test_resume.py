@@ -10,11 +10,13 @@ import json
 import os
 import signal
 import subprocess
+import time
 import unittest
 
 from harness import BUILD, LONG, TIMEOUT_S, daemon_for, sysrtctl, wait_for
 
 CTL = str(BUILD / "sysrtctl")
+SAVE_EVERY_S = 0.25
 MANY = (200_000 if LONG else 25_000) // (4 if "asan" in str(BUILD) else 1)
 
 
@@ -65,7 +67,12 @@ class ResumeTest(unittest.TestCase):
 
 
 class Breaks(ResumeTest):
+    def count(self):
+        with self.daemon.control() as control:
+            return control.call("record.count")["count"]
+
     def start(self, path, *args):
+        self.count_before = self.count()
         process = subprocess.Popen([CTL, "--socket", self.daemon.socket, "import", "--resume", *args, path],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.stderr.close)
@@ -73,7 +80,14 @@ class Breaks(ResumeTest):
         return process
 
     def wait_for_state(self, process, path, above):
-        """The import is in its midst, and has saved so."""
+        """The import is in its midst, and has saved so. However fast the machine is: it is stopped
+        for as long as it may write without saving, and saves as soon as it goes on."""
+        wait_for(lambda: process.poll() is not None or self.count() > self.count_before)
+        process.send_signal(signal.SIGSTOP)
+        goes_on = time.monotonic() + SAVE_EVERY_S
+        wait_for(lambda: time.monotonic() > goes_on)
+        process.send_signal(signal.SIGCONT)
+
         def is_there():
             try:
                 return process.poll() is not None or self.state(path)["offset"] > above

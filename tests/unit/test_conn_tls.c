@@ -308,6 +308,29 @@ START_TEST(while_paused_nothing_is_told)
 }
 END_TEST
 
+/* What was said last and that it was the last come with one read; the connection stays. */
+START_TEST(an_end_that_came_while_paused_is_told_later)
+{
+	shake();
+	end.pauses = true;
+	rig_client_send(&end.client, SPAN("one"));
+	SSL_shutdown(end.client.ssl);
+	rig_client_take(&end.client, SPAN(""));
+	run_to(&end.input.n, 3);
+	for (int i = 0; i < 10; i++)
+		turn();
+	ck_assert_uint_eq(end.eofs, 0);
+	end.pauses = false;
+	conn_resume(&end.conn);
+	for (int i = 0; end.eofs == 0; i++) {
+		ck_assert_int_lt(i, PATIENCE);
+		turn();
+	}
+	turn();
+	ck_assert_uint_eq(end.eofs, 1);
+}
+END_TEST
+
 START_TEST(finishing_says_so)
 {
 	shake();
@@ -497,6 +520,7 @@ main(void)
 	tcase_add_test(t, a_blocked_queue_tells_when_it_is_drained);
 	tcase_add_test(t, much_comes_in);
 	tcase_add_test(t, while_paused_nothing_is_told);
+	tcase_add_test(t, an_end_that_came_while_paused_is_told_later);
 	tcase_add_test(t, finishing_says_so);
 	tcase_add_test(t, finishing_with_much_that_waits);
 	tcase_add_test(t, finishing_before_hands_are_shaken);

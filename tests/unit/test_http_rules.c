@@ -215,6 +215,7 @@ START_TEST(origins_behind_a_proxy)
 		ck_assert_msg(judge(&closed, true, "1.1", proxied[i].headers) == proxied[i].result,
 			"%zu", i);
 	}
+	scheme = NULL;
 }
 END_TEST
 
