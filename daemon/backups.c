@@ -151,7 +151,7 @@ on_telling(void *arg)
 	struct json_out o;
 	struct buf params;
 
-	if (p == NULL || p->is_dismissed)
+	if (p == NULL || p->dismissal != NULL)
 		store_backup_stop(b->store);
 	if (p == NULL)
 		return;

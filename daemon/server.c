@@ -133,7 +133,7 @@ close_session(void *arg, uint64_t id, struct error *error)
 	if (p == NULL)
 		return error_set(
 			error, ERR_NOT_FOUND, "there is no session %llu", (unsigned long long)id);
-	peer_dismiss(p);
+	peer_dismiss(p, "closed by an administrator");
 	return OK;
 }
 

@@ -50,7 +50,8 @@ struct listener {
 	char *name;
 	int port;
 	bool is_loopback;
-	bool is_preferred; /* served before the crowd */
+	bool is_preferred; /* served before the crowd ... */
+	bool is_resting;   /* ... and was, in this turn */
 	char *path;        /* of a Unix socket */
 	struct stat file;
 };
@@ -134,10 +135,8 @@ is_shortage(int errnum)
 }
 
 static void
-on_acceptable(void *arg)
+accept_some(struct listener *l)
 {
-	struct listener *l = arg;
-
 	for (int i = 0; i < ACCEPTS_PER_TURN && l->watch != NULL; i++) {
 		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
@@ -151,6 +150,31 @@ on_acceptable(void *arg)
 		}
 		l->fn(l->arg, l, fd);
 	}
+}
+
+static void
+on_rested(void *arg)
+{
+	struct listener *l = arg;
+
+	l->is_resting = false;
+	if (l->watch == NULL && l->paused_since_ms < 0)
+		watch(l);
+}
+
+/** One that goes before the crowd does so once a turn: who connects without end would keep all
+ * others out. */
+static void
+on_acceptable(void *arg)
+{
+	struct listener *l = arg;
+
+	accept_some(l);
+	if (!l->is_preferred || l->watch == NULL)
+		return;
+	unwatch(l);
+	l->is_resting = true;
+	loop_defer(l->loop, on_rested, l);
 }
 
 /** Makes a listener of a bound socket; takes fd and name. */
@@ -400,6 +424,8 @@ listener_stop(struct listener *l)
 	if (l->fd < 0)
 		return;
 	unwatch(l);
+	if (l->is_resting)
+		loop_undefer(l->loop, l);
 	loop_timer_stop(l->retry);
 	close(l->fd);
 	l->fd = -1;

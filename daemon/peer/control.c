@@ -341,8 +341,8 @@ judge_anew(struct peer *p, void *arg)
 	if (e == OK)
 		e = peercred_judge(&who, peers_api(p->peers)->conf, &scopes, &error);
 	peer_grant(p, scopes);
-	if (e != OK)
-		on_close(p, 0, error.text);
+	if (e != OK) /* not at once: it may be his own request that is under way */
+		peer_dismiss(p, "the configuration has changed, and he may not come in any more");
 	scopes_unref(scopes);
 	peercred_fini(&who);
 }

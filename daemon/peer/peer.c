@@ -228,7 +228,7 @@ peer_fini(struct peer *p)
 	if (p->is_gone)
 		return;
 	p->is_gone = true;
-	if (p->is_dismissed || p->is_waiting)
+	if (p->dismissal != NULL || p->is_waiting)
 		loop_undefer(ps->loop, p);
 	while (*at != p)
 		at = &(*at)->hash_next;
@@ -600,15 +600,15 @@ close_dismissed(void *arg)
 {
 	struct peer *p = arg;
 
-	p->ops->close(p, CLOSE_BY_ADMIN, "closed by an administrator");
+	p->ops->close(p, CLOSE_BY_ADMIN, p->dismissal);
 }
 
 void
-peer_dismiss(struct peer *p)
+peer_dismiss(struct peer *p, const char *reason)
 {
-	if (p->is_dismissed)
+	if (p->dismissal != NULL)
 		return;
-	p->is_dismissed = true;
+	p->dismissal = reason;
 	loop_defer(p->peers->loop, close_dismissed, p);
 }
 

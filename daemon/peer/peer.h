@@ -57,10 +57,10 @@ struct peer {
 	bool at_end;            /* nothing more comes in */
 	bool is_held;           /* it was full, and is not read until it has room */
 	bool is_waiting;        /* it had its share of a turn, and goes on in the next one */
-	bool is_dismissed;      /* peer_dismiss() was called */
 	bool is_gone;           /* peer_fini() was called */
 	bool had_secret;        /* in a message: the door overwrites it, and clears this */
-	int64_t held_ms;        /* monotonic: when that last began */
+	const char *dismissal;  /* why it is closed at the end of the turn; NULL: it is not */
+	int64_t held_ms;        /* monotonic: when it was last held */
 	uint64_t turn;          /* of the loop, in which it was last served ... */
 	int64_t turn_ends_us;   /* ... and when its share of that is used up */
 	size_t input;           /* bytes of an unfinished message that are kept for it */
@@ -131,7 +131,8 @@ void peer_describe(struct peer *p, char out[AUDIT_WHO_SIZE]);
 void peer_check_room(struct peer *p);
 /** Sends a notification of the daemon's own ("hello", "closing"); params is a JSON object. */
 void peer_notify(struct peer *p, const char *method, struct span params);
-/** Closes it at the end of the turn, as an administrator wants: it may be the one who asks. */
-void peer_dismiss(struct peer *p);
+/** Closes it at the end of the turn, for a reason that is a constant text: it may be the one who
+ * has asked for that. Until then nothing more of it is run. */
+void peer_dismiss(struct peer *p, const char *reason);
 /** Writes what it can; true if nothing is left to do for a peer that is at its end. */
 bool peer_is_done(struct peer *p);

@@ -9,6 +9,7 @@
 
 #define SHARE_US     2000 /* of a turn, that one peer may take */
 #define SHARE_FEW_US 100
+#define GRAIN_MS     20
 #define TURN_US      10000 /* that peers have all of their share of */
 
 /** True if the socket takes no more and too much is unsent: it is told when that has drained. */
@@ -20,30 +21,32 @@ is_choked(struct peer *p)
 	return conn_unsent(&p->conn) > most && conn_flush(&p->conn) > most;
 }
 
-/** Has the timer look at it when its time is up. */
+/** Has the timer look at it when its time is up, or a little later: many are looked at together. */
 static void
-await(struct peer *p)
+await(struct peers *ps, struct peer *p, int64_t now_ms)
 {
-	struct peers *ps = p->peers;
-	int64_t due_ms = p->limited.held_until_ms, wait_ms = due_ms - clock_mono_ms();
+	int64_t due_ms = (p->limited.held_until_ms / GRAIN_MS + 1) * GRAIN_MS;
 
-	if (!list_is_linked(&p->slowed)) {
-		list_append(&ps->slowed, &p->slowed);
-		trail_note_hold(&p->trail, p->limited.held_by, wait_ms, clock_wall_ms());
-	}
+	list_append(&ps->slowed, &p->slowed);
 	if (due_ms >= ps->slow_due_ms)
 		return;
 	ps->slow_due_ms = due_ms;
-	loop_timer_start(ps->slow_timer, wait_ms > 0 ? wait_ms : 0);
+	loop_timer_start(ps->slow_timer, due_ms - now_ms);
 }
 
 /** True if the limiter holds it back. */
 static bool
 is_slowed(struct peer *p)
 {
-	if (p->limited.held_until_ms == 0 || !limited_is_held(&p->limited, clock_mono_ms()))
+	int64_t now_ms = p->limited.held_until_ms != 0 ? clock_mono_ms() : 0;
+
+	if (now_ms == 0 || !limited_is_held(&p->limited, now_ms))
 		return false;
-	await(p);
+	if (!list_is_linked(&p->slowed)) {
+		trail_note_hold(&p->trail, p->limited.held_by, p->limited.held_until_ms - now_ms,
+			clock_wall_ms());
+		await(p->peers, p, now_ms);
+	}
 	return true;
 }
 
@@ -51,13 +54,20 @@ static void
 on_slow_due(void *arg)
 {
 	struct peers *ps = arg;
+	int64_t now_ms = clock_mono_ms();
 	struct list due, *at;
 
 	list_init(&due);
 	list_splice(&due, &ps->slowed);
 	ps->slow_due_ms = INT64_MAX;
-	while ((at = list_shift(&due)) != NULL)
-		peer_check_room(list_item(at, struct peer, slowed));
+	while ((at = list_shift(&due)) != NULL) {
+		struct peer *p = list_item(at, struct peer, slowed);
+
+		if (p->limited.held_until_ms > now_ms)
+			await(ps, p, now_ms);
+		else
+			peer_check_room(p);
+	}
 }
 
 void
@@ -141,7 +151,7 @@ go_on(void *arg)
 bool
 peer_hold_if_full(struct peer *p)
 {
-	if (p->is_held)
+	if (p->is_held || p->dismissal != NULL)
 		return true;
 	if (is_full(p)) {
 		peer_reach(p, why_full(p));

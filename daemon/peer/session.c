@@ -450,7 +450,10 @@ on_look(struct peer *p, int64_t now_ms)
 		return;
 	if (s->state == SS_HEAD && p->is_held) {
 		s->due_ms = now_ms + conf_of(s)->websocket.header_timeout_ms; /* it is not read */
-	} else if (s->state == SS_CLOSING || conn_is_shaking(&p->conn)) {
+	} else if (s->state == SS_CLOSING) {
+		session_end(s);
+	} else if (conn_is_shaking(&p->conn)) {
+		peer_reach(p, "websocket.header_timeout");
 		session_end(s);
 	} else if (s->state == SS_HEAD) {
 		session_refuse_late(s);

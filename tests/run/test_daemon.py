@@ -16,6 +16,7 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
+import threading
 import time
 import tomllib
 import unittest
@@ -536,6 +537,48 @@ class Files(unittest.TestCase):
         self.assertEqual(stat.S_IMODE(daemon.socket.stat().st_mode), 0o660)
         with daemon.control() as control:
             control.call("ping")
+
+    @unittest.skipIf(os.geteuid() != 0, "only root can become somebody else")
+    def test_who_shuts_himself_out(self):
+        """An administrator whose reload takes his own right away is answered, and goes."""
+        daemon = daemon_for(self, config='[control]\nadmin_group = "games"\n')
+        daemon.folder.chmod(0o755)
+        daemon.socket.chmod(0o666)
+        with as_nobody([grp.getgrnam("games").gr_gid]):
+            admin = Control(daemon.socket)
+        with admin:
+            admin.call("ping")
+            daemon.config_path.write_text('[control]\nadmin_group = "root"\n')
+            admin.send_raw(b'{"jsonrpc":"2.0","id":"first","method":"system.reload"}\n'
+                           b'{"jsonrpc":"2.0","id":2,"method":"system.stats"}\n')
+            self.assertIn("applied", json.dumps(admin.answer("first")))
+            with self.assertRaises(Closed):
+                while True:
+                    admin.recv()
+        with daemon.control() as control:
+            control.call("ping")
+
+    def test_those_who_connect_without_end_keep_nobody_out(self):
+        """The control socket is served before the crowd, but once a turn only."""
+        daemon = daemon_for(self)
+        stop = threading.Event()
+
+        def connect():
+            while not stop.is_set():
+                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+                    sock.connect(str(daemon.socket))
+
+        crowd = [threading.Thread(target=connect) for _ in range(4)]
+        for thread in crowd:
+            thread.start()
+        try:
+            with daemon.ws() as ws:
+                for i in range(50):
+                    ws.call("record.put", id=str(i), data=i)
+        finally:
+            stop.set()
+            for thread in crowd:
+                thread.join()
 
     def test_a_read_group_that_is_not_there(self):
         daemon = daemon_for(self, config='[control]\nread_group = "no-such-group"\n')
