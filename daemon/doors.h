@@ -13,8 +13,8 @@ struct doors;
 enum err doors_open(struct peers *ps, struct sessions *ss, struct doors **out, struct error *error);
 /** Certificate and key, as the configuration names them, for a reload; NULL: there is none.
  * ERR_CONFIG_ERROR: they are no good, or there was one before. */
-enum err doors_read_tls(const struct doors *d, const struct conf *c, struct tls_context **out,
-	struct error *error);
+enum err doors_read_tls(
+	const struct doors *d, const struct conf *c, struct tls_context **out, struct error *error);
 /** Takes over what changes at run time, and a certificate. */
 void doors_reload(struct doors *d, struct tls_context *tls);
 /** Nobody comes in any more. */
