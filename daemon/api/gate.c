@@ -237,7 +237,8 @@ gate_call(struct api *api, const struct caller *caller, const struct rpc_request
 	};
 	enum err e = check_call(&c, request);
 
-	api->had_secret |= m != NULL && m->kind == METHOD_SECRET;
+	/* What is no method may be one that was mistyped. */
+	api->had_secret |= m == NULL || m->kind == METHOD_SECRET;
 	if (e == OK)
 		e = run_method(&c, request->params);
 	else

@@ -477,7 +477,15 @@ peer_keep_input(struct peer *p, size_t nbytes)
 	ps->is_giving_up = false;
 }
 
-/** True if what was called had to do with a secret: what it went through is overwritten. */
+/** There may be a secret in the message: what that went through is overwritten. */
+static void
+overwrite_input(struct peer *p)
+{
+	p->had_secret = true;
+	net_wipe(p->peers->net);
+}
+
+/** True if what was called had to do with a secret. */
 static bool
 took_secret(struct peer *p)
 {
@@ -486,8 +494,7 @@ took_secret(struct peer *p)
 	if (!api->had_secret)
 		return false;
 	api->had_secret = false;
-	p->had_secret = true;
-	net_wipe(p->peers->net);
+	overwrite_input(p);
 	return true;
 }
 
@@ -520,11 +527,12 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		if (request.id.n == 0)
 			request.id = SPAN("null");
 		store_client_refuse(p->caller.store); /* it may have been a write */
+		overwrite_input(p);
 	} else {
 		reset_buffer(result);
 		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,
 			result, &error);
-		is_secret = took_secret(p);
+		is_secret = took_secret(p) && b == NULL;
 	}
 	if (e == PENDING) {
 		p->in_flight++;
@@ -569,6 +577,7 @@ refuse_message(struct peer *p, struct error *error)
 	trail_note_refusal(&p->trail, NULL, error, clock_wall_ms());
 	peer_reach(p, error->limit.name);
 	peer_refuse(p, error);
+	overwrite_input(p);
 }
 
 void

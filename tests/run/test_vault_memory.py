@@ -108,6 +108,11 @@ class Memory(unittest.TestCase):
             with self.assertRaises(RpcError) as caught:
                 peer.call(method, **params)
             answers.append(caught.exception.message)
+        for text in ('{"jsonrpc":"2.0","id":"w","method":"secret.sett","params":{"value":"%s"}}',
+                     '{"jsonrpc":"2.0","id":1.5,"method":"secret.set","params":{"value":"%s"}}',
+                     '{"jsonrpc":"2.0","id":"w","method":"secret.set","params":{"value":"%s"}'):
+            peer.send_text(text % self.plant(f"one that was mistyped: {text}"))
+            answers.append(peer.recv()["error"]["message"])
         return answers
 
     def rekey(self, peer):
