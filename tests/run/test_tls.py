@@ -20,7 +20,7 @@ import unittest
 from certificates import Certificates, openssl
 from hellos import ONLY_1_3, ask, extension, hello, words
 from follow import Follower, View, stored_records
-from harness import (BINARY, BUILD, LONG, TEXT, TIMEOUT_S, Closed, Daemon, connect_websockets,
+from harness import (BINARY, BUILD, LONG, TEXT, TIMEOUT_S, Closed, Daemon, RpcError, connect_websockets,
                      daemon_for, encode_frame, http_get, source, sysrtctl, wait_for)
 
 KIB = 1024
@@ -445,13 +445,19 @@ class Changing(unittest.TestCase):
         self.assertEqual((to / "key.pem").stat().st_mode & 0o777, 0o640)
 
     def test_on_and_off(self):
+        """On at any time, off with a restart only: a line that is lost is no wish to speak plainly."""
         with self.daemon.ws() as encrypted:
-            self.daemon.configure("")
-            with self.daemon.ws(tls=None) as plain:
-                self.assertIn("time", plain.call("ping"))
-                self.daemon.configure(certificates.options())
-                self.assertIn("time", plain.call("ping"))
+            with self.assertRaises(RpcError) as caught:
+                self.daemon.configure("")
+            self.assertEqual(caught.exception.code, "CONFIG_ERROR")
+            self.assertIn("at a restart only", caught.exception.message)
             self.assertIn("time", encrypted.call("ping"))
+            self.daemon.ws().close()
+        self.daemon.restart()
+        with self.daemon.ws(tls=None) as plain:
+            self.assertIn("time", plain.call("ping"))
+            self.daemon.configure(certificates.options())
+            self.assertIn("time", plain.call("ping"))
             self.daemon.ws().close()
 
 
