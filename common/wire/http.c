@@ -504,7 +504,7 @@ is_ip_address(struct span host, int family)
 	struct in6_addr address;
 	char text[INET6_ADDRSTRLEN];
 
-	if (host.n == 0 || host.n >= sizeof(text))
+	if (host.n == 0 || host.n >= sizeof(text) || memchr(host.p, '\0', host.n) != NULL)
 		return false;
 	memcpy(text, host.p, host.n);
 	text[host.n] = '\0';

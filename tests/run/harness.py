@@ -590,6 +590,11 @@ class Daemon:
         options.setdefault("tls", self.tls)
         return Ws(self.port, **options)
 
+    def cpu_s(self):
+        """What the process has used of a processor."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory_kib(self):
         """Private memory of the process."""
         for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():

@@ -22,9 +22,9 @@ def columns_of(text):
 
 class Terminal:
     """Runs argv with a terminal as standard input, output and error; options of Popen may take
-    one of them elsewhere. Lines end in "\\n" alone; keys are not shown, unless `echo`."""
+    one of them elsewhere; `env` is added to the environment, without `drops`. Lines end in "\\n" alone; keys are not shown, unless `echo`."""
 
-    def __init__(self, argv, columns=80, rows=24, env=None, echo=False, **options):
+    def __init__(self, argv, columns=80, rows=24, env=None, echo=False, drops=(), **options):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         modes = termios.tcgetattr(slave)
@@ -35,7 +35,8 @@ class Terminal:
             options.setdefault(stream, slave)
         self.output = b""
         self.process = subprocess.Popen(
-            [str(word) for word in argv], env={**os.environ, **(env or {})},
+            [str(word) for word in argv],
+            env={**{k: v for k, v in os.environ.items() if k not in drops}, **(env or {})},
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0), **options)
         os.close(slave)

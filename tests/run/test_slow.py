@@ -117,8 +117,10 @@ class Slow:
 
 class Readers(Slow):
     def load(self, n):
-        """Writes n changes, waits until all that read have been told; the seconds it took."""
-        started = time.monotonic()
+        """Writes n changes, waits until all that read have been told; the seconds it took. In the
+        short form, when much else goes on, they are those of a processor that the daemon used."""
+        measure = time.monotonic if LONG else self.daemon.cpu_s
+        started = measure()
         for _ in range(0, n, 50):
             self.turn += 1
             ids = [f"r{(49 * self.turn + i) % IDS}" for i in range(49)]
@@ -128,7 +130,7 @@ class Readers(Slow):
         seq = self.control.call("record.count")["seq"]
         wait_for(lambda: all(f.view.seq >= seq or f.fault for f in self.followers if f.is_alive()),
                  timeout=120, what="those who read to be told")
-        return time.monotonic() - started
+        return measure() - started
 
     def test_one_that_stops(self):
         others = [self.follow(self.daemon.ws()), self.follow(self.daemon.control())]
