@@ -796,14 +796,14 @@ class AboutOnControl(OnControl, About, unittest.TestCase):
 
     def test_a_stop_does_not_cut_answers_off(self):
         """What was answered is written to the end, however slowly it is read; reads that waited
-        for the client to listen are given up."""
+        for the client to listen are given up. What was not read yet is not answered."""
         count = 20
         self.peer.call_all([("record.put", {"id": str(n), "data": "x" * 4000})
                             for n in range(300)])
         slow = self.open()
         slow.send_raw(b"".join(b'{"jsonrpc":"2.0","id":%d,"method":"record.list","params":'
                                b'{"limit":1000}}\n' % n for n in range(count)))
-        wait_for(lambda: any(s["unsent"] > 1 << 17 and s["requests"] == count
+        wait_for(lambda: any(s["unsent"] > 1 << 17
                              for s in self.peer.call("session.list")["items"]))
         self.daemon.signal(signal.SIGTERM)
         with self.assertRaises(Closed):
@@ -818,6 +818,8 @@ class AboutOnControl(OnControl, About, unittest.TestCase):
                 whole += 1
             except RpcError as error:
                 self.assertEqual(error.code, "UNAVAILABLE")
+            except Closed:
+                break
         self.assertGreater(whole, 0)
         with self.assertRaises(Closed):
             slow.recv()
