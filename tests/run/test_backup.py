@@ -342,7 +342,7 @@ class Broken(Backups):
             job = other.call("system.backup", verify=True)["job"]
             session = self.control.call("session.list")["items"][-1]["session"]
             self.control.call("session.close", session=session)
-            self.assertIn("was stopped", self.end_of_job(job, other)["error"]["message"])
+            self.assertIn("stopped", self.end_of_job(job, other)["error"]["message"])
             with self.assertRaises(Closed):
                 other.recv()
         self.check_goes_on()
