@@ -351,7 +351,7 @@ class Broken(Backups):
         self.start(fill=FILL)
         job = self.control.call("system.backup", verify=True)["job"]
         self.daemon.signal(signal.SIGTERM)
-        self.assertIn("was stopped", self.end_of_job(job)["error"]["message"])
+        self.assertIn("stopped", self.end_of_job(job)["error"]["message"])
         self.assertEqual(self.daemon.wait_exit(), 0)
         self.assertEqual(self.backups(), [])
         self.assertFalse(self.staged().exists())
