@@ -150,6 +150,7 @@ daemon_sources := \
 	daemon/hub/replay.c \
 	daemon/hub/publish.c \
 	daemon/hub/topic.c \
+	daemon/hub/outage.c \
 	daemon/hub/hub.c \
 	daemon/guard/bucket.c \
 	daemon/guard/limit.c \
