@@ -25,10 +25,12 @@ common_sources := \
 	common/clock.c \
 	common/time.c \
 	common/name.c \
+	common/uuid.c \
 	common/buf.c \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
+	common/redact.c \
 	common/secret_json.c \
 	common/json_pointer.c \
 	common/json_compare.c \
