@@ -62,9 +62,15 @@ daemon_sources := \
 	daemon/guard/scope.c \
 	daemon/guard/grant_text.c \
 	daemon/base/conf.h \
+	daemon/feed/template.c \
+	daemon/feed/mapping.c \
+	daemon/feed/expand.c \
 	daemon/base/conf_table.c \
 	daemon/base/conf_value.c \
+	daemon/base/conf_steps.c \
 	daemon/base/conf_named.c \
+	daemon/base/conf_json.c \
+	daemon/base/conf_feed.c \
 	daemon/base/conf_print.c \
 	daemon/base/conf.c \
 	daemon/search/tokens.c \
@@ -176,6 +182,7 @@ daemon_sources := \
 	daemon/net/conn_tls.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
+	daemon/feed/machine.c \
 	daemon/api/args.c \
 	daemon/api/gate.h \
 	daemon/api/reach.c \
