@@ -104,6 +104,7 @@ daemon_sources := \
 	daemon/store/refill.c \
 	daemon/store/grant.c \
 	daemon/store/safe.c \
+	daemon/store/feedrow.c \
 	daemon/store/pick.c \
 	daemon/store/apply_record.c \
 	daemon/store/apply_prune.c \
