@@ -25,10 +25,12 @@ common_sources := \
 	common/clock.c \
 	common/time.c \
 	common/name.c \
+	common/uuid.c \
 	common/buf.c \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
+	common/redact.c \
 	common/secret_json.c \
 	common/json_pointer.c \
 	common/json_compare.c \
@@ -60,9 +62,15 @@ daemon_sources := \
 	daemon/guard/scope.c \
 	daemon/guard/grant_text.c \
 	daemon/base/conf.h \
+	daemon/feed/template.c \
+	daemon/feed/mapping.c \
+	daemon/feed/expand.c \
 	daemon/base/conf_table.c \
 	daemon/base/conf_value.c \
+	daemon/base/conf_steps.c \
 	daemon/base/conf_named.c \
+	daemon/base/conf_json.c \
+	daemon/base/conf_feed.c \
 	daemon/base/conf_print.c \
 	daemon/base/conf.c \
 	daemon/search/tokens.c \
@@ -96,6 +104,7 @@ daemon_sources := \
 	daemon/store/refill.c \
 	daemon/store/grant.c \
 	daemon/store/safe.c \
+	daemon/store/feedrow.c \
 	daemon/store/pick.c \
 	daemon/store/apply_record.c \
 	daemon/store/apply_prune.c \
@@ -175,6 +184,7 @@ daemon_sources := \
 	daemon/net/conn_tls.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
+	daemon/feed/machine.c \
 	daemon/api/args.c \
 	daemon/api/gate.h \
 	daemon/api/reach.c \

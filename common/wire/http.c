@@ -67,15 +67,14 @@ on_url(http_parser *parser, const char *at, size_t n)
 	return run_extend(&r->url, r, at, n) ? 0 : refuse(r, HTTP_BAD, "broken request target");
 }
 
-/** Debian's http_parser is built to be lenient: it takes spaces in names. */
-static bool
-is_token(const char *p, size_t n)
+bool
+http_is_token(struct span text)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789!#$%&'*+-.^_`|~";
 
-	for (size_t i = 0; i < n; i++)
-		if (memchr(allowed, p[i], sizeof(allowed) - 1) == NULL)
+	for (size_t i = 0; i < text.n; i++)
+		if (memchr(allowed, text.p[i], sizeof(allowed) - 1) == NULL)
 			return false;
 	return true;
 }
@@ -85,7 +84,8 @@ on_header_field(http_parser *parser, const char *at, size_t n)
 {
 	struct http_reader *r = parser->data;
 
-	if (!is_token(at, n))
+	/* Debian's http_parser is built to be lenient: it takes spaces in names. */
+	if (!http_is_token((struct span){at, n}))
 		return refuse(r, HTTP_BAD, "broken header name");
 	if (r->names_n == r->values_n) {
 		if (r->names_n == HTTP_HEADERS_MAX)

@@ -55,6 +55,8 @@ struct span http_header_find(const struct http_request *q, const char *name, uns
 /** True if a comma-separated header holds this token, letter case ignored, in any of its lines. */
 bool http_header_has_token(const struct http_request *q, const char *name, const char *token);
 bool http_text_is(struct span a, const char *b); /* equal, letter case ignored */
+/** Whether it has only bytes that the name of a header or of a subprotocol may have. */
+bool http_is_token(struct span text);
 
 /** What a WebSocket handshake wants. */
 struct http_upgrade {

@@ -72,6 +72,10 @@ enum op_kind {
 	OP_STOW, /* id: its key; data: its value; given.rev: its version; now_ms: when it was
 		    sealed; if_seq: the version before it */
 	OP_DROP,
+	/* Feeds, by their names: likewise. */
+	OP_FEED_SET, /* data: the definition; if_seq 0: only if there is none. Tells rev and
+			created */
+	OP_FEED_DROP,
 };
 
 /** What restored records bring with them. */
