@@ -225,6 +225,7 @@ daemon_sources := \
 	daemon/secrets_key.c \
 	daemon/doors.c \
 	daemon/deliver.c \
+	daemon/server_api.c \
 	daemon/server.c \
 	daemon/offline.c \
 	daemon/main.c
