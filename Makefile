@@ -194,6 +194,18 @@ daemon_sources := \
 	daemon/feed/upstream_open.c \
 	daemon/feed/upstream.c \
 	daemon/feed/machine.c \
+	daemon/feed/greeting.c \
+	daemon/feed/link.c \
+	daemon/feed/feedrecord.c \
+	daemon/feed/conflation.c \
+	daemon/feed/writing.c \
+	daemon/feed/recorder.c \
+	daemon/feed/journal.c \
+	daemon/feed/feed.c \
+	daemon/feed/feed_status.c \
+	daemon/feed/playback.c \
+	daemon/feed/trial.c \
+	daemon/feed/feeds.c \
 	daemon/api/args.c \
 	daemon/api/gate.h \
 	daemon/api/reach.c \
@@ -204,6 +216,7 @@ daemon_sources := \
 	daemon/api/search.c \
 	daemon/api/subscribe.c \
 	daemon/api/topic.c \
+	daemon/api/feed.c \
 	daemon/api/limits.c \
 	daemon/api/session.c \
 	daemon/api/token.c \

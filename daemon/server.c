@@ -17,6 +17,7 @@
 
 #define DRAIN_LOOK_MS 10
 #define CLOSING_MS    1000 /* for the last bytes to go out */
+#define FEEDS_END_MS  3000
 #define CLOSE_GOING   1001
 #define NOTE_USE_MS   300000
 
@@ -84,6 +85,7 @@ server_reload(struct server *s, struct buf *result, struct error *error)
 	limits_reload(s->limits, merged);
 	backups_reload(s->backups, merged);
 	secrets_reload(s->secrets, merged);
+	feeds_reload(s->feeds, merged);
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
 	doors_reload(s->doors, tls);
@@ -161,6 +163,13 @@ is_drained(const struct server *s)
 	return store_is_idle(s->store) && hub_is_idle(s->hub) && secrets_are_idle(s->secrets);
 }
 
+/** They have a little longer than the announcement lasts, for what they have read. */
+static bool
+have_feeds_ended(const struct server *s)
+{
+	return feeds_are_idle(s->feeds) || clock_mono_ms() >= s->phase_ends_ms + FEEDS_END_MS;
+}
+
 static void
 on_drain_look(void *arg)
 {
@@ -168,7 +177,7 @@ on_drain_look(void *arg)
 	bool is_late = clock_mono_ms() >= s->phase_ends_ms;
 
 	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
-	if (s->phase == ANNOUNCING && is_late)
+	if (s->phase == ANNOUNCING && is_late && have_feeds_ended(s))
 		start_draining(s);
 	else if (s->phase == DRAINING && (is_late || is_drained(s)))
 		start_closing(s, is_late);
@@ -186,8 +195,9 @@ server_begin_stop(struct server *s)
 	}
 	log_info("server", "stopping");
 	sessions_drain(s->sessions);
+	feeds_hurry(s->feeds);
 	enter_phase(s, ANNOUNCING, s->conf->websocket.shutdown_delay_ms);
-	if (s->conf->websocket.shutdown_delay_ms == 0)
+	if (s->conf->websocket.shutdown_delay_ms == 0 && feeds_are_idle(s->feeds))
 		start_draining(s);
 }
 
@@ -418,6 +428,55 @@ secrets_fini(struct server *s)
 	secrets_free(s->secrets);
 }
 
+static void
+answer_for_feed(void *arg, const struct origin *origin, enum err result, struct span reply,
+	const struct error *error)
+{
+	struct server *s = arg;
+	struct peer *p = peers_find(s->peers, origin->peer);
+
+	if (origin->audited != NULL)
+		gate_note(&s->api, &(struct audit_entry){.what = origin->audited,
+					   .session = origin->peer,
+					   .name = SPAN(""),
+					   .result = result,
+					   .error = error});
+	if (p != NULL)
+		peer_answer(p, origin, result, reply, error);
+}
+
+static enum err
+feeds_init(struct server *s, struct error *error)
+{
+	struct feedrow_list rows;
+	enum err e = feedrows_read(s->conf->store.path, &rows, error);
+
+	if (e != OK)
+		return e;
+	s->feeds = s->deliver.feeds = s->api.feeds = feeds_new(
+		&(struct feeds_parts){
+			.loop = s->loop,
+			.net = s->net,
+			.store = s->store,
+			.hub = s->hub,
+			.vault = s->vault,
+			.stats = s->stats,
+			.conf = s->conf,
+			.answer = answer_for_feed,
+			.arg = s,
+		},
+		&rows);
+	feedrow_list_fini(&rows);
+	return OK;
+}
+
+static void
+feeds_fini(struct server *s)
+{
+	s->deliver.feeds = s->api.feeds = NULL;
+	feeds_free(s->feeds);
+}
+
 static enum err
 doors_init(struct server *s, struct error *error)
 {
@@ -478,6 +537,7 @@ static const struct stage {
 	{"backups", backups_init, backups_fini},
 	{"errands", errands_init, errands_fini},
 	{"secrets", secrets_init, secrets_fini},
+	{"feeds",   feeds_init,   feeds_fini  },
 	{"doors",   doors_init,   doors_fini  },
 	{"clocks",  clocks_init,  clocks_fini },
 };
@@ -507,6 +567,7 @@ server_run(struct conf *conf, const struct conf_sources *sources, struct error *
 		e = stages[up++].init(s, error);
 	if (e == OK) {
 		log_ready(s);
+		feeds_begin(s->feeds);
 		loop_run(s->loop);
 		log_info("server", "stopped");
 	}

@@ -53,6 +53,9 @@ add_status(void *arg, struct json_out *o)
 	json_begin_object(o, "vault");
 	vault_add_status(s->vault, o);
 	json_end_object(o);
+	json_begin_object(o, "feeds");
+	feeds_add_status(s->feeds, o);
+	json_end_object(o);
 	put_limits(s->conf, o);
 }
 

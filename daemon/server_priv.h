@@ -5,6 +5,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/deliver.h"
 #include "daemon/doors.h"
+#include "daemon/feed/feeds.h"
 #include "daemon/peer/session.h"
 #include "daemon/server.h"
 
@@ -22,6 +23,7 @@ struct server {
 	struct audit *audit;
 	struct vault *vault;
 	struct secrets *secrets;
+	struct feeds *feeds;
 	struct search *search;
 	struct hub *hub;
 	struct limits *limits;

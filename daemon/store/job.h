@@ -212,6 +212,8 @@ bool job_must_last(const struct job *j);
 size_t job_done(const struct job *j);
 /** Forgets what came of it, so that it can be run again. */
 void job_drop_results(struct job *j);
+/** Forgets that too, and where it has been: it may be submitted again. Loop thread. */
+void job_renew(struct job *j);
 /** It has failed; nothing came of it. The error may be its own. */
 void job_fail(struct job *j, enum err code, const struct error *error);
 /** Frees the job, its results, its reference on the client. Loop thread, when it has a client. */
