@@ -273,6 +273,9 @@ ctl_sources := \
 	ctl/import.c \
 	ctl/table.c \
 	ctl/export.c \
+	ctl/scratch.c \
+	ctl/feed.c \
+	ctl/feed_replay.c \
 	ctl/limits.c \
 	ctl/session.c \
 	ctl/token.c \
