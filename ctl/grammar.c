@@ -188,7 +188,7 @@ static const struct option_spec vault_rekey_options[] = {
 
 #define DEFINITION_OPTIONS                                                                                                             \
 	{"url", 0, "URL",       NULL, "the upstream: ws://HOST:PORT/PATH or wss://..."},                                               \
-	{"set", 0, "KEY=VALUE", NULL, "an option of [feed.NAME], such as category=ticker or 'id={/id}'; can be given several times"}
+	{"set", 0, "SETTING",   NULL, "KEY=VALUE: an option of [feed.NAME], such as category=ticker or 'id={/id}'; can be given several times"}
 
 static const struct option_spec feed_add_options[] = {
 	DEFINITION_OPTIONS,
