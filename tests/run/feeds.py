@@ -23,7 +23,7 @@ def toml(value):
     return json.dumps(value, ensure_ascii=False)
 
 
-def section(name, **keys):
+def section(name, /, **keys):
     """A feed in the configuration."""
     return f'[feed."{name}"]\n' + "".join(f"{key} = {toml(v)}\n" for key, v in keys.items())
 

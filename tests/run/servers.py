@@ -105,7 +105,7 @@ class Server:
     def url(self):
         return f"{'wss' if self.certificates else 'ws'}://127.0.0.1:{self.port}{self.path}"
 
-    def run(self, name, *args, where=(), **options):
+    def run(self, name, *args, **options):
         """Starts a program that is killed at the end."""
         program = shutil.which(name, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
         if program is None:
@@ -123,12 +123,6 @@ class Server:
             if stream is not None:
                 stream.close()
 
-    def read_lines(self, stream, take):
-        """Gives each line to take(line), in a thread that ends with the stream."""
-        thread = threading.Thread(target=lambda: [take(line) for line in stream])
-        thread.start()
-        self.stack.callback(thread.join)
-
     def close(self):
         self.stack.close()
 
@@ -145,11 +139,9 @@ class NodeWs(Server):
         if self.certificates:
             self.options |= {"cert": str(self.certificates.cert("server")),
                              "key": str(self.certificates.key("server"))}
-        ended = contextlib.ExitStack()
         self.process = self.run("node", "-e", NODE, json.dumps(self.options), text=True,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                 env={**os.environ, "NODE_PATH": "/usr/share/nodejs"})
-        ended.close()
         self.port = int(self.process.stdout.readline())
         thread = threading.Thread(target=self.listen, daemon=True)
         thread.start()
@@ -316,7 +308,7 @@ http {{
 class Nginx(Server):
     """With nchan: /sub?id=X subscribes, publish() publishes; and /behind is a proxy of another port."""
 
-    def __init__(self, certificates=None, behind=9):
+    def __init__(self, certificates=None, behind=1):
         self.behind = behind
         super().__init__(certificates)
 

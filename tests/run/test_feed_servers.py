@@ -9,12 +9,10 @@ import base64
 import json
 import unittest
 
-import websockets
-
 from certificates import Certificates
 from feeds import PRICES, FeedTest, price, section
-from harness import PONG, wait_for
-from servers import Mosquitto, Nats, Nginx, NodeWs, PythonWs, mqtt_connect
+from harness import wait_for
+from servers import Mosquitto, Nats, Nginx, NodeWs, PythonWs, held_port, mqtt_connect
 
 KEY = "let me in"
 
@@ -34,7 +32,7 @@ class Plain(FeedTest):
         self.addCleanup(server.close)
         return server
 
-    def section(self, name, **keys):
+    def section(self, name, /, **keys):
         if self.certificates:
             keys["ca"] = str(self.certificates.ca)
         return section(name, **keys)
@@ -206,7 +204,9 @@ class Plain(FeedTest):
 
         behind = PythonWs(serve)
         self.addCleanup(behind.close)
-        for port, state in ((9, "backoff"), (behind.port, "live")):
+        nobody, nobodys = held_port()
+        self.addCleanup(nobody.close)
+        for port, state in ((nobodys, "backoff"), (behind.port, "live")):
             server = self.serve(Nginx, behind=port)
             with self.subTest(state=state):
                 self.start(self.section("behind", url=server.url + "behind", **PRICES))
