@@ -311,7 +311,14 @@ parse_number(struct span text, int64_t *ms)
 	else if (number >= MILLISECONDS_MAX)
 		number /= 1e3;
 	*ms = llround(number);
-	return *ms > 0;
+	return true;
+}
+
+/** Terminated. What was before 1970 was not sent now. */
+static bool
+parse_time(struct span text, int64_t *ms)
+{
+	return (time_parse(text, ms) || parse_number(text, ms)) && *ms > 0;
 }
 
 static bool
@@ -329,9 +336,9 @@ fill_time(struct run *r, int64_t *ms)
 		return false;
 	buf_add_char(&m->texts, '\0');
 	text = text_at(m, &place);
-	if (m->texts.failed || (!time_parse(text, &time_ms) && !parse_number(text, &time_ms))) {
+	if (m->texts.failed || !parse_time(text, &time_ms)) {
 		error_set(&m->error, ERR_INVALID_ARGUMENT,
-			"time: \"%.*s\" is no time: RFC 3339, or a number since 1970",
+			"time: \"%.*s\" is no time since 1970: RFC 3339, or a number",
 			(int)(text.n < 64 ? text.n : 64), text.p);
 		return refuse_text(r, TIME);
 	}
