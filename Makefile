@@ -46,6 +46,10 @@ common_sources := \
 	common/report.c \
 	common/wire/ws.c \
 	common/wire/http.c \
+	common/url.c \
+	common/wire/response.c \
+	common/wire/handshake.c \
+	common/wire/trust.c \
 	common/client/sysrt.c
 
 daemon_sources := \
@@ -183,7 +187,12 @@ daemon_sources := \
 	daemon/net/conn_tls.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
+	daemon/net/resolve.c \
+	daemon/net/dial.c \
 	daemon/feed/machine.c \
+	daemon/feed/authorities.c \
+	daemon/feed/upstream_open.c \
+	daemon/feed/upstream.c \
 	daemon/api/args.c \
 	daemon/api/gate.h \
 	daemon/api/reach.c \
