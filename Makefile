@@ -32,6 +32,7 @@ common_sources := \
 	common/json_write.c \
 	common/redact.c \
 	common/secret_json.c \
+	common/json_members.c \
 	common/json_pointer.c \
 	common/json_compare.c \
 	common/json_merge.c \
