@@ -32,6 +32,7 @@ common_sources := \
 	common/json_write.c \
 	common/redact.c \
 	common/secret_json.c \
+	common/json_members.c \
 	common/json_pointer.c \
 	common/json_compare.c \
 	common/json_merge.c \
@@ -190,10 +191,10 @@ daemon_sources := \
 	daemon/net/listen.c \
 	daemon/net/resolve.c \
 	daemon/net/dial.c \
+	daemon/feed/machine.c \
 	daemon/feed/authorities.c \
 	daemon/feed/upstream_open.c \
 	daemon/feed/upstream.c \
-	daemon/feed/machine.c \
 	daemon/feed/greeting.c \
 	daemon/feed/link.c \
 	daemon/feed/feedrecord.c \
