@@ -72,6 +72,8 @@ fail_refused(const struct handshake *h, struct sysrt_error *error)
 		snprintf(text, sizeof(text), "the server redirects to %.*s: that is not followed",
 			SPAN_FMT(handshake_location(h)));
 		return fail_code(error, ERR_INVALID_ARGUMENT, text);
+	case 0:
+		return fail_closed(error, handshake_why(h));
 	default:
 		return fail_code(error, ERR_INVALID_ARGUMENT, handshake_why(h));
 	}
