@@ -63,6 +63,7 @@ struct peer {
 	int64_t held_ms;        /* monotonic: when it was last held */
 	uint64_t turn;          /* of the loop, in which it was last served ... */
 	int64_t turn_ends_us;   /* ... and when its share of that is used up */
+	bool had_its_share;     /* it was used up */
 	size_t input;           /* bytes of an unfinished message that are kept for it */
 	int64_t input_ms;       /* monotonic: when that last became more */
 	int64_t opened_ms;      /* wall clock */
