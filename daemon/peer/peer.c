@@ -515,7 +515,6 @@ took_secret(struct peer *p)
 	return true;
 }
 
-
 static void
 run_request(struct peer *p, struct batch *b, struct json_value value)
 {

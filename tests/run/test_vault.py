@@ -280,6 +280,15 @@ class Keys(VaultTest):
         self.assertGreater(used["offload"], 5)
         self.assertLess(used["sysrtd"], used["offload"])
 
+    def test_a_lock_goes_first(self):
+        self.start(key=None)
+        self.call("vault.unlock", passphrase="correct horse", create=True)
+        with self.daemon.control() as control:
+            results = control.call_all([("vault.rekey", {"passphrase": f"horse {n}"})
+                                        for n in range(5)] + [("vault.lock", {})])
+        self.assertEqual(results[-1], {})
+        self.assertEqual(getattr(results[4], "code", "it was done"), "VAULT_LOCKED")
+
     def test_another_key(self):
         self.start("allow_read = true")
         self.set(a="sesame", b="other")
