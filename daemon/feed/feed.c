@@ -23,7 +23,6 @@
 #include "daemon/hub/outage.h"
 
 #define LINE_EVERY_MS 10000
-#define DETAIL_SIZE   512
 #define WAITING_KEPT  ((size_t)1 << 20)
 
 /** What stands before each message in `waiting`. */
@@ -124,16 +123,6 @@ on_unmapped(void *arg, const struct unmapped *u)
 }
 
 static void
-refuse(struct feed *f, struct span category, struct span id, const struct error *error)
-{
-	char detail[DETAIL_SIZE + ERROR_TEXT_MAX];
-
-	snprintf(detail, sizeof(detail), "%.*s/%.*s: %s", SPAN_FMT(category), SPAN_FMT(id),
-		error->text);
-	count_unmapped(f, detail);
-}
-
-static void
 on_mapped(void *arg, const struct mapped *r)
 {
 	const struct passage *p = arg;
@@ -151,7 +140,7 @@ on_mapped(void *arg, const struct mapped *r)
 	if (e == OK)
 		f->mapped++;
 	else
-		refuse(f, record.category, record.id, &error);
+		count_unmapped(f, error.text); /* without what came: it may be secret */
 }
 
 static void
