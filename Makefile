@@ -51,6 +51,10 @@ common_sources := \
 	common/wire/response.c \
 	common/wire/handshake.c \
 	common/wire/trust.c \
+	common/client/sysrt.h \
+	common/client/fail.c \
+	common/client/stream.c \
+	common/client/remote.c \
 	common/client/sysrt.c
 
 daemon_sources := \
@@ -233,11 +237,12 @@ ctl_sources := \
 	ctl/answer.c \
 	ctl/ctl.h \
 	ctl/out.c \
+	ctl/interrupt.c \
+	ctl/door.c \
 	ctl/ctl.c \
 	ctl/text.c \
 	ctl/hidden.c \
 	ctl/position.c \
-	ctl/interrupt.c \
 	ctl/program.c \
 	ctl/progress.c \
 	ctl/commands.h \

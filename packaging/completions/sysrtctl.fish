@@ -1,5 +1,8 @@
 # fish completion of sysrtctl; made by `sysrtctl completion fish`
 complete -c sysrtctl -l socket -r -d 'control socket (default $SYSRT_SOCKET, else /run/sysrt/control.sock)'
+complete -c sysrtctl -l url -x -d 'a daemon over the network instead: wss://HOST[:PORT], ws://... (default $SYSRT_URL)'
+complete -c sysrtctl -l token-file -r -d 'the token for --url is in this file, which only its owner may read (default $SYSRT_TOKEN_FILE)'
+complete -c sysrtctl -l ca -r -d 'certificates to trust for wss:// (default $SYSRT_CA, else the system\'s)'
 complete -c sysrtctl -l timeout -x -d 'wait at most so long for an answer, such as 30s (default 10s)'
 complete -c sysrtctl -l output -s o -x -a 'table json ndjson' -d 'table, json or ndjson (default table on a terminal, else ndjson)'
 complete -c sysrtctl -l color -x -a 'auto always never' -d 'auto, always or never; NO_COLOR is heeded'
