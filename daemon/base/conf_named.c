@@ -161,9 +161,10 @@ conf_tables_copy(
 {
 	for (size_t i = 0; i < from->n; i++) {
 		const struct conf_named *source = conf_tables_at(from, i);
+		struct error error = ERROR_NONE;
 		struct conf_named *n = NULL;
 
-		must(conf_tables_get(to, s, span_of(source->name), &n, NULL) == OK);
+		must(conf_tables_get(to, s, span_of(source->name), &n, &error) == OK);
 		for (size_t row = 0; row < s->options_n; row++) {
 			const char *text = source->origins[row].text;
 

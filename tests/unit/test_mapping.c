@@ -16,7 +16,7 @@
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW         INT64_C(1800000000000)
 #define MAX_RECORD  1000
-#define LAST_ROUND  (getenv("SYSRT_LONG") != NULL ? 200000 : 5000)
+#define LAST_ROUND  (getenv("SYSRT_LONG") != NULL ? 50000 : 5000)
 
 static struct error error;
 static struct buf told;
