@@ -95,8 +95,9 @@ conf_tables_get(struct conf_tables *t, const struct conf_section *s, struct span
 	struct conf_named *n;
 
 	if (name_check("its name", text, is_prefix, error) != OK) {
+		error_wrap(error, "[%s.\"%.*s\"]", s->name, SPAN_FMT(name));
 		error->code = ERR_CONFIG_ERROR;
-		return error_wrap(error, "[%s.\"%.*s\"]", s->name, SPAN_FMT(name));
+		return ERR_CONFIG_ERROR;
 	}
 	for (size_t i = 0; i < t->n; i++) {
 		if (span_is(name, conf_tables_at(t, i)->name)) {
