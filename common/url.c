@@ -176,8 +176,8 @@ remove_dots(char *target)
 enum err
 url_resolve(const struct url *base, struct span reference, struct url *out, struct error *error)
 {
+	struct url u = {.is_tls = false};
 	struct buf text;
-	struct url u;
 	enum err e;
 
 	if (!is_printable(reference))

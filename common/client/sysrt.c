@@ -266,7 +266,9 @@ next_message(struct sysrt *s, int64_t until_us, struct span *line, struct rpc_me
 	}
 	if (what == RPC_LINE_TOO_LONG)
 		return fail_code(error, ERR_LIMIT_EXCEEDED, "the daemon's message is too large");
-	return rpc_read_message(*line, m, &why) == OK ? 1 : fail_with(error, &why);
+	if (rpc_read_message(*line, m, &why) == OK)
+		return 1;
+	return fail_with(error, &why);
 }
 
 static int64_t

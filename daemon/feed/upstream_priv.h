@@ -90,7 +90,7 @@ struct upstream {
 /** The first step, or the next after a redirect. */
 void upstream_dial(struct upstream *u);
 void upstream_on_conn(struct conn *c, enum conn_event event, struct span input);
-void upstream_on_timer(void *upstream);
+void upstream_on_timer(void *arg);
 /** It is gone, whatever the reason. */
 void upstream_drop_conn(struct upstream *u);
 
