@@ -203,7 +203,7 @@ class Handshake(FeedTest):
         self.run_feeds(serve, statuses)
         for i, status in enumerate(statuses):
             if status < 411:
-                self.assertGreater(self.wait_state(f"f{i}", "backoff")["next_ms"], 60_000, status)
+                self.assertGreater(self.wait_state(f"f{i}", "backoff")["next_try_ms"], 60_000, status)
             else:
                 wait_for(lambda s=status: len(times.get(s, ())) >= 2, what=f"more of {status}")
         self.assertGreater(times[429][1] - times[429][0], 1.9)
