@@ -493,7 +493,7 @@ def figure_feed(stores):
             wait_for(lambda: counters(daemon)["writes"] >= n, timeout=600, what="all to be stored")
             took_s = time.monotonic() - begun
             after = counters(daemon)
-        state["batch"] = max(1, round(after["writes"] / after["commits"]))
+        state["batch"] = max(1, round(after["writes"] / after["commits"] * RECORDS / n))
         return RECORDS / took_s
 
     def ceiling():
@@ -504,7 +504,7 @@ def figure_feed(stores):
         return json.loads(out.stdout)["rows_per_s"]
 
     ours()
-    show(f"messages of a feed, {n:,} of {RECORDS:,} become records (batches of {state['batch']})",
+    show(f"messages of a feed, {n:,} of {RECORDS:,} become records (batches of {state['batch']} messages)",
          "messages/s", pairs_of(ceiling, ours), 0.6)
     print(f"    with the recorder: {ours(record='trades'):,.0f} messages/s")
 

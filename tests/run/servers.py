@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import ssl
 import struct
 import subprocess
 import tempfile
@@ -167,10 +166,7 @@ class PythonWs(Server):
         super().__init__(certificates)
 
     def start(self):
-        context = None
-        if self.certificates:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificates.cert("server"), self.certificates.key("server"))
+        context = self.certificates.server() if self.certificates else None
         self.loop = asyncio.new_event_loop()
         self.is_over = asyncio.Event()
         started = threading.Event()

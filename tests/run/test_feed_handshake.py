@@ -5,7 +5,6 @@ builds: release asan
 """
 
 import base64
-import ssl
 import struct
 import time
 import unittest
@@ -319,12 +318,7 @@ class Redirects(FeedTest):
         self.plain = upstream_for(self, lambda peer: self.serve(peer, self.plain))
         self.other = upstream_for(self, lambda peer: self.serve(peer, self.other))
         self.secure = upstream_for(self, lambda peer: self.serve(peer, self.secure),
-                                   tls=self.server_context())
-
-    def server_context(self):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.certificates.cert("server"), self.certificates.key("server"))
-        return context
+                                   tls=self.certificates.server())
 
     def serve(self, peer, upstream):
         peer.read_head()

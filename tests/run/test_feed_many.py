@@ -7,7 +7,6 @@ builds: release; in check-long: asan
 import contextlib
 import os
 import socket
-import ssl
 import statistics
 import threading
 import time
@@ -105,12 +104,10 @@ class Many(FeedTest):
         certificates = Certificates()
         self.addCleanup(certificates.close)
         certificates.make("server")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates.cert("server"), certificates.key("server"))
         nobody, port = held_port()
         hole = BlackHole()
         mute = upstream_for(self, lambda peer: peer.linger())
-        untrusted = upstream_for(self, lambda peer: peer.linger(), tls=context)
+        untrusted = upstream_for(self, lambda peer: peer.linger(), tls=certificates.server())
         self.daemon = daemon_for(self, start=False)
         names = MuteNames(self.daemon.folder)
         for closing in (nobody, hole, names):

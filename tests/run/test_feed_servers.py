@@ -13,6 +13,7 @@ from certificates import Certificates
 from feeds import PRICES, FeedTest, price, section
 from harness import wait_for
 from servers import Mosquitto, Nats, Nginx, NodeWs, PythonWs, held_port, mqtt_connect
+from upstream import Peer, upstream_for
 
 KEY = "let me in"
 
@@ -245,19 +246,22 @@ class WithTls(Plain):
         others = Certificates()
         self.addCleanup(others.close)
         others.make("server")
-        node = NodeWs(certificates=others)
-        self.addCleanup(node.close)
+        self.certificates.make_expired("expired")
+        other = upstream_for(self, Peer.linger, tls=others.server())
+        expired = upstream_for(self, Peer.linger, tls=self.certificates.server("expired"))
         known = self.serve(NodeWs)
-        self.start(self.section("other", url=node.url, **PRICES),
+        self.start(self.section("other", url=other.url(), **PRICES),
                    section("system", url=known.url, **PRICES),
                    self.section("name", url=known.url.replace("127.0.0.1", "127.0.0.2"), **PRICES),
+                   self.section("expired", url=expired.url(), **PRICES),
                    self.section("plain", url=known.url.replace("wss", "ws"), **PRICES),
                    self.section("good", url=known.url.replace("127.0.0.1", "localhost"), **PRICES))
         told = self.wait_state("good", "live")
         self.assertIn(told["handshake"]["tls"]["version"], ("TLSv1.2", "TLSv1.3"))
-        for name in ("other", "system", "name"):
+        for name, word in (("other", "authority"), ("system", "authority"), ("name", "localhost"),
+                           ("expired", "expired")):
             told = self.wait_state(name, "backoff")
-            self.assertIn("certificate", told["why"], name)
+            self.assertIn(word, told["why"], name)
             self.assertGreater(told["next_try_ms"], 60_000, name)
         self.wait_state("plain", "backoff")
 

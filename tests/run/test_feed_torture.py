@@ -9,7 +9,6 @@ builds: release; in check-long: asan
 
 import collections
 import json
-import ssl
 import time
 import unittest
 
@@ -46,11 +45,9 @@ class TortureTest(FeedTest):
         certificates = Certificates()
         self.addCleanup(certificates.close)
         certificates.make("server")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates.cert("server"), certificates.key("server"))
         names = [f"f{i}" for i in range(FEEDS)]
         self.tortures = [Torture(names[FEEDS // 5:], rng, INCIDENTS // 2),
-                         Torture(names[:FEEDS // 5], rng, INCIDENTS // 2, tls=context)]
+                         Torture(names[:FEEDS // 5], rng, INCIDENTS // 2, tls=certificates.server())]
         for torture in self.tortures:
             self.addCleanup(torture.close)
         self.books = {name: book for t in self.tortures for name, book in t.books.items()}
