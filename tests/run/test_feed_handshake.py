@@ -12,7 +12,7 @@ import unittest
 from certificates import Certificates
 from feeds import PRICES, FeedTest, price, section
 from harness import BINARY, CLOSE, LONG, PING, PONG, TEXT, encode_frame, wait_for
-from upstream import NO_CODE, Gone, accept_of, close_payload, upstream_for
+from upstream import NO_CODE, Gone, accept_of, upstream_for
 
 KIB = 1024
 SECRET = "XK7-this-is-nobody-else's"
