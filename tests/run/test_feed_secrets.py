@@ -12,11 +12,20 @@ import os
 import unittest
 
 from feeds import PRICES, FeedTest, price, section
-from harness import BINARY, TEXT, daemon_for, http_get, sysrtctl, wait_for
+from harness import BINARY, CLOSE, TEXT, daemon_for, http_get, sysrtctl, wait_for
 from test_vault_memory import dumpable
 from upstream import Upstream, close_payload, upstream_for
 
+TOO_MUCH = 2048
 FAST = 'argon2_memory = "1MiB"\nargon2_passes = 1\n'
+
+
+def forms(part):
+    """How a text may be written."""
+    yield part
+    yield "".join(f"\\u00{b:02x}" for b in part).encode()
+    for shift in range(3):  # in base64, whatever stands before it
+        yield base64.b64encode(b"\0" * shift + part)[4 if shift else 0:-4]
 
 
 class Echo(Upstream):
@@ -34,6 +43,8 @@ class Echo(Upstream):
         target = peer.target.partition("?")[0]
         if target == "/refuse":
             peer.answer("403 No", f"X-Echo: {told}", f"Set-Cookie: {told}", body=told.encode())
+        elif target.startswith("/cut"):  # so that a reason which is shortened ends in a secret
+            peer.answer("403 No", body=b"x" * int(target[4:]) + b" " + told.encode())
         elif target == "/wait":
             peer.answer(f"503 {told}", f"X-Echo: {told}", body=told.encode())
         elif target == "/move":
@@ -55,18 +66,17 @@ class Echo(Upstream):
             for echo in (text, json.dumps(text), json.dumps({"type": "echo", "of": [text, {text: 1}]}),
                          "\\u00" + "\\u00".join(f"{b:02x}" for b in text.encode()),
                          '{"type":"price","market":%s,"id":"1","data":1}' % json.dumps(text),
-                         '{"type":"price","market":"m","id":{"x":%s},"data":1}' % json.dumps(text)):
+                         '{"type":"price","market":"m","id":{"x":%s},"data":1}' % json.dumps(text),
+                         price("m", json.dumps(text[:400])[1:-1], f'"{"x" * TOO_MUCH}"')):
                 peer.send_text(echo)
                 peer.send_frame(BINARY, echo.encode())
                 data = echo.encode()
                 peer.send_frame(TEXT, data[:len(data) // 2], fin=False)
                 peer.send_frame(0, data[len(data) // 2:])
-            peer.send_frame(TEXT, text.encode()[:100] + b'"\xc3\xa4')
         peer.send_text(price("done", peer.number, "1"))
         peer.settle()
         if ends:
-            for text in (told, login):
-                peer.send_frame(8, close_payload(4000, text.encode()[:100]))
+            peer.send_frame(CLOSE, close_payload(4000, told.encode()))
         peer.linger()
 
 
@@ -99,7 +109,8 @@ class Secrets(FeedTest):
         self.addCleanup(key_file.unlink)
         self.daemon.config_path.write_text(
             f'[vault]\nkey_file = "{key_file}"\n{FAST}[log]\nfilter = "trace"\n'
-            f'audit = "{self.daemon.folder / "audit"}"\n' + "".join(sections))
+            f'audit = "{self.daemon.folder / "audit"}"\n[store]\nmax_record = "1KiB"\n'
+            + "".join(sections))
         self.daemon.start()
         self.control = self.daemon.control()
         self.addCleanup(self.control.close)
@@ -120,10 +131,10 @@ class Secrets(FeedTest):
             self.assertIn(signature, told)
 
     def expect_nowhere(self, text, where):
+        """No whole one, nor the half that a text which was cut could have."""
         text = text if isinstance(text, bytes) else text.encode()
         for what, planted in self.planted.items():
-            for form in (planted.encode(), base64.b64encode(planted.encode())[:-4],
-                         "".join(f"\\u00{b:02x}" for b in planted.encode()).encode()):
+            for form in forms(planted[:len(planted) // 2].encode()):
                 if form in text:
                     at = text.index(form)
                     self.fail(f"{what} is in {where}: {text[max(0, at - 200):at + 60]!r}")
@@ -147,13 +158,14 @@ class Secrets(FeedTest):
                 self.expect_nowhere(path.read_bytes(), path.name)
 
     def test_what_comes_back(self):
-        names = ["ok", "refuse", "wait", "move", "loop", "protocol", "garbage", "close"]
+        cuts = [f"cut{n}" for n in range(200, 600, 14)]
+        names = ["ok", "refuse", "wait", "move", "loop", "protocol", "garbage", "close", *cuts]
         self.begin(*names)
         for name in ("ok", "move", "close"):
             wait_for(lambda n=name: (self.daemon.folder / "recordings" / f"{n}.rec.ndjson").exists()
                      and b'"done' in (self.daemon.folder / "recordings" / f"{n}.rec.ndjson")
                      .read_bytes().replace(b"\\", b""), what=f"the recording of {name}")
-        for name in ("refuse", "wait", "loop", "protocol", "garbage", "close"):
+        for name in ("refuse", "wait", "loop", "protocol", "garbage", "close", *cuts):
             wait_for(lambda n=name: self.show(n).get("why"), what=f"{name} to say why")
         self.note_signatures()
         for where, text in self.all_answers(names):
