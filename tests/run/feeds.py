@@ -65,6 +65,10 @@ class FeedTest(unittest.TestCase):
     def show(self, name):
         return self.control.call("feed.show", name=name)["feed"]
 
+    def logs(self, name):
+        """What happened to it, the newest last."""
+        return self.control.call("feed.logs", name=name, limit=100)["items"]
+
     def wait_state(self, name, *states, timeout=TIMEOUT_S):
         """Waits until it is in one of them; what feed.show says then."""
         seen = {}

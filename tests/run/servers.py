@@ -35,7 +35,7 @@ const send = (ws, from, n) => {
 server.on("upgrade", (request, sock, head) => {
     if (request.headers.authorization !== o.authorization) {
         sock.end("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nTransfer-Encoding: chunked\r\n"
-            + "Connection: close\r\n\r\n5\r\nwho a\r\nB;x=y\r\nre you then?\r\n0\r\n\r\n");
+            + "Connection: close\r\n\r\n5\r\nwho a\r\nC;x=y\r\nre you then?\r\n0\r\n\r\n");
         return;
     }
     wss.handleUpgrade(request, sock, head, (ws) => {

@@ -339,7 +339,7 @@ class Redirects(FeedTest):
                   "https": self.secure.url("/end").replace("wss:", "https:"),
                   "ftp": "ftp://127.0.0.1/x", "nowhere": "", "bad": "ws://[::g]/",
                   "user": f"ws://user:pass@127.0.0.1:{self.plain.port}/end",
-                  "other scheme": "//" + self.other.url("/end").partition("//")[2]}
+                  "other-scheme": "//" + self.other.url("/end").partition("//")[2]}
         if what.isdigit():
             location = f"/to/{int(what) - 1}/{rest}" if int(what) > 1 else "/end"
         else:
@@ -359,7 +359,7 @@ class Redirects(FeedTest):
             with self.subTest(redirect=name, start=starts[name].url()):
                 if ends[name] is None:
                     told = self.wait_state(feed, "backoff")
-                    self.assertIn("redirect", told["why"].lower())
+                    self.assertRegex(told["why"], "redirects|answers 30")
                 else:
                     told = self.wait_state(feed, "live")
                     self.assertEqual(told["handshake"]["url"], ends[name])
@@ -369,7 +369,7 @@ class Redirects(FeedTest):
         self.follow({"1/": end, "2/": end, "3/": end, "4/": None, "circle": None, "same": end,
                      "relative": end, "http": end, "https": self.secure.url("/end"),
                      "secure/end": self.secure.url("/end"), "other/end": self.other.url("/end"),
-                     "other scheme": self.other.url("/end"), "ftp": None, "nowhere": None,
+                     "other-scheme": self.other.url("/end"), "ftp": None, "nowhere": None,
                      "bad": None, "user": None,
                      "secure/to/plain/end": None, "secure/to/https": self.secure.url("/end")},
                     {"plain/end": None, "secure/to/http": None, "same/": self.secure.url("/end")})

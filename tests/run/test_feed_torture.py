@@ -60,8 +60,14 @@ class TortureTest(FeedTest):
     def wait_live(self):
         """Each in its time: those incidents that wait for the daemon take as long as it does."""
         each_s = BACKOFF_S + 10 if LONG else 10
-        wait_for(lambda: all(t.are_live() for t in self.tortures),
-                 timeout=each_s * INCIDENTS / 2 + 2 * BACKOFF_S, what="all to be live")
+        try:
+            wait_for(lambda: all(t.are_live() for t in self.tortures),
+                     timeout=each_s * INCIDENTS / 2 + 2 * BACKOFF_S, what="all to be live")
+        except AssertionError:
+            for name, book in self.books.items():
+                if not book.is_live:
+                    print(self.show(name), book.incidents, book.kinds, flush=True)
+            raise
 
     def test_torture(self):
         started = time.monotonic()

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import random
 import socket
+import threading
 import time
 
 from feeds import price
@@ -49,15 +50,17 @@ class Values:
 
 @dataclasses.dataclass
 class Book:
-    """What one feed was sent. Only the thread of its connection writes in it."""
+    """What one feed was sent. A connection that the daemon has given up may still be there beside the
+    next one."""
     name: str
     rng: random.Random
     quota: int  # of incidents
     incidents: int = 0
     sent: int = 0
-    pending: dict = dataclasses.field(default_factory=dict)  # number -> data: on this connection
-    accepted: dict = dataclasses.field(default_factory=dict)
+    accepted: dict = dataclasses.field(default_factory=dict)  # number -> data
     maybe: dict = dataclasses.field(default_factory=dict)
+    peer: object = None  # of the newest connection
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     ended: float = None  # when the last connection did
     waits: list = dataclasses.field(default_factory=list)  # (ends in a row, seconds)
     kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
@@ -101,6 +104,8 @@ class Torture:
         try:
             peer.read_head()
             book = self.books[peer.target[1:]]
+            book.peer = peer
+            peer.pending = {}  # number -> data: sent, and nothing came back yet
             if book.ended is not None:
                 book.waits.append((book.incidents, began - book.ended))
             if book.incidents >= book.quota:
@@ -109,8 +114,8 @@ class Torture:
                 self.misbehave(peer, book)
         finally:
             if book is not None:
-                book.maybe.update(book.pending)
-                book.pending.clear()
+                book.maybe.update(peer.pending)
+            if book is not None and book.peer is peer:
                 book.ended = time.monotonic()
                 book.is_live = False
 
@@ -135,28 +140,28 @@ class Torture:
 
     # Messages.
 
-    def message(self, book):
-        """(its number, its text, its data as it is stored)"""
-        number = book.sent
-        book.sent += 1
-        sent, kept = Values(book.rng).value()
-        return number, price(book.name, number, sent, white=book.rng.choice(("", " ", "\n"))), kept
+    @staticmethod
+    def message(peer, book):
+        """The text of the next one, which is pending from here on."""
+        with book.lock:
+            number = book.sent
+            book.sent += 1
+        sent, peer.pending[number] = Values(book.rng).value()
+        return price(book.name, number, sent, white=book.rng.choice(("", " ", "\n")))
 
     def send_some(self, peer, book, most=5):
         for _ in range(book.rng.randrange(1, most)):
-            number, text, kept = self.message(book)
-            book.pending[number] = kept
-            peer.send_text(text)
+            peer.send_text(self.message(peer, book))
 
     def settle(self, peer, book):
         peer.settle()
-        self.accept(book)
+        self.accept(peer, book)
 
     @staticmethod
-    def accept(book):
+    def accept(peer, book):
         """All that was sent on this connection so far."""
-        book.accepted.update(book.pending)
-        book.pending.clear()
+        book.accepted.update(peer.pending)
+        peer.pending.clear()
 
     # Incidents before the handshake is done.
 
@@ -228,7 +233,7 @@ class Torture:
         with contextlib.suppress(Gone):
             peer.send_text(price(book.name, "never", "1"))
         if peer.linger() in (1002, 1007, 1009):
-            self.accept(book)
+            self.accept(peer, book)
 
     def garbage(self, peer, book):
         self.expect_end(peer, book, b"\xf3" + book.rng.randbytes(3000))
@@ -262,7 +267,7 @@ class Torture:
                 while (frame := peer.recv_frame()).opcode != PONG or frame.payload != mark:
                     if frame.opcode == CLOSE:
                         raise Gone()
-                self.accept(book)
+                self.accept(peer, book)
                 time.sleep(0.05)
 
     def flood(self, peer, book):
@@ -276,21 +281,17 @@ class Torture:
     def flood_with(self, peer, book):
         frames = bytearray()
         for _ in range(FLOOD):
-            number, text, kept = self.message(book)
-            book.pending[number] = kept
-            frames += encode_frame(TEXT, text.encode(), mask=None)
+            frames += encode_frame(TEXT, self.message(peer, book).encode(), mask=None)
         peer.send_raw(bytes(frames))
 
     def close_politely(self, peer, book):
         self.send_some(peer, book)
         code = book.rng.choice((1000, 1001, 1012, 3999, 4000))
         if peer.close_with(code, b"that was all") == code:
-            self.accept(book)
+            self.accept(peer, book)
 
     def fragments(self, peer, book):
-        number, text, kept = self.message(book)
-        payload = text.encode()
-        book.pending[number] = kept
+        payload = self.message(peer, book).encode()
         cuts = sorted(book.rng.sample(range(len(payload)), 3))
         parts = [payload[a:b] for a, b in zip([0, *cuts], [*cuts, len(payload)])]
         for i, part in enumerate(parts):
