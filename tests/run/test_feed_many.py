@@ -49,6 +49,12 @@ class BlackHole:
         self.stack.close()
 
 
+def swallow(peer):
+    """Says nothing to whatever it hears."""
+    while True:
+        peer.fill()
+
+
 class MuteNames:
     """A name server that never answers, for those in a file system view of their own (wrap)."""
 
@@ -106,7 +112,7 @@ class Many(FeedTest):
         certificates.make("server")
         nobody, port = held_port()
         hole = BlackHole()
-        mute = upstream_for(self, lambda peer: peer.linger())
+        mute = upstream_for(self, swallow)
         untrusted = upstream_for(self, lambda peer: peer.linger(), tls=certificates.server())
         self.daemon = daemon_for(self, start=False)
         names = MuteNames(self.daemon.folder)

@@ -23,7 +23,7 @@ MESSAGES = (200_000 if IS_ASAN else 1_000_000) if LONG else 20_000
 KILLED_MESSAGES = 200_000 if LONG else 20_000
 KILLS = 12 if LONG else 3
 LONGEST_S = 1800 if LONG else 2 * TIMEOUT_S
-BATCH = 200  # messages of one write
+BATCH = 500  # messages of one write
 CONFIG = """
 [store]
 durability = "normal"
@@ -116,8 +116,7 @@ class Killed(FeedTest):
                 self.at += len(batch)
                 peer.send_raw(b"".join(encode_frame(TEXT, text.encode(), mask=None)
                                        for text in batch))
-                if self.at % (10 * BATCH) == 0:
-                    peer.settle()
+                peer.settle()  # what it runs ahead is lost at a kill, and not to be judged
         except Gone:
             return
         peer.linger()
@@ -138,7 +137,8 @@ class Killed(FeedTest):
         for n in range(KILLS):
             goal = len(self.messages) * (n + 1) // (KILLS + 2)
             wait_for(lambda g=goal: self.at >= g, LONGEST_S, "messages to be sent")
-            time.sleep(self.rng.random() * 0.01)
+            wait_for(lambda m=self.rng.randrange(2 * BATCH): self.metric("mapped_total", "trades") > m)
+            time.sleep(self.rng.random() * 0.02)
             self.control.close()
             self.daemon.kill()
             recorded = self.recorded()
