@@ -28,7 +28,6 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "run"))
 from certificates import Certificates  # noqa: E402
-from feeds import section  # noqa: E402
 from harness import BUILD, Closed, Daemon, wait_for  # noqa: E402
 from market import MAPPINGS, Market  # noqa: E402
 
@@ -486,13 +485,14 @@ def figure_feed(stores):
     n = len(market.records["trades"])
 
     def ours(**keys):
-        with FeedServer(path) as url, Daemon(
-                store=stores.empty("ours"),
-                config=CONFIG + section("trades", url=url, **MAPPINGS["trades"], **keys)) as daemon:
-            begun = time.monotonic()
-            wait_for(lambda: counters(daemon)["writes"] >= n, timeout=600, what="all to be stored")
-            took_s = time.monotonic() - begun
-            after = counters(daemon)
+        with FeedServer(path) as url, Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+            with daemon.control() as control:
+                begun = time.monotonic()
+                control.call("feed.add", name="trades",
+                             definition={"url": url, **MAPPINGS["trades"], **keys})
+                while (after := control.call("status")["store"])["writes"] < n:
+                    time.sleep(0.02)
+                took_s = time.monotonic() - begun
         state["batch"] = max(1, round(after["writes"] / after["commits"] * RECORDS / n))
         return RECORDS / took_s
 
