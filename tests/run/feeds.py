@@ -2,6 +2,7 @@
 as sqlite3 sees it outside of the daemon."""
 
 import json
+import os
 import sqlite3
 import time
 import unittest
@@ -47,6 +48,16 @@ def stored(path):
 
 def text_of(data):
     return data.decode() if isinstance(data, bytes) else data
+
+
+def with_file(path, text, folder):
+    """A command under which a daemon sees this text in a file of the system, alone on the machine."""
+    if os.geteuid() != 0:
+        raise AssertionError(f"only root can put another {path} in the way")
+    file = folder / path.replace("/", "_")
+    file.write_text(text)
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+            f'mount --bind {file} {path} && exec "$@"', "sh"]
 
 
 class FeedTest(unittest.TestCase):

@@ -6,12 +6,14 @@ builds: release asan
 
 import base64
 import struct
+import tempfile
 import time
 import unittest
+from pathlib import Path
 
 from certificates import Certificates
-from feeds import PRICES, FeedTest, price, section
-from harness import BINARY, CLOSE, LONG, PING, PONG, TEXT, encode_frame, wait_for
+from feeds import PRICES, FeedTest, price, section, with_file
+from harness import (BINARY, CLOSE, LONG, PING, PONG, TEXT, WRAP, encode_frame, wait_for)
 from upstream import NO_CODE, Gone, accept_of, upstream_for
 
 KIB = 1024
@@ -149,6 +151,24 @@ class Handshake(FeedTest):
         self.assertNotIn("sec-websocket-extensions", headers)
         self.assertNotIn("origin", headers)
         self.assertEqual((headers["x-one"], headers["x-two"]), ("1", "zwei"))
+
+    def test_addresses(self):
+        """Of both families, written out or by a name of which not every address answers."""
+        def serve(peer):
+            peer.shake_hands()
+            peer.send_text(price(peer.target[1:], 0, "1"))
+            peer.linger()
+
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        four, six = upstream_for(self, serve), upstream_for(self, serve, host="::1")
+        self.start(section("four", url=four.url("/four"), **PRICES),
+                   section("six", url=six.url("/six", host="[::1]"), **PRICES),
+                   section("four-name", url=four.url("/four-name", host="Both.example"), **PRICES),
+                   section("six-name", url=six.url("/six-name", host="both.example"), **PRICES),
+                   wrap=[*with_file("/etc/hosts", "127.0.0.1 both.example\n::1 both.example\n",
+                                    folder), *WRAP])
+        wait_for(lambda: len(self.stored()) == 4, what="all to be there")
+        self.assertEqual(self.show("six-name")["handshake"]["address"], f"[::1]:{six.port}")
 
     def test_keys_and_masks_are_never_the_same(self):
         def serve(peer):

@@ -13,7 +13,7 @@ import time
 import unittest
 
 from certificates import Certificates
-from feeds import PRICES, FeedTest, price, section
+from feeds import PRICES, FeedTest, price, section, with_file
 from harness import BUILD, LONG, daemon_for, wait_for
 from servers import held_port
 from upstream import upstream_for
@@ -56,18 +56,13 @@ def swallow(peer):
 
 
 class MuteNames:
-    """A name server that never answers, for those in a file system view of their own (wrap)."""
+    """A name server that never answers; `config` is the resolv.conf that names it."""
 
-    def __init__(self, folder):
-        if os.geteuid() != 0:
-            raise AssertionError("only root can put a name server of its own in the way")
+    def __init__(self):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         address = f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}.53"
         self.sock.bind((address, 53))
-        config = folder / "resolv.conf"
-        config.write_text(f"nameserver {address}\noptions timeout:5 attempts:2\n")
-        self.wrap = ["unshare", "--mount", "--propagation", "private", "sh", "-c",
-                     f'mount --bind {config} /etc/resolv.conf && exec "$@"', "sh"]
+        self.config = f"nameserver {address}\noptions timeout:5 attempts:2\n"
 
     def close(self):
         self.sock.close()
@@ -115,10 +110,11 @@ class Many(FeedTest):
         mute = upstream_for(self, swallow)
         untrusted = upstream_for(self, lambda peer: peer.linger(), tls=certificates.server())
         self.daemon = daemon_for(self, start=False)
-        names = MuteNames(self.daemon.folder)
+        names = MuteNames()
         for closing in (nobody, hole, names):
             self.addCleanup(closing.close)
-        self.daemon.wrap = [*names.wrap, *self.daemon.wrap]
+        self.daemon.wrap = [*with_file("/etc/resolv.conf", names.config, self.daemon.folder),
+                            *self.daemon.wrap]
         urls = {"refused": f"ws://127.0.0.1:{port}/", "hole": f"ws://127.0.0.1:{hole.port}/",
                 "nameless": "ws://upstream-%d.example.org/", "mute": f"wss://127.0.0.1:{mute.port}/",
                 "untrusted": untrusted.url()}
