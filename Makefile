@@ -32,6 +32,7 @@ common_sources := \
 	common/json_write.c \
 	common/redact.c \
 	common/secret_json.c \
+	common/json_members.c \
 	common/json_pointer.c \
 	common/json_compare.c \
 	common/json_merge.c \
@@ -50,6 +51,10 @@ common_sources := \
 	common/wire/response.c \
 	common/wire/handshake.c \
 	common/wire/trust.c \
+	common/client/sysrt.h \
+	common/client/fail.c \
+	common/client/stream.c \
+	common/client/remote.c \
 	common/client/sysrt.c
 
 daemon_sources := \
@@ -190,10 +195,10 @@ daemon_sources := \
 	daemon/net/listen.c \
 	daemon/net/resolve.c \
 	daemon/net/dial.c \
+	daemon/feed/machine.c \
 	daemon/feed/authorities.c \
 	daemon/feed/upstream_open.c \
 	daemon/feed/upstream.c \
-	daemon/feed/machine.c \
 	daemon/feed/greeting.c \
 	daemon/feed/link.c \
 	daemon/feed/feedrecord.c \
@@ -247,11 +252,12 @@ ctl_sources := \
 	ctl/answer.c \
 	ctl/ctl.h \
 	ctl/out.c \
+	ctl/interrupt.c \
+	ctl/door.c \
 	ctl/ctl.c \
 	ctl/text.c \
 	ctl/hidden.c \
 	ctl/position.c \
-	ctl/interrupt.c \
 	ctl/program.c \
 	ctl/progress.c \
 	ctl/commands.h \

@@ -113,20 +113,20 @@ static int
 put_definition(const struct ctl *c, struct buf *params, struct json_out *o)
 {
 	bool has_word = c->words_n > 1,
-	     has_options = ctl_option(c, "url") != NULL || ctl_option(c, "set") != NULL;
+	     has_options = ctl_option(c, "upstream") != NULL || ctl_option(c, "set") != NULL;
 	const char *setting;
 	unsigned at = 0;
 	int status = 0;
 
 	if (has_word == has_options)
 		return ctl_usage("define it with JSON (or @FILE, or - for standard input), or with "
-				 "--url and --set");
+				 "--upstream and --set");
 	if (has_word) {
 		json_put_raw(o, "definition", SPAN(""));
 		return text_add_data(params, c->words[1], false);
 	}
 	json_begin_object(o, "definition");
-	text_put_option(c, o, "url", "url");
+	text_put_option(c, o, "upstream", "url");
 	while (status == 0 && (setting = ctl_option_next(c, "set", &at)) != NULL)
 		status = put_setting(o, setting);
 	json_end_object(o);
@@ -264,7 +264,7 @@ int
 feed_test(struct ctl *c)
 {
 	bool has_definition =
-		c->words_n > 1 || ctl_option(c, "url") != NULL || ctl_option(c, "set") != NULL;
+		c->words_n > 1 || ctl_option(c, "upstream") != NULL || ctl_option(c, "set") != NULL;
 	struct buf params;
 	struct json_out o = ctl_params(&params);
 	char *result = NULL;

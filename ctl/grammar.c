@@ -21,6 +21,9 @@
 const struct option_spec global_options[] = {
 	/* name     letter value   choices               help */
 	{"socket",  0,   "PATH",   NULL,                 "control socket (default $SYSRT_SOCKET, else /run/sysrt/control.sock)"},
+	{"url",     0,   "URL",    NULL,                 "a daemon over the network instead: wss://HOST[:PORT], ws://... (default $SYSRT_URL)"},
+	{"token-file", 0, "FILE",  NULL,                 "the token for --url is in this file, which only its owner may read (default $SYSRT_TOKEN_FILE)"},
+	{"ca",      0,   "FILE",   NULL,                 "certificates to trust for wss:// (default $SYSRT_CA, else the system's)"},
 	{"timeout", 0,   "TIME",   NULL,                 "wait at most so long for an answer, such as 30s (default 10s)"},
 	{"output",  'o', "FORMAT", "table json ndjson",  "table, json or ndjson (default table on a terminal, else ndjson)"},
 	{"color",   0,   "WHEN",   "auto always never",  "auto, always or never; NO_COLOR is heeded"},
@@ -187,8 +190,8 @@ static const struct option_spec vault_rekey_options[] = {
 };
 
 #define DEFINITION_OPTIONS                                                                                                             \
-	{"url", 0, "URL",       NULL, "the upstream: ws://HOST:PORT/PATH or wss://..."},                                               \
-	{"set", 0, "KEY=VALUE", NULL, "an option of [feed.NAME], such as category=ticker or 'id={/id}'; can be given several times"}
+	{"upstream", 0, "URL", NULL, "where it connects to: ws://HOST:PORT/PATH or wss://..."},                                               \
+	{"set", 0, "SETTING",   NULL, "KEY=VALUE: an option of [feed.NAME], such as category=ticker or 'id={/id}'; can be given several times"}
 
 static const struct option_spec feed_add_options[] = {
 	DEFINITION_OPTIONS,
@@ -409,6 +412,12 @@ set_global(struct reading *r, const struct option_spec *o, const char *value)
 
 	if (strcmp(o->name, "socket") == 0)
 		c->socket = value;
+	else if (strcmp(o->name, "url") == 0)
+		c->url = value;
+	else if (strcmp(o->name, "token-file") == 0)
+		c->token_file = value;
+	else if (strcmp(o->name, "ca") == 0)
+		c->ca = value;
 	else if (strcmp(o->name, "timeout") == 0)
 		return set_timeout(c, value);
 	else if (strcmp(o->name, "output") == 0)
@@ -610,6 +619,8 @@ grammar_read(struct ctl *c, int argc, char **argv)
 		return ctl_usage("%s: of what? See sysrtctl %s --help", c->words[0], c->words[0]);
 	if (c->command == NULL)
 		return ctl_usage("which command? See sysrtctl --help");
+	if (c->url != NULL && c->socket != NULL)
+		return ctl_usage("--url and --socket do not go together");
 	if (c->words_n < c->command->words_min || c->words_n > c->command->words_max)
 		return ctl_usage(
 			"usage: sysrtctl %s [options] %s", c->command->name, c->command->usage);

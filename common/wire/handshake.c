@@ -225,7 +225,7 @@ is_status_permanent(int status)
 static void
 add_text(struct buf *out, struct span text, size_t max)
 {
-	const char *p = text.p, *stop = text.p + text.n;
+	const char *p = text.n > 0 ? text.p : "", *stop = p + text.n;
 	size_t start = out->n, n;
 	bool is_gap = false;
 

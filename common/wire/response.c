@@ -174,7 +174,7 @@ response_free(struct response *r)
 static struct span
 run_span(const struct response *r, struct run run)
 {
-	return span_trim((struct span){r->text.p + run.at, run.n});
+	return run.n > 0 ? span_trim((struct span){r->text.p + run.at, run.n}) : SPAN("");
 }
 
 /** The head is whole. */

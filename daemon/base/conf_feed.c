@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/url.h"
 #include "common/wire/http.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf_table.h"
@@ -25,16 +26,16 @@ is_given(const char *text)
 static enum err
 check_url(const struct conf_feed *f, struct error *error)
 {
-	struct span url = span_of(f->url);
+	struct url url;
 
-	if (url.n == 0)
+	if (!is_given(f->url))
 		return refuse(error, "url is missing: ws://HOST... or wss://HOST...");
 	if (strstr(f->url, "${") != NULL)
 		return refuse(error,
 			"url is shown to everybody, no ${...} stands in it: put it into headers or "
 			"on_connect");
-	if (!span_has_prefix(url, SPAN("ws://")) && !span_has_prefix(url, SPAN("wss://")))
-		return refuse(error, "url must begin with ws:// or wss://");
+	if (url_parse(span_of(f->url), &url, error) != OK)
+		return error_wrap(error, "url");
 	return OK;
 }
 
@@ -44,7 +45,7 @@ check_subprotocols(const struct conf_feed *f, struct error *error)
 	for (size_t i = 0; i < f->subprotocols.n; i++) {
 		struct span text = span_of(f->subprotocols.v[i]);
 
-		if (text.n == 0 || !http_is_token(text))
+		if (!http_is_token(text))
 			return error_set(error, ERR_INVALID_ARGUMENT,
 				"subprotocols: \"%.*s\" is no name of one", SPAN_FMT(text));
 	}

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "common/url.h"
+
 #define KIB INT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
@@ -230,7 +232,7 @@ static const struct conf_option category_options[] = {
 };
 
 static const struct conf_option feed_options[] = {
-	{"url", CONF_TEXT, IN_FEED(url), "\"\"", 0, 4000, NULL, false,
+	{"url", CONF_TEXT, IN_FEED(url), "\"\"", 0, URL_MAX, NULL, false,
 	 "Where it connects to: ws:// or wss://."},
 	{"enabled", CONF_BOOL, IN_FEED(enabled), "true", 0, 0, NULL, false,
 	 "Whether it is started by itself."},

@@ -159,7 +159,7 @@ check_header(struct span text, struct error *error)
 	const char *colon = text.n > 0 ? memchr(text.p, ':', text.n) : NULL;
 	size_t n = colon != NULL ? (size_t)(colon - text.p) : 0;
 
-	if (n == 0 || !http_is_token((struct span){text.p, n}))
+	if (!http_is_token((struct span){text.p, n}))
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"a header is written \"Name: value\"; this is none: \"%.*s\"",
 			(int)(text.n < 64 ? text.n : 64), text.p);

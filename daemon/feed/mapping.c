@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/json_compare.h"
 #include "common/json_pointer.h"
 #include "common/name.h"
 #include "common/time.h"
@@ -32,7 +31,8 @@ struct mapping {
 	char *split_text;
 	struct where *where;             /* NULL: all messages */
 	struct template *fields[FIELDS]; /* NULL: it is not given */
-	struct buf member;               /* `"received_at":`; empty: none */
+	char *received_at;               /* the name of a member; NULL: none */
+	struct buf member;               /* and how it begins: `"received_at":` */
 	struct buf texts;                /* of the item that is being mapped */
 	struct error error;              /* why the item was refused */
 };
@@ -42,8 +42,10 @@ struct run {
 	struct mapping *m;
 	const struct mapping_input *in;
 	const struct mapping_sink *sink;
-	struct template_input from;
-	size_t item;
+	struct json_members item; /* that is being mapped, and its place */
+	size_t item_at;
+	struct json_members message;
+	struct template_input from; /* these two */
 };
 
 /** A text in m->texts, which may move while others are added. */
@@ -162,6 +164,7 @@ mapping_new(const struct conf_feed *f, struct mapping **out, struct error *error
 	buf_init(&m->texts, TEXTS_MAX);
 	buf_init(&m->member, SIZE_MAX / 2);
 	if (f->received_at[0] != '\0') {
+		m->received_at = xstrdup(f->received_at);
 		json_add_string(&m->member, span_of(f->received_at));
 		buf_add_char(&m->member, ':');
 	}
@@ -183,6 +186,7 @@ mapping_free(struct mapping *m)
 		template_free(m->fields[i]);
 	free(m->split);
 	free(m->split_text);
+	free(m->received_at);
 	free(m->where);
 	buf_fini(&m->member);
 	buf_fini(&m->texts);
@@ -193,7 +197,7 @@ mapping_free(struct mapping *m)
 static void
 refuse(struct run *r, const char *key, struct span place)
 {
-	struct unmapped u = {key, place, r->m->error.text, r->item};
+	struct unmapped u = {key, place, r->m->error.text, r->item_at};
 
 	r->sink->on_unmapped(r->sink->arg, &u);
 }
@@ -311,7 +315,14 @@ parse_number(struct span text, int64_t *ms)
 	else if (number >= MILLISECONDS_MAX)
 		number /= 1e3;
 	*ms = llround(number);
-	return *ms > 0;
+	return true;
+}
+
+/** Terminated. What was before 1970 was not sent now. */
+static bool
+parse_time(struct span text, int64_t *ms)
+{
+	return (time_parse(text, ms) || parse_number(text, ms)) && *ms > 0;
 }
 
 static bool
@@ -329,9 +340,9 @@ fill_time(struct run *r, int64_t *ms)
 		return false;
 	buf_add_char(&m->texts, '\0');
 	text = text_at(m, &place);
-	if (m->texts.failed || (!time_parse(text, &time_ms) && !parse_number(text, &time_ms))) {
+	if (m->texts.failed || !parse_time(text, &time_ms)) {
 		error_set(&m->error, ERR_INVALID_ARGUMENT,
-			"time: \"%.*s\" is no time: RFC 3339, or a number since 1970",
+			"time: \"%.*s\" is no time since 1970: RFC 3339, or a number",
 			(int)(text.n < 64 ? text.n : 64), text.p);
 		return refuse_text(r, TIME);
 	}
@@ -373,6 +384,21 @@ find_data(struct run *r, struct json_value *data)
 	return refuse_text(r, DATA);
 }
 
+/** Whether data has a member of the name that is added: it is most often the item. */
+static bool
+has_received_at(struct run *r, struct json_value data)
+{
+	struct json_members other;
+	struct json_value value;
+
+	if (r->m->received_at == NULL)
+		return false;
+	if (data.raw.p == r->from.item->of.raw.p)
+		return json_members_find(r->from.item, span_of(r->m->received_at), &value);
+	json_members_start(&other, data);
+	return json_members_find(&other, span_of(r->m->received_at), &value);
+}
+
 static void
 map_item(struct run *r)
 {
@@ -384,6 +410,7 @@ map_item(struct run *r)
 	if (!fill_category(r, &category) || !fill_id(r, &id) || !fill_name(r, &name) ||
 		!find_data(r, &mapped.data) || !fill_time(r, &mapped.time_ms))
 		return;
+	mapped.has_received_at = has_received_at(r, mapped.data);
 	mapped.category = text_at(m, &category);
 	mapped.id = text_at(m, &id);
 	mapped.name = text_at(m, &name);
@@ -395,9 +422,9 @@ map_items(struct run *r)
 {
 	struct mapping *m = r->m;
 	struct span place = span_of(m->split_text);
-	struct json_value items;
+	struct json_value items, item;
 	struct json_walk w;
-	bool is_there = json_pointer_find(m->split, r->from.message, &items);
+	bool is_there = json_pointer_find(m->split, r->message.of, &items);
 
 	if (!is_there || items.type != JSON_ARRAY) {
 		error_set(&m->error, ERR_INVALID_ARGUMENT, "split: %s is %s",
@@ -405,25 +432,33 @@ map_items(struct run *r)
 		refuse(r, "split", place);
 		return;
 	}
-	for (w = json_walk_start(items); json_array_next(&w, &r->from.item); r->item++)
+	for (w = json_walk_start(items); json_array_next(&w, &item); r->item_at++) {
+		json_members_start(&r->item, item);
 		map_item(r);
+	}
 }
 
 bool
 mapping_run(struct mapping *m, const struct mapping_input *in, const struct mapping_sink *sink)
 {
-	struct run r = {.m = m, .in = in, .sink = sink};
+	struct json_value message;
 	struct json_fault fault;
+	struct run r;
 
-	if (json_check(in->text, MAPPING_DEPTH_MAX, &r.from.message, &fault) != OK) {
+	r.m = m;
+	r.in = in;
+	r.sink = sink;
+	r.item_at = 0;
+	if (json_check(in->text, MAPPING_DEPTH_MAX, &message, &fault) != OK) {
 		error_set(&m->error, ERR_PARSE_ERROR, "the message is not JSON: at byte %zu %s",
 			fault.offset + 1, fault.what);
 		refuse(&r, NULL, SPAN(""));
 		return true;
 	}
-	if (m->where != NULL && !where_matches(m->where, r.from.message.raw))
+	if (m->where != NULL && !where_matches(m->where, message.raw))
 		return false;
-	r.from.item = r.from.message;
+	json_members_start(&r.message, message);
+	r.from = (struct template_input){m->splits ? &r.item : &r.message, &r.message};
 	if (m->splits)
 		map_items(&r);
 	else
@@ -438,23 +473,35 @@ mapping_extra(const struct mapping *m)
 	return m->member.n > 0 ? 1 + m->member.n + 20 : 0;
 }
 
-/** As it is, but for a member of the name that is added. */
+/** All but those of the name that is added, with a comma behind each. */
 static void
-add_members(const struct mapping *m, struct json_value object, struct buf *out)
+add_other_members(const struct mapping *m, struct json_value object, struct buf *out)
 {
-	struct span name = {m->member.p, m->member.n - 1};
 	struct json_walk w = json_walk_start(object);
 	struct json_value value;
 	struct span key;
 
+	buf_add_char(out, '{');
 	while (json_object_next(&w, &key, &value)) {
-		if (json_string_compare(key, name) == 0)
+		if (json_string_eq(key, span_of(m->received_at)))
 			continue;
 		buf_add_span(out, key);
 		buf_add_char(out, ':');
 		json_compact(value, out);
 		buf_add_char(out, ',');
 	}
+}
+
+/** The object without its end, ready for another member. */
+static void
+add_open_object(struct json_value object, struct buf *out)
+{
+	struct json_walk w = json_walk_start(object);
+
+	object.raw.n--;
+	json_compact(object, out);
+	if (w.p < w.end)
+		buf_add_char(out, ',');
 }
 
 void
@@ -465,8 +512,10 @@ mapping_add_data(
 		json_compact(r->data, out);
 		return;
 	}
-	buf_add_char(out, '{');
-	add_members(m, r->data, out);
+	if (r->has_received_at)
+		add_other_members(m, r->data, out);
+	else
+		add_open_object(r->data, out);
 	buf_add_span(out, buf_span(&m->member));
 	buf_add_int(out, received_ms);
 	buf_add_char(out, '}');

@@ -29,7 +29,8 @@ struct mapped {
 	struct span id;       /* n == 0: one has to be made */
 	struct span name;     /* n == 0: the id is the name */
 	struct json_value data;
-	int64_t time_ms; /* as the upstream says, but never after now; else now */
+	bool has_received_at; /* for mapping_add_data(): a member of that name */
+	int64_t time_ms;      /* as the upstream says, but never after now; else now */
 };
 
 /** Why something is not mapped. */

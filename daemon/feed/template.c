@@ -151,7 +151,7 @@ static bool
 find(const struct part *part, const struct template_input *in, struct json_value *value,
 	struct template_fault *fault)
 {
-	if (json_pointer_find(part->pointer, part->of_message ? in->message : in->item, value))
+	if (json_pointer_find_in(part->pointer, part->of_message ? in->message : in->item, value))
 		return true;
 	return fail(fault, part, "is not there");
 }

@@ -15,7 +15,7 @@
 
 #include "common/buf.h"
 #include "common/err.h"
-#include "common/json.h"
+#include "common/json_members.h"
 #include "common/span.h"
 
 #define TEMPLATE_BYTES_MAX 4000
@@ -25,8 +25,9 @@ struct template;
 
 /** What one is filled in from: JSON that was checked. */
 struct template_input {
-	struct json_value item;
-	struct json_value message; /* that it is from; the item itself, if messages are not split */
+	struct json_members *item;
+	struct json_members *message; /* that it is from; the item itself, if messages are not split
+				       */
 };
 
 /** Which place had nothing that could be used: as it was written, without its braces. */

@@ -17,6 +17,8 @@
 #define BYTES_MIN ((size_t)4 << 10)
 #define BYTES_MAX ((size_t)512 << 10)
 
+#define AWAY_MAX 2 /* the store writes the one while it hands the other back */
+
 #define GATHERED_MAX  ((size_t)1 << 20) /* bytes of texts in all that waits */
 #define CONFLATED_MAX ((size_t)8 << 20)
 
@@ -38,15 +40,15 @@ struct writing {
 	struct origin origin;
 	struct list parcels; /* in order; the last one may be open */
 	size_t nbytes;       /* of all of them */
-	struct parcel *away; /* the first one, while the store has it */
+	unsigned away_n;     /* of the first ones, that the store has */
 	size_t next_ops;     /* room in the next one: as much as was needed */
 	size_t next_bytes;
 	struct conflation newest;
 	bool conflates;
 	bool is_hurried;
-	bool is_failing; /* told */
+	bool is_failing; /* nothing is sent but what is tried again */
 	struct loop_timer *retry;
-	int64_t retry_ms; /* 0: nothing failed */
+	int64_t retry_ms; /* of the last wait; 0: none since something was written */
 	uint64_t conflated;
 };
 
@@ -137,7 +139,7 @@ parcel_for(struct writing *w, size_t nbytes)
 		job_room(p->job, &room);
 	if (p != NULL && p->job != NULL && p->used < p->cap && nbytes <= room)
 		return p;
-	if (p != NULL && p != w->away) {
+	if (p != NULL && p->job != NULL) {
 		/* More came than the last time. */
 		w->next_ops = clip(2 * w->next_ops, OPS_MIN, OPS_MAX);
 		w->next_bytes = clip(2 * w->next_bytes, BYTES_MIN, BYTES_MAX);
@@ -168,7 +170,7 @@ gather(struct writing *w, const struct feed_record *r, struct error *error)
 static bool
 is_loaded(const struct writing *w)
 {
-	return w->nbytes >= GATHERED_MAX || (w->retry_ms > 0 && !w->is_hurried);
+	return w->nbytes >= GATHERED_MAX || (w->is_failing && !w->is_hurried);
 }
 
 enum err
@@ -215,14 +217,17 @@ unfold(struct writing *w)
 		conflation_drop(&w->newest);
 }
 
+/** What the store could not write is tried again, when all that it has is back. */
 static void
 fail(struct writing *w, const struct error *error)
 {
-	w->retry_ms = clip((size_t)(2 * w->retry_ms), WRITING_RETRY_MIN_MS, WRITING_RETRY_MAX_MS);
-	loop_timer_start(w->retry, w->retry_ms);
 	if (!w->is_failing)
 		w->ops.failing(w->ops.arg, error);
 	w->is_failing = true;
+	if (w->away_n > 0)
+		return;
+	w->retry_ms = clip((size_t)(2 * w->retry_ms), WRITING_RETRY_MIN_MS, WRITING_RETRY_MAX_MS);
+	loop_timer_start(w->retry, w->retry_ms);
 }
 
 static void
@@ -233,48 +238,70 @@ note_loss(size_t n)
 		F_INT("records", n));
 }
 
+/** The first parcel that the store has, or that it has not; NULL: there is none. */
+static struct parcel *
+first(const struct writing *w, bool is_away)
+{
+	for (struct list *at = w->parcels.next; at != &w->parcels; at = at->next) {
+		struct parcel *p = list_item(at, struct parcel, link);
+
+		if ((p->job == NULL) == is_away)
+			return p;
+	}
+	return NULL;
+}
+
 static void
 give_up(struct writing *w)
 {
 	size_t n = w->newest.n;
 
-	for (struct list *at = w->parcels.next; at != &w->parcels; at = at->next)
-		n += list_item(at, struct parcel, link)->used;
+	struct parcel *p;
+
+	while ((p = first(w, false)) != NULL) {
+		n += p->used;
+		parcel_free(w, p);
+	}
 	note_loss(n);
-	while (!list_is_empty(&w->parcels))
-		parcel_free(w, list_item(w->parcels.next, struct parcel, link));
 	while (w->newest.n > 0)
 		conflation_drop(&w->newest);
 }
 
-/** Hands the first parcel to the store. */
+/** Hands a parcel to the store, which writes it only if it has written those before. */
 static void
-send(struct writing *w)
+send(struct writing *w, struct parcel *p)
 {
-	struct parcel *p = list_item(w->parcels.next, struct parcel, link);
 	struct error error = ERROR_NONE;
 
 	w->next_ops = clip(p->used + p->used / 4, OPS_MIN, OPS_MAX);
 	w->next_bytes = clip(p->nbytes + p->nbytes / 4, BYTES_MIN, BYTES_MAX);
 	p->job->ops_n = p->used;
-	w->away = p;
+	p->job->is_chained = w->away_n > 0;
 	if (store_submit(w->store, w->client, &p->job, &error) == PENDING)
-		return;
-	w->away = NULL;
-	if (w->is_hurried)
+		w->away_n++;
+	else if (w->is_hurried)
 		give_up(w);
 	else
 		fail(w, &error);
 }
 
+/** While the store has one, the next goes behind it when it is full. */
+static bool
+may_send(const struct writing *w, const struct parcel *p)
+{
+	if (p == NULL || w->away_n == AWAY_MAX || (w->is_failing && !w->is_hurried))
+		return false;
+	return w->away_n == 0 || w->is_hurried || p->link.next != &w->parcels;
+}
+
 void
 writing_flush(struct writing *w)
 {
-	if (w->away != NULL || (w->retry_ms > 0 && !w->is_hurried))
-		return;
+	struct parcel *p;
+
 	unfold(w);
-	if (!list_is_empty(&w->parcels))
-		send(w);
+	while (may_send(w, p = first(w, false)))
+		send(w, p);
 }
 
 static void
@@ -282,8 +309,8 @@ on_retry(void *arg)
 {
 	struct writing *w = arg;
 
-	must(!list_is_empty(&w->parcels) && w->away == NULL);
-	send(w);
+	must(w->away_n == 0);
+	send(w, first(w, false));
 }
 
 void
@@ -318,11 +345,10 @@ commit(struct writing *w, const struct parcel *p, const struct job *j)
 void
 writing_done(struct writing *w, struct job **job)
 {
-	struct parcel *p = w->away;
+	struct parcel *p = first(w, true); /* they come back in order */
 	enum err e = (*job)->result;
 
-	must(p != NULL);
-	w->away = NULL;
+	w->away_n--;
 	if (e == OK || w->is_hurried) {
 		if (e == OK)
 			commit(w, p, *job);
@@ -330,10 +356,10 @@ writing_done(struct writing *w, struct job **job)
 			note_loss(p->used);
 		parcel_free(w, p);
 	} else {
-		fail(w, &(*job)->error);
-		job_renew(*job);
 		p->job = *job;
 		*job = NULL;
+		fail(w, &p->job->error);
+		job_renew(p->job);
 	}
 	writing_flush(w);
 	w->ops.room(w->ops.arg);

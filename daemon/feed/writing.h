@@ -1,7 +1,8 @@
 #pragma once
 /*
- * What a feed writes: records, gathered into jobs of many, of which the store has one
- * at a time, so that they are written in the order in which they came, whatever fails.
+ * What a feed writes: records, gathered into jobs of many. The store has two of them at
+ * a time, the second chained to the first, so that they are written in the order in
+ * which they came, whatever fails.
  * What the store could not write (a full disk, a device that fails) is kept and tried
  * again, later and later up to WRITING_RETRY_MAX_MS.
  *
@@ -51,7 +52,7 @@ void writing_reload(struct writing *w, const struct conf *conf, bool conflates);
 
 /** Takes a copy. ERR_LIMIT_EXCEEDED: it is larger than its category or the store allows. */
 enum err writing_add(struct writing *w, const struct feed_record *r, struct error *error);
-/** What was added goes to the store, if that has nothing of it. */
+/** What was added goes to the store, if that has nothing of it, or if it is much. */
 void writing_flush(struct writing *w);
 /** True: nothing should be added. */
 bool writing_is_full(const struct writing *w);

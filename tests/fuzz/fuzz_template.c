@@ -26,7 +26,7 @@ add_place(struct span place, const struct template_input *in, struct buf *out)
 
 	must(json_pointer_new((struct span){place.p + of_message, place.n - of_message}, &pointer,
 		     NULL) == OK);
-	is_there = json_pointer_find(pointer, of_message ? in->message : in->item, &value);
+	is_there = json_pointer_find(pointer, in->item->of, &value);
 	free(pointer);
 	if (!is_there || value.type == JSON_NULL || value.type >= JSON_ARRAY)
 		return false;
@@ -97,7 +97,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *feed = size > 0 ? memchr(data, '\n', size) : NULL;
 	struct error error = ERROR_NONE;
 	struct template *t = NULL;
-	struct template_input in;
+	struct json_members members;
+	struct template_input in = {&members, &members};
+	struct json_value item;
 	struct json_fault fault;
 	char *copy;
 	size_t n;
@@ -106,9 +108,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	copy = xstrndup((const char *)data, size); /* a byte behind the end */
 	n = (size_t)(feed - (const char *)data);
-	if (json_check((struct span){copy + n + 1, size - n - 1}, JSON_DEPTH_MAX, &in.item,
-		    &fault) == OK) {
-		in.message = in.item;
+	if (json_check((struct span){copy + n + 1, size - n - 1}, JSON_DEPTH_MAX, &item, &fault) ==
+		OK) {
+		json_members_start(&members, item);
 		if (template_new((struct span){copy, n}, &t, &error) == OK)
 			check(t, (struct span){copy, n}, &in);
 		else

@@ -17,6 +17,10 @@ basicConstraints = critical,CA:TRUE
 basicConstraints = critical,CA:FALSE
 extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost,IP:127.0.0.1
+[elsewhere]
+basicConstraints = critical,CA:FALSE
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:elsewhere.example,DNS:*.elsewhere.example
 [client]
 basicConstraints = critical,CA:FALSE
 extendedKeyUsage = clientAuth
@@ -53,7 +57,7 @@ class Certificates:
         return self.folder / f"{name}.key"
 
     def make(self, name, use="server", common_name="localhost", kind="ec", signer="ca"):
-        """use: ca, server or client."""
+        """use: ca, server, elsewhere (a server of another name) or client."""
         signed = [] if use == "ca" else ["-CA", self.cert(signer), "-CAkey", self.key(signer)]
         openssl("req", "-x509", *KEYS[kind], "-nodes", "-days", "2",
                 "-config", self.folder / "config", "-extensions", use, *signed,

@@ -476,7 +476,8 @@ class LibraryPage(DocsTest):
     def test_the_example(self):
         """It is compiled with the sources that the page names, and follows a real daemon."""
         daemon = daemon_for(self)
-        sources = [TOP / name for name in self.block("DESCRIPTION").split()]
+        sources = [word if word.startswith("-l") else TOP / word
+                   for word in self.block("DESCRIPTION").split()]
         program = daemon.folder / "example"
         code = daemon.folder / "example.c"
         code.write_text(self.block("EXAMPLE"))

@@ -468,7 +468,7 @@ class CommandLine(Basics):
         self.start()
         ctl = lambda *args, **how: sysrtctl(self.daemon, *args, **how)  # noqa: E731
         settings = [f"--set={key}={value}" for key, value in TRADES.items()]
-        added = ctl("feed", "add", "t", "--url", server.url, *settings, "--set", "heartbeat=5s")
+        added = ctl("feed", "add", "t", "--upstream", server.url, *settings, "--set", "heartbeat=5s")
         self.assertEqual(json.loads(added.stdout)["name"], "t")
         self.wait_record("ticker", "a", lambda d: True)
         listed = ctl("-o", "table", "feed", "ls").stdout
@@ -486,13 +486,13 @@ class CommandLine(Basics):
         self.assertEqual(json.loads(replaced.stdout)["created"], False)
         self.assertEqual(ctl("feed", "rm", "t").returncode, 0)
         self.assertEqual(ctl("feed", "rm", "t", check=False).returncode, 4)
-        for words in (("add", "u"), ("add", "u", "{}", "--url", "ws://x/"),
+        for words in (("add", "u"), ("add", "u", "{}", "--upstream", "ws://x/"),
                       ("add", "u", "--set", "x"), ("test", "u", "--wait", "1y"),
                       ("replay", "/dev/null"), ("replay", "a.ndjson", "--speed", "0x")):
             with self.subTest(words=words):
                 self.assertEqual(ctl("feed", *words, check=False).returncode, 2)
         server.close()
-        failed = ctl("feed", "test", "u", "--url", server.url, check=False)
+        failed = ctl("feed", "test", "u", "--upstream", server.url, check=False)
         self.assertEqual(failed.returncode, 1)
 
 

@@ -235,7 +235,7 @@ static const struct {
 	const char *members;
 	const char *words;
 } refused[] = {
-	{"\"url\":\"http://h\"",							       "url must begin with ws:// or wss://"                                },
+	{"\"url\":\"http://h\"",							       "url: the URL must begin with ws:// or wss://"                       },
 	{"\"url\":\"\"",								       "url is missing: ws://HOST... or wss://HOST..."                      },
 	{"\"url\":\"wss://h/${secret:x}\"",
          "url is shown to everybody, no ${...} stands in it: put it "
@@ -377,7 +377,7 @@ START_TEST(errors_of_the_file_name_the_place)
 		const char *words;
 	} rows[] = {
 		{"\n[feed.x]\nurl = \"ftp://h\"\n",
-                 ":3: [feed.\"x\"]: url must begin with ws:// or wss://"                                                                            },
+                 ":3: [feed.\"x\"]: url: the URL must begin with ws:// or wss://"                                                                   },
 		{"[feed.x]\n",									       "[feed.\"x\"]: url is missing"         },
 		{"[feed.\"x*\"]\nurl = \"ws://h\"\n",							":1: [feed.\"x*\"]: its name: only A-Z"},
 		{"[feed.x]\nurl = \"ws://h\"\non_connect = [{send = 1}]\n",

@@ -216,7 +216,7 @@ START_TEST(what_is_not_mapped)
                  "!0 name [] name has at most 1024 bytes, and no NUL\n"										},
 		{"\"data\":\"{/d}\"",                    "{}",                   "!0 data [/d] data: /d is not there\n"                                },
 		{"\"time\":\"{/t}\"",                    "{\"t\":\"today\"}",
-                 "!0 time [] time: \"today\" is no time: RFC 3339, or a number since 1970\n"                                                           },
+                 "!0 time [] time: \"today\" is no time since 1970: RFC 3339, or a number\n"                                                           },
 	};
 
 	check_rows(rows, COUNT_OF(rows));
@@ -248,6 +248,7 @@ START_TEST(times)
 		{"0",				    0            },
 		{"-1",				   0            },
 		{"0.0000001",                            0            },
+		{"\"1969-12-31T23:59:59Z\"",             0            },
 		{"1e300",				0            },
 		{"\"\"",				 0            },
 		{"\"1 \"",			       0            },

@@ -17,21 +17,22 @@ static const char message[] =
 	"\"object\":{\"a/b\":\"slash\",\"m~n\":\"tilde\",\"\":\"empty\"},\"e\":\"\","
 	"\"half\":\"\\ud800\"}]}";
 
-static struct template_input in;
+static struct json_members item, whole;
+static struct template_input in = {&item, &whole};
 
 static void
 setup(void)
 {
+	struct json_value value;
 	struct json_fault fault;
 	struct json_walk w;
-	struct span key;
 
-	ck_assert(json_check(SPAN(message), JSON_DEPTH_MAX, &in.message, &fault) == OK);
-	w = json_walk_start(in.message);
-	while (json_object_next(&w, &key, &in.item))
-		continue;
-	w = json_walk_start(in.item);
-	ck_assert(json_array_next(&w, &in.item));
+	ck_assert(json_check(SPAN(message), JSON_DEPTH_MAX, &value, &fault) == OK);
+	json_members_start(&whole, value);
+	ck_assert(json_members_find(&whole, SPAN("items"), &value));
+	w = json_walk_start(value);
+	ck_assert(json_array_next(&w, &value));
+	json_members_start(&item, value);
 }
 
 static struct template *

@@ -135,7 +135,7 @@ stored(const char *id)
 	return rig_sql(sql);
 }
 
-START_TEST(in_order_and_one_job_at_a_time)
+START_TEST(in_order_and_two_jobs_at_a_time)
 {
 	char id[16];
 
@@ -147,7 +147,7 @@ START_TEST(in_order_and_one_job_at_a_time)
 		ck_assert_int_eq(add(id, i, 0), OK);
 		if (i % 100 == 0)
 			writing_flush(writing);
-		ck_assert_int_le(rig_status("queue"), 1);
+		ck_assert_int_le(rig_status("queue"), 2);
 	}
 	writing_flush(writing);
 	take_all();
@@ -250,6 +250,34 @@ START_TEST(a_failure_is_outlived)
 }
 END_TEST
 
+/** What is chained to it fails with it, and both are written in their order. */
+START_TEST(a_failure_takes_the_next_with_it)
+{
+	unsigned n = 0;
+
+	begin(false);
+	fault_arm(FAULT_WRITE, FAULT_LOG, 0, 1000000, SQLITE_FULL);
+	while (!writing_is_full(writing)) {
+		ck_assert_int_eq(add("a", ++n, 5000), OK);
+		writing_flush(writing);
+	}
+	ck_assert_int_eq(rig_status("queue"), 2);
+	take();
+	take();
+	ck_assert_int_eq(rig_status("queue"), 0); /* it waits */
+	ck_assert_uint_eq(heard.failed, 1);
+	ck_assert_uint_eq(heard.committed, 0);
+	take(); /* one alone is tried again */
+	ck_assert_int_eq(rig_status("queue"), 0);
+	fault_disarm();
+	take_all();
+	ck_assert_uint_eq(heard.mended, 1);
+	ck_assert_uint_eq(heard.committed, n);
+	ck_assert_int_eq(heard.seq, n);
+	ck_assert_int_eq(stored("a"), n);
+}
+END_TEST
+
 START_TEST(in_a_hurry_all_goes_at_once)
 {
 	char id[16];
@@ -316,11 +344,12 @@ END_TEST
 static void
 add_tests(TCase *tc)
 {
-	tcase_add_test(tc, in_order_and_one_job_at_a_time);
+	tcase_add_test(tc, in_order_and_two_jobs_at_a_time);
 	tcase_add_test(tc, full_until_some_is_written);
 	tcase_add_test(tc, conflating_keeps_the_newest);
 	tcase_add_test(tc, conflating_is_bounded_too);
 	tcase_add_test(tc, a_failure_is_outlived);
+	tcase_add_test(tc, a_failure_takes_the_next_with_it);
 	tcase_add_test(tc, in_a_hurry_all_goes_at_once);
 	tcase_add_test(tc, in_a_hurry_what_fails_is_given_up);
 	tcase_add_test(tc, too_large_is_refused);
