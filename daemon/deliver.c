@@ -56,6 +56,8 @@ answer(struct deliver *d, const struct job *j)
 		note(d, j);
 	if (p == NULL)
 		d->dropped++;
+	else if (j->is_secret && j->result == OK)
+		peer_answer_secret(p, &j->origin, buf_span(&j->reply));
 	else
 		peer_answer(p, &j->origin, j->result, buf_span(&j->reply), &j->error);
 }

@@ -430,7 +430,10 @@ secrets_ask(struct secrets *s, const struct origin *origin, struct vault_wish *w
 		memcpy(w->id, origin->id.p, origin->id.n);
 	w->origin.id.p = w->id;
 	take_wish(w, wish);
-	list_append(&s->waiting, &w->link);
+	if (wish->verb == WISH_LOCK) /* it is wanted at once */
+		list_prepend(&s->waiting, &w->link);
+	else
+		list_append(&s->waiting, &w->link);
 	if (s->waiting_n++ == 0 && s->now == NULL)
 		loop_defer(s->loop, start_next, s);
 	return PENDING;

@@ -233,6 +233,7 @@ loop_init(struct server *s, struct error *error)
 	s->stats = stats_new();
 	s->bounds = bounds_new(s->stats);
 	net_add_stats(s->net, s->stats);
+	net_note_bounds(s->net, s->bounds);
 	net_set_max_handshakes(s->net, s->conf->tls.max_handshakes);
 	return apply_log(s->conf, error);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "common/xalloc.h"
 #include "daemon/store/client.h"
 
@@ -159,5 +160,7 @@ job_free(struct job *j)
 	buf_fini(&j->reply);
 	free(j->read.pattern);
 	client_unref(j->client);
+	if (j->is_secret)
+		secret_wipe((struct span){(char *)j, j->item.nbytes});
 	free(block_of(j));
 }

@@ -182,6 +182,7 @@ struct job {
 	struct read_params read;
 	bool is_chained;    /* a write that is done only if the one before it of its client was */
 	bool wants_results; /* put_many: answer one item a record */
+	bool is_secret;     /* its texts and its answer are overwritten when it is freed */
 	bool is_many;       /* put_many or delete with ids: how to word the answer */
 	/* results */
 	enum err result; /* OK, or why not: then error is filled */

@@ -11,7 +11,7 @@ _sysrtctl() {
 	fi
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket | --timeout | --output | -o | --color)
+		--socket | --url | --token-file | --ca | --timeout | --output | -o | --color)
 			((i++))
 			[[ ${COMP_WORDS[i]} == '=' ]] && ((i++))
 			;;
@@ -64,7 +64,7 @@ _sysrtctl() {
 	esac
 	# only the first word behind the command is one of a few
 	((COMP_CWORD > i + 1)) && [[ ${COMP_WORDS[i + 1]} != -* ]] && words=''
-	[[ $word == -* ]] && words="$options --socket --timeout --output -o --color --quiet -q --help -h --version"
+	[[ $word == -* ]] && words="$options --socket --url --token-file --ca --timeout --output -o --color --quiet -q --help -h --version"
 	case $before in
 	--output | -o) words='table json ndjson' ;;
 	--color) words='auto always never' ;;
@@ -72,7 +72,7 @@ _sysrtctl() {
 	--format) words='ndjson json csv tsv' ;;
 	--preset) words='journald log' ;;
 	--on-error) words='stop skip' ;;
-	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --url | --set | --messages | --wait | --feed | --speed | --into | --token | --rate | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
+	--socket | --url | --token-file | --ca | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --upstream | --set | --messages | --wait | --feed | --speed | --into | --token | --rate | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
