@@ -6,8 +6,6 @@
 
 #include "daemon/feed/feed.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
