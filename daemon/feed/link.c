@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "common/base64.h"
 #include "common/clock.h"
 #include "common/list.h"
 #include "common/log.h"
@@ -179,13 +180,28 @@ say(struct link *l, struct span message)
 	return false;
 }
 
+/** Of a binary message the base64 is shown. */
+static void
+say_binary(struct link *l, struct span base64)
+{
+	size_t room = base64_room(base64.n), n;
+	unsigned char *bytes = xnew_n(room, unsigned char);
+
+	must(base64_read(base64, bytes, room, &n));
+	upstream_send(l->connection->upstream, WS_BINARY, (struct span){(char *)bytes, n});
+	show(l, base64);
+	free(bytes);
+}
+
 static void
 greet(struct link *l)
 {
 	struct greeting_step s;
 
 	while (l->connection != NULL && greeting_next(l->greeting, &s)) {
-		if (s.send.n > 0 && !say(l, s.send))
+		if (s.is_binary)
+			say_binary(l, s.send);
+		else if (s.send.n > 0 && !say(l, s.send))
 			return;
 		if (s.wait_ms > 0) {
 			step(l, &(struct machine_event){

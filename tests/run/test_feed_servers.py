@@ -138,7 +138,8 @@ class Plain(FeedTest):
         server = self.serve(Mosquitto)
         server.subscribe_for("feed", "prices/#")
         self.start(self.section("mqtt", url=server.url, subprotocols=["mqtt"], record="mqtt",
-                                on_connect=[mqtt_connect("feed", is_clean=False).decode()],
+                                on_connect=[{"send_base64": base64.b64encode(
+                                    mqtt_connect("feed", is_clean=False)).decode()}],
                                 **PRICES))
         self.wait_metric("messages_total", "mqtt", 1)
         self.assertEqual(self.show("mqtt")["handshake"]["subprotocol"], "mqtt")
