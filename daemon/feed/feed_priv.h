@@ -39,6 +39,8 @@ struct feed {
 	struct buf waiting; /* messages that are being recorded: see feed.c */
 	struct bucket bucket;
 	bool is_retired;
+	bool is_withheld;
+	bool wants_start;     /* it is to be started when it is not withheld any more */
 	unsigned holds;       /* set of enum feed_hold */
 	int64_t held_us;      /* monotonic: since when it waits for store or rate; 0: it does not */
 	int64_t batch_ms;     /* wall clock: when this read came; 0: it has not begun */

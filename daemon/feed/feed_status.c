@@ -51,9 +51,7 @@ add_details(const struct feed *f, struct json_out *o)
 {
 	histogram_add_json(&f->commit_times, o, "commit_ms");
 	histogram_add_json(&f->push_times, o, "push_ms");
-	json_begin_object(o, "handshake");
-	link_add_handshake(f->link, o);
-	json_end_object(o);
+	link_put_handshake(f->link, o, "handshake");
 	if (f->recorder != NULL) {
 		json_begin_object(o, "recorder");
 		recorder_add_status(f->recorder, o);
