@@ -276,6 +276,7 @@ const struct conf_feed *conf_feed_find(const struct conf *c, struct span name);
  * the key, and the nearest known one if it is none. On success the caller owns *out. */
 enum err conf_feed_read(struct span name, struct json_value definition, struct conf_feed **out,
 	struct error *error);
+struct conf_feed *conf_feed_dup(const struct conf_feed *f);
 void conf_feed_free(struct conf_feed *f);
 /** Writes members for what is not the default, or for all: what conf_feed_read() takes. */
 void conf_feed_add(const struct conf_feed *f, bool all, struct json_out *o);
