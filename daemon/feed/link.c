@@ -94,8 +94,8 @@ links_are_idle(const struct links *ls)
 
 /* The end of a connection. */
 
-/** Appends what is known of the connection, an object; what an upstream answers may hold what it was
- * told. Where that has a secret the rest may be no JSON any more: it is left out then. */
+/** Appends what is known of the connection, an object; what an upstream answers may hold what it
+ * was told. Where that has a secret the rest may be no JSON any more: it is left out then. */
 static void
 add_handshake(const struct link *l, struct buf *out)
 {
