@@ -124,7 +124,7 @@ class Completion(unittest.TestCase):
                 (("ls", "-o", ""), ["table", "json", "ndjson"]),
                 (("ls", "--output", "=", "j"), ["json"]),
                 (("import", "file", "--on-error", ""), ["stop", "skip"]),
-                (("put", "a", "b", "--t"), ["--text", "--ttl", "--timeout"]),
+                (("put", "a", "b", "--t"), ["--text", "--ttl", "--timeout", "--token-file"]),
         ):
             with self.subTest(words=words):
                 self.assertEqual(sorted(self.complete(*words)), sorted(wanted))
