@@ -47,6 +47,13 @@ list_append(struct list *head, struct list *l)
 	head->prev = l;
 }
 
+/** Before all others. */
+static inline void
+list_prepend(struct list *head, struct list *l)
+{
+	list_append(head->next, l);
+}
+
 /** Unlinks; afterwards it is linked nowhere and may be removed again. */
 static inline void
 list_remove(struct list *l)

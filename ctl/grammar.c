@@ -189,6 +189,35 @@ static const struct option_spec vault_rekey_options[] = {
 	{.name = NULL},
 };
 
+#define DEFINITION_OPTIONS                                                                                                             \
+	{"upstream", 0, "URL", NULL, "where it connects to: ws://HOST:PORT/PATH or wss://..."},                                               \
+	{"set", 0, "SETTING",   NULL, "KEY=VALUE: an option of [feed.NAME], such as category=ticker or 'id={/id}'; can be given several times"}
+
+static const struct option_spec feed_add_options[] = {
+	DEFINITION_OPTIONS,
+	{"replace", 0, NULL, NULL, "in the place of the one that has this name"},
+	{.name = NULL},
+};
+
+static const struct option_spec feed_test_options[] = {
+	DEFINITION_OPTIONS,
+	{"messages", 0, "N",    NULL, "how many messages to wait for (default 5)"},
+	{"wait",     0, "TIME", NULL, "at most so long, such as 30s (default 10s)"},
+	{.name = NULL},
+};
+
+static const struct option_spec feed_replay_options[] = {
+	{"feed",  0, "NAME",  NULL, "through the mapping of this feed (default: the file's name without .ndjson)"},
+	{"speed", 0, "SPEED", NULL, "as it came, 1x, or faster or slower, such as 4x (default max: as fast as it goes)"},
+	{"into",  0, "FILE",  NULL, "into a store of its own, which is made if it is not there"},
+	{.name = NULL},
+};
+
+static const struct option_spec feed_logs_options[] = {
+	{"limit", 0, "N", NULL, "at most so many (default 100)"},
+	{.name = NULL},
+};
+
 static const struct option_spec backup_options[] = {
 	{"verify", 0, NULL, NULL, "check all of the backup"},
 	{.name = NULL},
@@ -250,6 +279,15 @@ const struct command commands[] = {
 	{"publish",       "TOPIC [JSON | @FILE | -]",          1, 2,         system_publish,     publish_options, "Send a message to all who listen to a topic", false},
 	{"call",          "METHOD [JSON | @FILE | -]",         1, 2,         system_call,        NULL,            "Call any method of the daemon with these params", false},
 	{"methods",       "",                                  0, 0,         system_methods,     NULL,            "List the methods of the daemon", false},
+	{"feed ls",       "",                                  0, 0,         feed_ls,            NULL,            "List the feeds and how they are", false},
+	{"feed show",     "NAME",                              1, 1,         feed_show,          NULL,            "Show a feed: how it is, its handshake, its definition", false},
+	{"feed add",      "NAME [JSON | @FILE | -]",           1, 2,         feed_add,           feed_add_options, "Add a feed, which the store keeps", false},
+	{"feed rm",       "NAME",                              1, 1,         feed_rm,            NULL,            "Remove a feed that was added", false},
+	{"feed start",    "NAME",                              1, 1,         feed_start,         NULL,            "Start a feed, or let one that waits try again now", false},
+	{"feed stop",     "NAME",                              1, 1,         feed_stop,          NULL,            "Stop a feed", false},
+	{"feed test",     "NAME [JSON | @FILE | -]",           1, 2,         feed_test,          feed_test_options, "Connect once, and show what the first messages would be; nothing is stored", false},
+	{"feed replay",   "FILE | -",                          1, 1,         feed_replay,        feed_replay_options, "Write what recorded messages are by the mapping of a feed", false},
+	{"feed logs",     "NAME",                              1, 1,         feed_logs,          feed_logs_options, "Show what happened to a feed", false},
 	{"limits list",   "",                                  0, 0,         limits_list,        NULL,            "List the addresses that are nearest to their limits", false},
 	{"limits test",   "[RATE]",                            0, 1,         limits_test,        limits_test_options, "Tell what would become of requests at a rate such as 50/s", false},
 	{"session list",  "",                                  0, 0,         session_ls,         NULL,            "List the connected clients", false},

@@ -19,8 +19,6 @@
 #include "ctl/program.h"
 #include "ctl/text.h"
 
-#define PATH_BYTES 4096
-
 /** Calls a method without params: as ctl_call(). */
 static int
 call_plain(struct ctl *c, const char *method, char **result)
@@ -209,24 +207,6 @@ system_version(struct ctl *c)
 	return EXIT_DONE;
 }
 
-/** The sysrtd beside this program, else the one on the PATH. */
-static char *
-find_daemon(void)
-{
-	char self[PATH_BYTES], *beside, *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n <= 0)
-		return xstrdup("sysrtd");
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	beside = xasprintf("%.*s/sysrtd", slash != NULL ? (int)(slash - self) : 0, self);
-	if (access(beside, X_OK) == 0)
-		return beside;
-	free(beside);
-	return xstrdup("sysrtd");
-}
-
 /** What the daemon's exit status (of sysexits) is as one of ours. */
 static int
 status_of_daemon(int status)
@@ -262,7 +242,7 @@ run_on_store(struct ctl *c, const char *verb)
 	unsigned n = 0;
 	int status;
 
-	args[n++] = find_daemon();
+	args[n++] = program_find_daemon();
 	args[n++] = xstrdup("store");
 	args[n++] = xstrdup(verb);
 	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)

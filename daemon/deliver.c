@@ -56,6 +56,8 @@ answer(struct deliver *d, const struct job *j)
 		note(d, j);
 	if (p == NULL)
 		d->dropped++;
+	else if (j->is_secret && j->result == OK)
+		peer_answer_secret(p, &j->origin, buf_span(&j->reply));
 	else
 		peer_answer(p, &j->origin, j->result, buf_span(&j->reply), &j->error);
 }
@@ -67,6 +69,17 @@ jumps(const struct job *j)
 	const struct op *last = j->ops_n > 0 ? &j->ops[j->ops_n - 1] : NULL;
 
 	return last != NULL && j->result == OK && last->kind == OP_REFILL_MARK && last->seq > 0;
+}
+
+/** What is known of feeds is so before the answer says so. */
+static void
+take_feeds(struct deliver *d, const struct job *j)
+{
+	bool is_feed =
+		j->ops_n > 0 && (j->ops[0].kind == OP_FEED_SET || j->ops[0].kind == OP_FEED_DROP);
+
+	if (is_feed && j->result == OK && d->feeds != NULL)
+		feeds_take(d->feeds, &j->ops[0]);
 }
 
 /** A token is good before the answer says so; true if one is not any longer. */
@@ -81,10 +94,29 @@ take_tokens(struct deliver *d, const struct job *j)
 }
 
 static void
+deliver_write(struct deliver *d, struct job **job)
+{
+	struct job *j = *job;
+	bool has_revoked = take_tokens(d, j), does_jump = jumps(j);
+
+	collect_changes(d, j);
+	take_feeds(d, j);
+	if (j->ops_n > 0 && j->ops[0].kind == OP_STOW)
+		secrets_done(d->secrets, j);
+	if (j->origin.kind == ORIGIN_FEED && d->feeds != NULL)
+		feeds_done(d->feeds, job);
+	else if (j->origin.kind != ORIGIN_NONE)
+		answer(d, j);
+	if (has_revoked)
+		peers_check_tokens(d->peers, clock_wall_ms());
+	if (does_jump)
+		hub_replay_all(d->hub);
+}
+
+static void
 deliver_one(struct deliver *d, struct job **job)
 {
 	struct job *j = *job;
-	bool has_revoked;
 
 	switch (j->kind) {
 	case JOB_NOTICE:
@@ -106,16 +138,7 @@ deliver_one(struct deliver *d, struct job **job)
 		hub_page_done(d->hub, job);
 		break;
 	case JOB_WRITE:
-		collect_changes(d, j);
-		has_revoked = take_tokens(d, j);
-		if (j->ops_n > 0 && j->ops[0].kind == OP_STOW)
-			secrets_done(d->secrets, j);
-		if (j->origin.kind != ORIGIN_NONE)
-			answer(d, j);
-		if (has_revoked)
-			peers_check_tokens(d->peers, clock_wall_ms());
-		if (jumps(j))
-			hub_replay_all(d->hub);
+		deliver_write(d, job);
 		break;
 	case JOB_GET:
 	case JOB_HISTORY:

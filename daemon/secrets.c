@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
+#include "daemon/feed/feeds.h"
 #include "daemon/guard/foreign.h"
 #include "daemon/secrets_priv.h"
 
@@ -90,9 +91,12 @@ end_reply(struct work *w, struct json_out *o, struct buf *reply)
 void
 work_succeed(struct work *w)
 {
+	struct feeds *feeds = peers_api(w->owner->peers)->feeds;
 	struct buf reply;
 	struct json_out o = begin_reply(&reply);
 
+	if (feeds != NULL)
+		feeds_secrets_changed(feeds);
 	switch (w->wish.verb) {
 	case WISH_SET:
 	case WISH_IMPORT:
@@ -426,7 +430,10 @@ secrets_ask(struct secrets *s, const struct origin *origin, struct vault_wish *w
 		memcpy(w->id, origin->id.p, origin->id.n);
 	w->origin.id.p = w->id;
 	take_wish(w, wish);
-	list_append(&s->waiting, &w->link);
+	if (wish->verb == WISH_LOCK) /* it is wanted at once */
+		list_prepend(&s->waiting, &w->link);
+	else
+		list_append(&s->waiting, &w->link);
 	if (s->waiting_n++ == 0 && s->now == NULL)
 		loop_defer(s->loop, start_next, s);
 	return PENDING;

@@ -1,6 +1,7 @@
 #pragma once
 /*
- * The vault at work: requests wait in line, and are carried out one after the other. What
+ * The vault at work: requests wait in line, and are carried out one after the other, but
+ * that a lock goes before those that have not begun. What
  * takes long is done on a thread apart, what changes the vault in one transaction of the
  * store; then whoever asked is answered. Loop thread.
  */

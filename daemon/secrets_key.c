@@ -80,10 +80,19 @@ new_head(const struct secrets *s)
 static void
 create(struct work *w)
 {
+	const struct vault *vault = w->owner->vault;
 	struct error error = ERROR_NONE;
+	enum err e = OK;
 
-	if (vault_state(w->owner->vault) != VAULT_NONE) {
-		work_fail(w, error_set(&error, ERR_CONFLICT, "there is a vault already"), &error);
+	if (vault_is_made(vault))
+		e = error_set(&error, ERR_CONFLICT, "there is a vault already");
+	else if (vault_state(vault) == VAULT_OPEN)
+		e = error_set(&error, ERR_CONFLICT,
+			"the daemon has a key, with which the vault is made when the first secret "
+			"is set: for a passphrase take the key away first (vault.key_file, or the "
+			"credential sysrt.key) and restart");
+	if (e != OK) {
+		work_fail(w, e, &error);
 		return;
 	}
 	w->head = new_head(w->owner);

@@ -106,6 +106,7 @@ set_token(struct call *c, struct job *j, struct op *op)
 	token_make(text);
 	e = auth_hash(c->api->auth, span_of(text), hash, c->error);
 	if (e == OK) {
+		j->is_secret = j->reply.wipes = true;
 		op->category = job_keep(j, span_of(text));
 		op->id = job_keep(j, span_of(hash));
 	}

@@ -25,6 +25,7 @@ static const struct row {
 	[BOUND_ADDRESSES]        = {"limits.addresses",            "sysrt_limits_addresses_forgotten_total", false},
 	[BOUND_SESSIONS]         = {"websocket.max_sessions",      "sysrt_limits_max_sessions_total",        false},
 	[BOUND_HANDSHAKES]       = {"half-open connections",       "sysrt_session_cut_total",                false},
+	[BOUND_TLS_HANDSHAKES]   = {"tls.max_handshakes",          "sysrt_tls_handshakes_cut_total",         false},
 	[BOUND_PER_UID]          = {"control.max_per_uid",         "sysrt_limits_max_per_uid_total",         false},
 	[BOUND_HEADER]           = {"websocket.max_header",        "sysrt_limits_max_header_total",          false},
 	[BOUND_HEADER_TIME]      = {"websocket.header_timeout",    "sysrt_limits_header_timeout_total",      false},

@@ -12,8 +12,9 @@
 #include "common/xalloc.h"
 
 #define WAYS        8    /* places for an address */
-#define HOLD_MIN_MS 250  /* the first time; of so long it has the tokens afterwards */
+#define HOLD_MIN_MS 250  /* the first time */
 #define HOLD_MAX_MS 1000 /* whoever is held back is not heard, not even when he hangs up */
+#define HOLD_HAS_MS 100  /* of so long it has the tokens afterwards */
 #define DOUBLINGS   2    /* of HOLD_MIN_MS that make HOLD_MAX_MS */
 #define CALM_MS     5000 /* after so long without being held back a session is as any other */
 
@@ -147,19 +148,38 @@ choose_place(struct limits *l, struct owner *set, int64_t now_ms)
 	return best;
 }
 
+static bool
+is_of(const struct owner *o, const struct address *key)
+{
+	return o->is_used && memcmp(&o->address, key, sizeof(*key)) == 0;
+}
+
 /** The address's owner in the table; a new one takes a place. */
 static struct owner *
-find(struct limits *l, const struct address *address, int64_t now_ms)
+find(struct limits *l, const struct address *key, int64_t now_ms)
 {
-	struct address key = address_owner(address);
-	struct owner *set = set_of(l, &key), *place;
+	struct owner *set = set_of(l, key), *place;
 
 	for (struct owner *o = set; o < set + WAYS; o++)
-		if (o->is_used && memcmp(&o->address, &key, sizeof(key)) == 0)
+		if (is_of(o, key))
 			return o;
 	place = choose_place(l, set, now_ms);
-	*place = (struct owner){.address = key, .is_used = true};
+	*place = (struct owner){.address = *key, .is_used = true};
 	return place;
+}
+
+/** That of a session's address, which mostly is where it was. */
+static struct owner *
+find_again(struct limits *l, struct limited *s, int64_t now_ms)
+{
+	struct address key = address_owner(&s->address);
+	struct owner *o = &l->owners[s->place];
+
+	if (!is_of(o, &key)) {
+		o = find(l, &key, now_ms);
+		s->place = (size_t)(o - l->owners);
+	}
+	return o;
 }
 
 /** Counts it; one line for all that is refused in a while. */
@@ -179,12 +199,14 @@ note_refusal(struct limits *l, int kind, const struct address *a, int64_t now_ms
 bool
 limits_admit(struct limits *l, const struct address *address, int64_t now_ms)
 {
+	struct address key;
 	struct owner *o;
 	int64_t retry_after_ms;
 
 	if (rate_is_unlimited(&l->rates[CONNECT]) || is_exempt(l, address))
 		return true;
-	o = find(l, address, now_ms);
+	key = address_owner(address);
+	o = find(l, &key, now_ms);
 	if (bucket_take(&o->connects, &l->rates[CONNECT], 1, now_ms, &retry_after_ms))
 		return true;
 	o->refused++;
@@ -207,6 +229,7 @@ is_limited(const struct limits *l, struct limited *s)
 		s->is_exempt = is_exempt(l, &s->address);
 		s->bucket = s->refusals = (struct bucket){0};
 		s->held_until_ms = s->keeps = 0;
+		s->place = 0; /* there is always one */
 	}
 	return s->has_address && !s->is_exempt;
 }
@@ -304,7 +327,7 @@ static void
 cap(const struct limits *l, struct limited *s)
 {
 	const struct rate *r = &l->rates[SESSION];
-	int64_t few = rate_is_unlimited(r) ? 0 : r->count * HOLD_MIN_MS / r->period_ms;
+	int64_t few = rate_is_unlimited(r) ? 0 : r->count * HOLD_HAS_MS / r->period_ms;
 
 	bucket_cap(&s->bucket, r, few > s->keeps ? few : s->keeps, s->held_until_ms);
 	s->keeps = 0;
@@ -324,7 +347,7 @@ claim(struct limits *l, struct limited *s, int64_t now_ms, struct claim claims[R
 		claims[SESSION] = (struct claim){&s->bucket, &l->rates[SESSION]};
 		claims[TOTAL] = (struct claim){&l->total, &l->rates[TOTAL]};
 		if (!rate_is_unlimited(&l->rates[ADDRESS])) {
-			owner = find(l, &s->address, now_ms);
+			owner = find_again(l, s, now_ms);
 			claims[ADDRESS] = (struct claim){&owner->requests, &l->rates[ADDRESS]};
 		}
 	}

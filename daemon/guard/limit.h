@@ -47,6 +47,7 @@ struct limited {
 	bool has_address;
 	bool is_exempt;
 	uint64_t generation;   /* of the configuration that says so */
+	size_t place;          /* where its address was found last among those of the table */
 	uint64_t refused;      /* requests */
 	int64_t refused_ms;    /* wall clock: the last of them, or 0 */
 	const char *by;        /* the bucket that refused it; NULL: none yet */

@@ -63,6 +63,12 @@ vault_state(const struct vault *v)
 	return v->own.name != NULL || v->rows.n > 0 ? VAULT_LOCKED : VAULT_NONE;
 }
 
+bool
+vault_is_made(const struct vault *v)
+{
+	return v->own.name != NULL;
+}
+
 const struct vault_head *
 vault_head(const struct vault *v)
 {
@@ -90,6 +96,11 @@ vault_check_open(const struct vault *v, struct error *error)
 		return OK;
 	if (v->own.name != NULL && !v->has_head)
 		return error_set(error, ERR_DATABASE_ERROR, "%s", reason);
+	if (v->own.name == NULL && v->rows.n > 0)
+		return error_set(error, ERR_DATABASE_ERROR,
+			"the row of the vault is gone from the store: restore a backup, or give the "
+			"daemon a key (vault.key_file, or the credential sysrt.key), remove the "
+			"secrets that are left, and set them again");
 	if (v->has_head && v->head.kdf == VAULT_BY_PASSPHRASE)
 		return error_set(error, ERR_VAULT_LOCKED,
 			"the vault is locked: open it with `sysrtctl vault unlock`%s%s",

@@ -31,7 +31,9 @@ struct vault *vault_new(struct safe_rows *rows);
 void vault_free(struct vault *v);
 
 enum vault_state vault_state(const struct vault *v);
-/** NULL: it was never made. */
+/** False: it never was, or what the store has of it is gone. */
+bool vault_is_made(const struct vault *v);
+/** NULL: it was never made, or is damaged. */
 const struct vault_head *vault_head(const struct vault *v);
 size_t vault_count(const struct vault *v);
 /** How many are refused; of a vault that is open. */

@@ -24,6 +24,7 @@
 #include "daemon/base/frame.h"
 
 struct loop;
+struct bounds;
 struct stats;
 struct net;
 struct conn;
@@ -81,6 +82,8 @@ void net_wipe(struct net *n);
 /** Registers the network's counters. */
 void net_add_stats(const struct net *n, struct stats *stats);
 
+/** Where it counts that a handshake was cut: to be set before the first of them. */
+void net_note_bounds(struct net *n, struct bounds *bounds);
 /** How many TLS handshakes may be under way; beyond that the oldest is cut. */
 void net_set_max_handshakes(struct net *n, int64_t max);
 

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "common/buf.h"
+#include "daemon/base/bounds.h"
 #include "daemon/base/stats.h"
 #include "daemon/net/conn.h"
 
@@ -33,6 +34,7 @@ struct net {
 	struct list shaking; /* of struct conn_tls: handshakes under way, oldest first */
 	int64_t shaking_n;
 	int64_t shaking_max;
+	struct bounds *bounds; /* borrowed */
 	struct list waiting; /* of struct conn_tls: for time to work at theirs, first come first */
 	bool is_shake_due;   /* work_at_waiting() is deferred */
 	uint64_t shake_turn; /* of the loop, in which one was last worked at ... */
@@ -42,7 +44,6 @@ struct net {
 	unsigned tls_conns;
 	struct counter shaken;
 	struct counter not_shaken;
-	struct counter shaking_cut;
 };
 
 /* conn.c */

@@ -80,7 +80,12 @@ conn_tls_add_stats(const struct net *n, struct stats *stats)
 	stats_add_gauge(stats, "sysrt_tls_handshakes", read_shaking, n);
 	stats_add_counter(stats, "sysrt_tls_handshakes_total", &n->shaken);
 	stats_add_counter(stats, "sysrt_tls_handshakes_failed_total", &n->not_shaken);
-	stats_add_counter(stats, "sysrt_tls_handshakes_cut_total", &n->shaking_cut);
+}
+
+void
+net_note_bounds(struct net *n, struct bounds *bounds)
+{
+	n->bounds = bounds;
 }
 
 void
@@ -112,7 +117,7 @@ join_shaking(struct conn_tls *t)
 		return;
 	oldest = list_item(n->shaking.next, struct conn_tls, shaking);
 	leave_shaking(oldest);
-	counter_add(&n->shaking_cut, 1);
+	bounds_reach(n->bounds, BOUND_TLS_HANDSHAKES, loop_now_ms(n->loop), 0);
 	conn_fail(oldest->conn);
 }
 

@@ -395,6 +395,15 @@ peer_end_work(struct peer *p)
 	note_answered(p);
 }
 
+/** The answer that is made next is secret. It has room for all: a buffer that grows would leave it
+ * behind. */
+static void
+begin_secret(struct peer *p, size_t nbytes)
+{
+	p->peers->is_secret = true;
+	buf_reserve(&p->peers->answer, nbytes + 2 * RPC_ID_RAW_MAX);
+}
+
 void
 peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error)
@@ -411,6 +420,14 @@ peer_answer(struct peer *p, const struct origin *origin, enum err result, struct
 		finish_batch(p, b);
 	}
 	note_answered(p);
+}
+
+void
+peer_answer_secret(struct peer *p, const struct origin *origin, struct span reply)
+{
+	if (origin->batch == NO_BATCH)
+		begin_secret(p, reply.n);
+	peer_answer(p, origin, OK, reply, NULL);
 }
 
 void
@@ -496,15 +513,6 @@ took_secret(struct peer *p)
 	api->had_secret = false;
 	overwrite_input(p);
 	return true;
-}
-
-/** The answer that is made next is secret. It has room for all: a buffer that grows would leave it
- * behind. */
-static void
-begin_secret(struct peer *p, size_t nbytes)
-{
-	p->peers->is_secret = true;
-	buf_reserve(&p->peers->answer, nbytes + 2 * RPC_ID_RAW_MAX);
 }
 
 static void

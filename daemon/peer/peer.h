@@ -63,6 +63,7 @@ struct peer {
 	int64_t held_ms;        /* monotonic: when it was last held */
 	uint64_t turn;          /* of the loop, in which it was last served ... */
 	int64_t turn_ends_us;   /* ... and when its share of that is used up */
+	bool had_its_share;     /* it was used up */
 	size_t input;           /* bytes of an unfinished message that are kept for it */
 	int64_t input_ms;       /* monotonic: when that last became more */
 	int64_t opened_ms;      /* wall clock */
@@ -122,6 +123,8 @@ const char *peer_held_why(struct peer *p);
 /** Answers a request that was PENDING. Called by deliver. */
 void peer_answer(struct peer *p, const struct origin *origin, enum err result, struct span reply,
 	const struct error *error);
+/** The same with one that is overwritten when it is sent, but for those of a batch. */
+void peer_answer_secret(struct peer *p, const struct origin *origin, struct span reply);
 /** Work that it asked for goes on behind the answer: the end of its input is not the end of it. */
 void peer_begin_work(struct peer *p);
 void peer_end_work(struct peer *p);

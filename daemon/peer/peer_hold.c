@@ -8,7 +8,7 @@
 #include "daemon/peer/peer_priv.h"
 
 #define SHARE_US     2000 /* of a turn, that one peer may take */
-#define SHARE_FEW_US 100
+#define SHARE_FEW_US 50
 #define GRAIN_MS     20
 #define TURN_US      10000 /* that peers have all of their share of */
 
@@ -108,19 +108,21 @@ why_full(struct peer *p)
 	return p->is_waiting ? "its share of the turn" : "websocket.send_queue";
 }
 
-/** Few for one that was held back a short while ago, and for all that come when the turn has taken
- * long already: others wait. */
+/** Few for one that used up its share of the last turn or was held back a short while ago, and for
+ * all that come when the turn has taken long already: others wait. */
 static int64_t
 share_us(const struct peer *p, int64_t now_us)
 {
 	struct peers *ps = p->peers;
 	uint64_t turn = loop_turn(ps->loop);
+	bool goes_on = p->had_its_share && turn == p->turn + 1;
 
 	if (ps->turn != turn) {
 		ps->turn = turn;
 		ps->turn_began_us = now_us;
 	}
-	if (now_us - ps->turn_began_us > TURN_US || limited_is_restless(&p->limited, now_us / 1000))
+	if (goes_on || now_us - ps->turn_began_us > TURN_US ||
+		limited_is_restless(&p->limited, now_us / 1000))
 		return SHARE_FEW_US;
 	return SHARE_US;
 }
@@ -133,10 +135,11 @@ has_had_its_share(struct peer *p)
 	int64_t now_us = clock_mono_us();
 
 	if (p->turn != turn) {
-		p->turn = turn;
 		p->turn_ends_us = now_us + share_us(p, now_us);
+		p->turn = turn;
 	}
-	return now_us > p->turn_ends_us;
+	p->had_its_share = now_us > p->turn_ends_us;
+	return p->had_its_share;
 }
 
 static void

@@ -280,6 +280,18 @@ route(struct session *s, const struct http_request *q)
 	}
 }
 
+/** Waits for the next head; one more on the same connection costs. */
+static void
+go_on(struct session *s)
+{
+	struct limited *limited = &s->peer.limited;
+
+	http_reader_reset(s->head);
+	s->due_ms = now_of(s) + conf_of(s)->websocket.header_timeout_ms;
+	limited_owe(limited, LIMITS_BYTES);
+	limits_settle(peers_api(s->shared->peers)->limits, limited, clock_mono_ms());
+}
+
 size_t
 session_read_head(struct session *s, struct span input)
 {
@@ -289,10 +301,8 @@ session_read_head(struct session *s, struct span input)
 
 	if (r == HTTP_DONE) {
 		route(s, http_reader_request(s->head));
-		if (s->state == SS_HEAD) {
-			http_reader_reset(s->head);
-			s->due_ms = now_of(s) + conf_of(s)->websocket.header_timeout_ms;
-		}
+		if (s->state == SS_HEAD)
+			go_on(s);
 	} else if (r != HTTP_NEED_MORE) {
 		error_set(&error, ERR_INVALID_REQUEST, "%s", http_reader_why(s->head));
 		if (r == HTTP_TOO_LARGE)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "common/xalloc.h"
 #include "daemon/store/client.h"
 
@@ -128,6 +129,16 @@ job_drop_results(struct job *j)
 }
 
 void
+job_renew(struct job *j)
+{
+	job_drop_results(j);
+	client_unref(j->client);
+	j->client = NULL;
+	j->is_inside = false;
+	j->ticket = 0;
+}
+
+void
 job_fail(struct job *j, enum err code, const struct error *error)
 {
 	struct error copy = *error;
@@ -149,5 +160,7 @@ job_free(struct job *j)
 	buf_fini(&j->reply);
 	free(j->read.pattern);
 	client_unref(j->client);
+	if (j->is_secret)
+		secret_wipe((struct span){(char *)j, j->item.nbytes});
 	free(block_of(j));
 }

@@ -16,7 +16,6 @@ import sqlite3
 import stat
 import subprocess
 import tempfile
-import threading
 import time
 import tomllib
 import unittest
@@ -557,28 +556,6 @@ class Files(unittest.TestCase):
                     admin.recv()
         with daemon.control() as control:
             control.call("ping")
-
-    def test_those_who_connect_without_end_keep_nobody_out(self):
-        """The control socket is served before the crowd, but once a turn only."""
-        daemon = daemon_for(self)
-        stop = threading.Event()
-
-        def connect():
-            while not stop.is_set():
-                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
-                    sock.connect(str(daemon.socket))
-
-        crowd = [threading.Thread(target=connect) for _ in range(4)]
-        for thread in crowd:
-            thread.start()
-        try:
-            with daemon.ws() as ws:
-                for i in range(50):
-                    ws.call("record.put", id=str(i), data=i)
-        finally:
-            stop.set()
-            for thread in crowd:
-                thread.join()
 
     def test_a_read_group_that_is_not_there(self):
         daemon = daemon_for(self, config='[control]\nread_group = "no-such-group"\n')

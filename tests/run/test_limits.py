@@ -5,9 +5,10 @@ builds: asan
 """
 
 import json
+import socket
 import unittest
 
-from harness import (PING, PONG, TEXT, Closed, RpcError, daemon_for, encode_frame, http_get,
+from harness import (PING, PONG, TEXT, TIMEOUT_S, Closed, RpcError, daemon_for, encode_frame, http_get,
                      sysrtctl, wait_for)
 
 HOUR_MS = 3600 * 1000
@@ -250,6 +251,18 @@ class Limits(unittest.TestCase):
         self.assertEqual(self.session_of()["level"], 0)
         peer.send_raw(encode_frame(PING))
         wait_for(self.held)
+
+    def test_requests_of_http_cost(self):
+        """Those that follow on a connection that is kept; all are answered."""
+        self.start(session="200/s burst 10")
+        head = f"GET /livez HTTP/1.1\r\nHost: 127.0.0.1:{self.daemon.port}\r\n"
+        with socket.create_connection(("127.0.0.1", self.daemon.port), TIMEOUT_S) as sock:
+            sock.sendall((f"{head}\r\n" * 99 + f"{head}Connection: close\r\n\r\n").encode())
+            answers = b""
+            while data := sock.recv(65536):
+                answers += data
+        self.assertEqual(answers.count(b"HTTP/1.1 200 OK"), 100)
+        self.assertGreater(self.held(), 0)
 
     def test_what_is_no_message_costs(self):
         self.start(session="1/h burst 2")

@@ -280,6 +280,15 @@ class Keys(VaultTest):
         self.assertGreater(used["offload"], 5)
         self.assertLess(used["sysrtd"], used["offload"])
 
+    def test_a_lock_goes_first(self):
+        self.start(key=None)
+        self.call("vault.unlock", passphrase="correct horse", create=True)
+        with self.daemon.control() as control:
+            results = control.call_all([("vault.rekey", {"passphrase": f"horse {n}"})
+                                        for n in range(5)] + [("vault.lock", {})])
+        self.assertEqual(results[-1], {})
+        self.assertEqual(getattr(results[4], "code", "it was done"), "VAULT_LOCKED")
+
     def test_another_key(self):
         self.start("allow_read = true")
         self.set(a="sesame", b="other")
@@ -418,6 +427,26 @@ class Tampering(VaultTest):
         self.tamper("DELETE FROM secrets WHERE name = '$vault'")
         self.expect_refused("a", "by another program")
         self.refuse("DATABASE_ERROR", "secret.set", "is gone from the store", name="d", value="x")
+
+    def test_a_vault_of_a_passphrase_whose_row_is_gone(self):
+        self.daemon.stop()
+        self.start(key=None)
+        self.call("vault.unlock", passphrase="correct horse", create=True)
+        self.set(a="the value of a")
+        self.tamper("DELETE FROM secrets WHERE name = '$vault'")
+        for method, params in (("vault.unlock", {"passphrase": "correct horse"}),
+                               ("secret.set", {"name": "b", "value": "x"})):
+            self.refuse("DATABASE_ERROR", method, "row of the vault is gone", "backup", **params)
+        made = self.call("vault.unlock", passphrase="correct horse", create=True)
+        self.assertEqual(made["state"], "open")
+        self.set(a="again")
+        self.daemon.restart()
+        self.call("vault.unlock", passphrase="correct horse")
+
+    def test_a_vault_that_a_key_is_there_for(self):
+        self.daemon.stop()
+        self.start()
+        self.refuse("CONFLICT", "vault.unlock", "take the key away", passphrase="x", create=True)
 
     def test_what_is_no_row_of_ours(self):
         self.tamper("INSERT INTO secrets VALUES (900, ?, x'00ff', x'ff', 'x', 1, 1, 1, NULL)", "x" * 900)

@@ -167,6 +167,14 @@ class Memory(unittest.TestCase):
             answers = self.use_all(ws)
             self.check_all(ws, answers + self.rekey(ws))
 
+    def test_a_new_token(self):
+        """Several, so that what is left of one is not what the next one is written over."""
+        with self.daemon.control() as control:
+            for i in range(5):
+                made = control.call("token.create", name=f"t{i}", scopes="read:a" + i * ",b")
+                self.planted[f"token {i}"] = made["token"].encode()
+            self.check_memory(control)
+
     def test_one_after_the_other_without_waiting(self):
         """Many in one read, and ones that come in pieces."""
         with self.daemon.control() as control:

@@ -12,6 +12,7 @@
 
 #include "common/json.h"
 #include "common/xalloc.h"
+#include "daemon/base/bounds.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/stats.h"
 #include "daemon/net/conn.h"
@@ -35,6 +36,8 @@ struct end {
 
 static struct loop *loop;
 static struct net *net;
+static struct stats *stats;
+static struct bounds *bounds;
 static struct tls_context *context;
 static struct end end;
 
@@ -148,6 +151,10 @@ set_up(void)
 	rig_init();
 	loop = loop_new();
 	net = net_new(loop);
+	stats = stats_new();
+	bounds = bounds_new(stats);
+	net_add_stats(net, stats);
+	net_note_bounds(net, bounds);
 	context = rig_context(false);
 }
 
@@ -157,6 +164,8 @@ tear_down(void)
 	end_fini(&end);
 	tls_context_unref(context);
 	net_free(net);
+	bounds_free(bounds);
+	stats_free(stats);
 	loop_free(loop);
 	rig_fini();
 }
@@ -173,15 +182,13 @@ send_bytes(const char *p, size_t n)
 static int64_t
 stat_of(const char *name)
 {
-	struct stats *stats = stats_new();
 	char key[64];
 	const char *at;
 	struct json_out out;
 	struct buf text;
 	int64_t value;
 
-	net_add_stats(net, stats);
-	buf_init(&text, 4096);
+	buf_init(&text, 8192);
 	out = json_out_start(&text);
 	json_begin_object(&out, NULL);
 	stats_add_json(stats, &out);
@@ -192,7 +199,6 @@ stat_of(const char *name)
 	ck_assert_ptr_nonnull(at);
 	value = atoll(at + strlen(key));
 	buf_fini(&text);
-	stats_free(stats);
 	return value;
 }
 

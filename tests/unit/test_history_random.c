@@ -2,7 +2,7 @@
  * What history, retention and expiry promise, in a long random run with the time
  * moved: a model keeps every version there ever was, with those that may be gone
  * by now, and the store is compared with it after every step. SYSRT_SEED repeats
- * a run, SYSRT_LONG makes it long.
+ * a run, SYSRT_LONG makes it long. long: on release
  */
 
 #include <check.h>

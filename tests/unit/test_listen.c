@@ -134,6 +134,53 @@ START_TEST(tcp_accepts_and_knows_its_address)
 }
 END_TEST
 
+#define CROWD 1000
+
+static int crowd_n;
+static bool others_were_served;
+
+/** As soon as one is let in, the next one is there. */
+static void
+on_one_of_a_crowd(void *arg, struct listener *l, int fd)
+{
+	(void)arg;
+	(void)l;
+	close(fd);
+	close(unix_client());
+	if (++crowd_n == CROWD)
+		loop_stop(loop);
+}
+
+static void
+on_other(void *arg)
+{
+	(void)arg;
+	others_were_served = true;
+	loop_stop(loop);
+}
+
+START_TEST(who_connects_without_end_keeps_nobody_out)
+{
+	struct listener_file file = {path, (gid_t)-1, 0660};
+	struct loop_watch *other;
+	int ends[2];
+
+	crowd_n = 0;
+	others_were_served = false;
+	ck_assert_int_eq(
+		listener_open_unix(loop, &file, on_one_of_a_crowd, NULL, &listener, &error), OK);
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	other = loop_watch_new(loop, ends[0], on_other, NULL);
+	close(unix_client());
+	loop_run(loop);
+	ck_assert(others_were_served);
+	loop_watch_free(other);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
 static const struct {
 	const char *address;
 	enum err result;
@@ -402,6 +449,7 @@ main(void)
 	tcase_add_test(t, other_files_are_never_removed);
 	tcase_add_test(t, the_group_is_set);
 	tcase_add_test(t, a_listener_may_be_stopped_while_it_accepts);
+	tcase_add_test(t, who_connects_without_end_keeps_nobody_out);
 	suite_add_tcase(s, t);
 
 	/*
