@@ -226,6 +226,27 @@ class Connection(Basics):
         self.assertAlmostEqual(int(login["t"]), time.time() * 1000, delta=600_000)
         self.assertEqual(server.heard[1], '{"subscribe":1}')
 
+    def test_what_cannot_be_said_ends_it_and_what_was_read_before_is_stored(self):
+        server = self.upstream(greeting=[trade("a", 1), '{"go":1}'])
+        self.start(section("t", url=server.url, on_connect=[
+            {"await": '{"/go":1}'}, "${secret:bad}"], enabled=False, **TRADES))
+        self.control.call("vault.unlock", key="00" * 32)
+        self.control.call("secret.set", name="bad", value="/w==", encoding="base64")
+        self.control.call("feed.start", name="t")
+        self.wait_state("t", "backoff")
+        self.wait_record("ticker", "a", lambda d: True)
+        self.assertEqual(server.heard, [])
+
+    def test_a_secret_that_is_in_the_handshake_by_chance(self):
+        server = self.upstream()
+        self.start(section("t", url=server.url, headers=["X-Key: ${secret:key}"], **TRADES))
+        self.control.call("vault.unlock", key="00" * 32)
+        self.control.call("secret.set", name="key", value="101")
+        self.wait_state("t", "live")
+        self.assertEqual(self.show("t")["handshake"], {})
+        done = self.control.call("feed.test", name="t", timeout_ms=100)
+        self.assertEqual((done["ok"], done["handshake"]), (True, {}))
+
     def test_it_comes_back(self):
         server = self.upstream()
         self.start(section("t", url=server.url, **TRADES))
@@ -320,6 +341,19 @@ class Connection(Basics):
             os.kill(self.daemon.pid, signal.SIGCONT)
         for p in range(5):
             self.wait_record("ticker", f"p{p}", lambda d, p=p: d["n"] == 1995 + p)
+
+    def test_taken_out_while_it_writes(self):
+        server = self.upstream()
+        self.start('[store]\nqueue = 8\n',
+                   section("t", url=server.url, on_full="conflate", **TRADES))
+        self.wait_state("t", "live")
+        self._flood(server)
+        self.wait_metric("mapped_total", "t", 100)
+        self.daemon.configure('[store]\nqueue = 16\n')
+        self.assertEqual(self.feeds(), {})
+        self.daemon.configure("")
+        self.connected(server, 0)
+        self.assertGreaterEqual(self.control.call("status")["store"]["seq"], 1)
 
     def _flood(self, server):
         """More than the daemon's sockets take: what is left is sent while it goes on."""
