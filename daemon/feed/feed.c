@@ -289,6 +289,7 @@ on_moved(void *arg, enum machine_state from)
 		F_STR("old", machine_state_name(from)), F_STR("new", machine_state_name(to)),
 		F_STR("why", why));
 	f->moved_ms = clock_wall_ms();
+	f->tries += to == FEED_RESOLVING;
 	/* Ways to a connection are of no interest afterwards. */
 	if (to == FEED_RESOLVING || to == FEED_LIVE || to == FEED_IDLE || to >= FEED_BACKOFF)
 		journal(f, to == FEED_RESOLVING ? "connecting" : machine_state_name(to), why);

@@ -87,7 +87,7 @@ void feed_add_logs(const struct feed *f, size_t limit, struct json_out *o);
 /** The figures of one, for families of metrics. */
 struct feed_figure {
 	const char *name;
-	int64_t (*read)(const void *feed);
+	double (*read)(const void *feed);
 };
 
 extern const struct feed_figure feed_figures[];

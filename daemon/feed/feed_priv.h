@@ -53,6 +53,7 @@ struct feed {
 	unsigned pushes_n;
 	struct journal journal;
 	/* counters */
+	uint64_t tries;    /* to connect */
 	uint64_t connects; /* times that it was live */
 	uint64_t messages;
 	uint64_t ignored; /* messages that `where` does not want */
