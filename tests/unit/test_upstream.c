@@ -322,6 +322,24 @@ START_TEST(tls_where_there_is_none)
 }
 END_TEST
 
+/** The bound of handshakes is for those of clients, however many there are. */
+START_TEST(a_handshake_of_ours_is_not_cut)
+{
+	char url[64];
+
+	snprintf(url, sizeof(url), "wss://127.0.0.1:%u/", rig_server.port);
+	net_set_max_handshakes(rig_net, 0);
+	rig_open(url, NULL);
+	rig_until_input("\x16\x03");
+	rig_say(SPAN("\x16\x03\x03"));
+	for (int i = 0; i < 20; i++)
+		rig_turn();
+	ck_assert(!rig_end.has_ended);
+	rig_say(SPAN("\x00\x04\xff\xff\xff\xff"));
+	expect_end(false, "TLS with 127.0.0.1: ");
+}
+END_TEST
+
 START_TEST(never_back_to_plain)
 {
 	struct upstream_wish wish = {.ca = NULL};
@@ -439,6 +457,7 @@ main(void)
 	tcase_add_test(t, it_opens_with_tls);
 	tcase_add_test(t, a_certificate_for_somebody_else);
 	tcase_add_test(t, tls_where_there_is_none);
+	tcase_add_test(t, a_handshake_of_ours_is_not_cut);
 	tcase_add_test(t, never_back_to_plain);
 	tcase_add_test(t, from_plain_to_tls);
 	tcase_add_loop_test(t, freed_at_each_step, UPSTREAM_RESOLVED, UPSTREAM_CONNECTED + 1);
