@@ -11,8 +11,7 @@
 #include "common/json.h"
 #include "common/span.h"
 
-#define JSON_MEMBERS_MAX 64 /* in an object with more of them the rest is gone through each time   \
-			     */
+#define JSON_MEMBERS_MAX 64 /* of more the rest is gone through each time */
 
 struct json_member {
 	struct span key; /* raw, with its quotes */

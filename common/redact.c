@@ -2,6 +2,8 @@
 
 #include "common/redact.h"
 
+#include <limits.h>
+
 #include "common/json_priv.h"
 
 #define STARS SPAN("***")
@@ -71,12 +73,18 @@ longest_match(struct span text, const struct span *secrets, size_t n)
 bool
 redact_text(struct span text, const struct span *secrets, size_t n, struct buf *out)
 {
+	bool may_begin[UCHAR_MAX + 1] = {['\\'] = true};
 	size_t end = 0; /* of what was left out last: others may begin inside */
 	bool found = false;
 
+	for (size_t i = 0; i < n; i++)
+		if (secrets[i].n > 0)
+			may_begin[(unsigned char)*secrets[i].p] = true;
 	for (size_t i = 0; i < text.n; i++) {
-		size_t length = longest_match((struct span){text.p + i, text.n - i}, secrets, n);
+		size_t length = 0;
 
+		if (may_begin[(unsigned char)text.p[i]])
+			length = longest_match((struct span){text.p + i, text.n - i}, secrets, n);
 		if (length == 0)
 			continue;
 		if (i >= end) {

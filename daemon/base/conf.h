@@ -76,6 +76,7 @@ struct conf_category {
 /** A message that a feed sends when it has connected, and what it waits for then. */
 struct conf_step {
 	char *send;         /* NULL: nothing, it only waits */
+	bool is_binary;     /* send is base64 of a binary message */
 	char *await;        /* a condition (common/where.h) on a message; NULL: it does not wait */
 	int64_t timeout_ms; /* for that message to come */
 };

@@ -95,8 +95,9 @@ conf_tables_get(struct conf_tables *t, const struct conf_section *s, struct span
 	struct conf_named *n;
 
 	if (name_check("its name", text, is_prefix, error) != OK) {
+		error_wrap(error, "[%s.\"%.*s\"]", s->name, SPAN_FMT(name));
 		error->code = ERR_CONFIG_ERROR;
-		return error_wrap(error, "[%s.\"%.*s\"]", s->name, SPAN_FMT(name));
+		return ERR_CONFIG_ERROR;
 	}
 	for (size_t i = 0; i < t->n; i++) {
 		if (span_is(name, conf_tables_at(t, i)->name)) {
@@ -161,9 +162,10 @@ conf_tables_copy(
 {
 	for (size_t i = 0; i < from->n; i++) {
 		const struct conf_named *source = conf_tables_at(from, i);
+		struct error error = ERROR_NONE;
 		struct conf_named *n = NULL;
 
-		must(conf_tables_get(to, s, span_of(source->name), &n, NULL) == OK);
+		must(conf_tables_get(to, s, span_of(source->name), &n, &error) == OK);
 		for (size_t row = 0; row < s->options_n; row++) {
 			const char *text = source->origins[row].text;
 

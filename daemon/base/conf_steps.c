@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/base64.h"
 #include "common/time.h"
 #include "common/where.h"
 #include "common/xalloc.h"
@@ -35,6 +36,34 @@ set_message(const struct conf_option *o, struct span text, char **out, struct er
 			"%s: a message has 1 to %d bytes, and no NUL", o->name, TEXT_MAX);
 	*out = xstrndup(text.p, text.n);
 	return OK;
+}
+
+/** Of a binary one the base64 is kept. */
+static enum err
+set_binary(const struct conf_option *o, struct span text, char **out, struct error *error)
+{
+	size_t room = base64_room(text.n), n = 0;
+	unsigned char *bytes = xnew_n(room + 1, unsigned char);
+	bool is_good = base64_read(text, bytes, room, &n) && n > 0 && n <= TEXT_MAX;
+
+	free(bytes);
+	if (!is_good)
+		return error_set(error, ERR_CONFIG_ERROR,
+			"%s: send_base64 is base64 of 1 to %d bytes", o->name, TEXT_MAX);
+	*out = xstrndup(text.p, text.n);
+	return OK;
+}
+
+static enum err
+set_send(struct conf_step *step, const struct conf_option *o, const struct toml_node *node,
+	struct error *error)
+{
+	if (step->send != NULL)
+		return error_set(error, ERR_CONFIG_ERROR,
+			"%s: a table sends one message: send or send_base64", o->name);
+	step->is_binary = span_is(node->key, "send_base64");
+	return step->is_binary ? set_binary(o, node->text, &step->send, error)
+			       : set_message(o, node->text, &step->send, error);
 }
 
 static enum err
@@ -73,14 +102,15 @@ set_member(struct conf_step *step, const struct conf_option *o, const struct tom
 {
 	bool is_text = node->type == TOML_STRING;
 
-	if (span_is(node->key, "send") && is_text)
-		return set_message(o, node->text, &step->send, error);
+	if ((span_is(node->key, "send") || span_is(node->key, "send_base64")) && is_text)
+		return set_send(step, o, node, error);
 	if (span_is(node->key, "await") && is_text)
 		return set_await(o, node->text, &step->await, error);
 	if (span_is(node->key, "timeout") && is_text)
 		return set_timeout(o, node->text, &step->timeout_ms, error);
 	return error_set(error, ERR_CONFIG_ERROR,
-		"%s: a table has send, await and timeout, all of them texts; \"%.*s\" is none",
+		"%s: a table has send or send_base64, await and timeout, all of them texts; "
+		"\"%.*s\" is none",
 		o->name, SPAN_FMT(node->key));
 }
 
@@ -168,8 +198,10 @@ conf_steps_copy(struct conf_steps *to, const struct conf_steps *from)
 	conf_steps_clear(to);
 	*to = (struct conf_steps){xnew_n(from->n + 1, struct conf_step), from->n};
 	for (size_t i = 0; i < from->n; i++)
-		to->v[i] = (struct conf_step){dup_or_null(from->v[i].send),
-			dup_or_null(from->v[i].await), from->v[i].timeout_ms};
+		to->v[i] = (struct conf_step){.send = dup_or_null(from->v[i].send),
+			.is_binary = from->v[i].is_binary,
+			.await = dup_or_null(from->v[i].await),
+			.timeout_ms = from->v[i].timeout_ms};
 }
 
 /** A member of a table: `key = "text"`, or as JSON. */
@@ -189,15 +221,15 @@ add_step(const struct conf_step *step, bool as_json, struct buf *out)
 	char timeout[TIME_TEXT_SIZE];
 	bool is_first = true;
 
-	if (step->await == NULL) {
+	if (step->await == NULL && !step->is_binary) {
 		json_add_string(out, span_of(step->send));
 		return;
 	}
 	duration_format(step->timeout_ms, timeout);
 	buf_add_char(out, '{');
-	add_member("send", step->send, as_json, &is_first, out);
+	add_member(step->is_binary ? "send_base64" : "send", step->send, as_json, &is_first, out);
 	add_member("await", step->await, as_json, &is_first, out);
-	add_member("timeout", timeout, as_json, &is_first, out);
+	add_member("timeout", step->await != NULL ? timeout : NULL, as_json, &is_first, out);
 	buf_add_char(out, '}');
 }
 

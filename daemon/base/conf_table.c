@@ -248,7 +248,7 @@ static const struct conf_option feed_options[] = {
 	{"on_connect", CONF_STEPS, IN_FEED(on_connect), "[]", 0, 64, NULL, false,
 	 "Messages to send first, in order. A table {send = \"...\", await = '{\"/type\":"
 	 "\"subscribed\"}', timeout = \"10s\"} goes on when a message came that meets the condition; "
-	 "without send it only waits."},
+	 "without send it only waits; with send_base64 instead it sends a binary message."},
 	{"connect_timeout", CONF_DURATION, IN_FEED(connect_timeout_ms),
 	 "\"10s\"", 100, DAY, NULL, false,
 	 "For a connection to be open, from the look-up of the name to the handshake."},

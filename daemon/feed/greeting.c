@@ -69,6 +69,7 @@ greeting_next(struct greeting *g, struct greeting_step *step)
 	g->is_waiting = g->awaits[g->at] != NULL;
 	*step = (struct greeting_step){
 		.send = span_of(s->send),
+		.is_binary = s->is_binary,
 		.wait_ms = g->is_waiting ? s->timeout_ms : 0,
 	};
 	g->at += !g->is_waiting;

@@ -22,6 +22,7 @@ void greeting_begin(struct greeting *g);
 /** What one step is. */
 struct greeting_step {
 	struct span send; /* to be expanded; n == 0: nothing */
+	bool is_binary;   /* it is base64 of a binary message instead */
 	int64_t wait_ms;  /* for the message that greeting_hear() takes; 0: it does not wait */
 };
 

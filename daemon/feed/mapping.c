@@ -342,8 +342,7 @@ fill_time(struct run *r, int64_t *ms)
 	text = text_at(m, &place);
 	if (m->texts.failed || !parse_time(text, &time_ms)) {
 		error_set(&m->error, ERR_INVALID_ARGUMENT,
-			"time: \"%.*s\" is no time since 1970: RFC 3339, or a number",
-			(int)(text.n < 64 ? text.n : 64), text.p);
+			"time: it is neither RFC 3339 nor a number, since 1970");
 		return refuse_text(r, TIME);
 	}
 	if (time_ms < *ms)

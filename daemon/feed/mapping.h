@@ -37,7 +37,7 @@ struct mapped {
 struct unmapped {
 	const char *key;   /* "category", "split": the setting; NULL: the message is not JSON */
 	struct span place; /* the pointer that has nothing for it; n == 0: none, or all of it */
-	const char *why;   /* a sentence, with both */
+	const char *why;   /* a sentence, with both, and with nothing out of the message */
 	size_t item;       /* which one, from 0; 0 where messages are not split */
 };
 

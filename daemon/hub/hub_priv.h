@@ -71,6 +71,7 @@ struct hub {
 	struct list flushing;    /* those that are written to now; the others come after a slice */
 	struct list catching_up; /* subscribers with a replay that can go on */
 	struct list outages;
+	size_t owed_n;            /* subscriptions that are owed something */
 	struct list owing;        /* subscriptions that are to be told of them */
 	unsigned n[SUB_COUNT];    /* subscriptions by state */
 	unsigned conditional_n;   /* those with a condition */
@@ -102,6 +103,8 @@ void outages_turn(struct hub *h);
 void outages_owe_new(struct subscription *sub);
 /** Its peer does not lag any longer. */
 void outages_owe_again(struct subscription *sub);
+/** It is owed nothing any more. */
+void outages_end_subscription(struct subscription *sub);
 
 void replay_init(struct hub *h);
 void replay_fini(struct hub *h);

@@ -19,6 +19,7 @@ struct outage {
 	struct term names;
 	bool is_topic;
 	int64_t since_ms; /* 0: it has not begun */
+	bool is_freed;    /* it is kept for those who still have to be told of its end */
 	struct list in_hub;
 };
 
@@ -46,6 +47,7 @@ owe(struct subscription *sub, enum owed owed)
 {
 	struct hub *h = sub->subscriber->hub;
 
+	h->owed_n += sub->owed == OWED_NOTHING;
 	if (owed > sub->owed)
 		sub->owed = owed;
 	if (sub->subscriber->lagging || list_is_linked(&sub->in_owing))
@@ -96,6 +98,13 @@ tell_all(const struct outage *o)
 	}
 }
 
+static void
+forgive(struct subscription *sub)
+{
+	sub->subscriber->hub->owed_n -= sub->owed != OWED_NOTHING;
+	sub->owed = OWED_NOTHING;
+}
+
 /** Tells one what it is owed; what there is no room for it is owed still. */
 static void
 pay(struct hub *h, struct subscription *sub)
@@ -104,7 +113,7 @@ pay(struct hub *h, struct subscription *sub)
 	enum owed owed = sub->owed;
 	struct list *at, *tmp;
 
-	sub->owed = OWED_NOTHING;
+	forgive(sub);
 	list_each (at, tmp, &h->outages) {
 		const struct outage *o = list_item(at, struct outage, in_hub);
 
@@ -118,6 +127,28 @@ pay(struct hub *h, struct subscription *sub)
 	}
 }
 
+static void
+destroy(struct outage *o)
+{
+	list_remove(&o->in_hub);
+	free(o->feed);
+	free(o->names_text);
+	free(o);
+}
+
+/** Nobody has to be told of the end of one that was freed. */
+static void
+drop_freed(struct hub *h)
+{
+	struct list *at, *tmp;
+
+	if (h->owed_n > 0)
+		return;
+	list_each (at, tmp, &h->outages)
+		if (list_item(at, struct outage, in_hub)->is_freed)
+			destroy(list_item(at, struct outage, in_hub));
+}
+
 void
 outages_turn(struct hub *h)
 {
@@ -129,6 +160,15 @@ outages_turn(struct hub *h)
 		if (!sub->subscriber->lagging)
 			pay(h, sub);
 	}
+	drop_freed(h);
+}
+
+void
+outages_end_subscription(struct subscription *sub)
+{
+	list_remove(&sub->in_owing);
+	forgive(sub);
+	drop_freed(sub->subscriber->hub);
 }
 
 void
@@ -174,10 +214,15 @@ outage_free(struct outage *o)
 	if (o == NULL)
 		return;
 	outage_end(o);
-	list_remove(&o->in_hub);
-	free(o->feed);
-	free(o->names_text);
-	free(o);
+	o->is_freed = true;
+	drop_freed(o->hub);
+}
+
+bool
+outage_is_of(const struct outage *o, const struct outage_of *of)
+{
+	return span_is(of->feed, o->feed) && span_eq(of->names.text, o->names.text) &&
+	       of->names.is_prefix == o->names.is_prefix && of->is_topic == o->is_topic;
 }
 
 void

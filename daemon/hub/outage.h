@@ -25,9 +25,11 @@ struct outage_of {
 
 /** One that has not begun. */
 struct outage *outage_new(struct hub *h, const struct outage_of *of);
-/** Ends it, if it has begun. */
+/** Ends it, if it has begun: all who were told of it hear that. */
 void outage_free(struct outage *o);
 /** since_ms: wall clock, when the feed went down. One that has begun stays as it is. */
 void outage_begin(struct outage *o, int64_t since_ms);
 void outage_end(struct outage *o);
+/** Whether it is of that. */
+bool outage_is_of(const struct outage *o, const struct outage_of *of);
 bool outage_has_begun(const struct outage *o);

@@ -114,7 +114,7 @@ subscription_end(struct subscription *sub, const char *why)
 		count_conditional(h, -1);
 	group_quit(watches_of(sub), &sub->member);
 	list_remove(&sub->in_subscriber);
-	list_remove(&sub->in_owing);
+	outages_end_subscription(sub);
 	sub->subscriber->subscriptions_n--;
 	free(sub);
 }

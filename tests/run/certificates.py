@@ -64,6 +64,22 @@ class Certificates:
                 "-subj", f"/CN={common_name}", "-keyout", self.key(name), "-out", self.cert(name))
         return name
 
+    def make_expired(self, name):
+        """Of a server; its time was over a day ago."""
+        request = self.folder / f"{name}.csr"
+        openssl("req", "-new", *KEYS["ec"], "-nodes", "-config", self.folder / "config",
+                "-subj", "/CN=localhost", "-keyout", self.key(name), "-out", request)
+        openssl("x509", "-req", "-in", request, "-CA", self.cert("ca"), "-CAkey", self.key("ca"),
+                "-days", "-1", "-extfile", self.folder / "config", "-extensions", "server",
+                "-out", self.cert(name))
+        return name
+
+    def server(self, name="server"):
+        """A context for a server with that pair."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert(name), self.key(name))
+        return context
+
     def options(self, name="server", more=""):
         """The section [tls] with that pair."""
         return (f'[tls]\ncert = "{self.cert(name)}"\nkey = "{self.key(name)}"\n{more}\n')

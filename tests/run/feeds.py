@@ -2,6 +2,7 @@
 as sqlite3 sees it outside of the daemon."""
 
 import json
+import os
 import sqlite3
 import time
 import unittest
@@ -49,6 +50,16 @@ def text_of(data):
     return data.decode() if isinstance(data, bytes) else data
 
 
+def with_file(path, text, folder):
+    """A command under which a daemon sees this text in a file of the system, alone on the machine."""
+    if os.geteuid() != 0:
+        raise AssertionError(f"only root can put another {path} in the way")
+    file = folder / path.replace("/", "_")
+    file.write_text(text)
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+            f'mount --bind {file} {path} && exec "$@"', "sh"]
+
+
 class FeedTest(unittest.TestCase):
     """A daemon with feeds."""
 
@@ -64,6 +75,10 @@ class FeedTest(unittest.TestCase):
 
     def show(self, name):
         return self.control.call("feed.show", name=name)["feed"]
+
+    def logs(self, name):
+        """What happened to it, the newest last."""
+        return self.control.call("feed.logs", name=name, limit=100)["items"]
 
     def wait_state(self, name, *states, timeout=TIMEOUT_S):
         """Waits until it is in one of them; what feed.show says then."""

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import ssl
 import struct
 import subprocess
 import tempfile
@@ -36,7 +35,7 @@ const send = (ws, from, n) => {
 server.on("upgrade", (request, sock, head) => {
     if (request.headers.authorization !== o.authorization) {
         sock.end("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer\r\nTransfer-Encoding: chunked\r\n"
-            + "Connection: close\r\n\r\n5\r\nwho a\r\nB;x=y\r\nre you then?\r\n0\r\n\r\n");
+            + "Connection: close\r\n\r\n5\r\nwho a\r\nC;x=y\r\nre you then?\r\n0\r\n\r\n");
         return;
     }
     wss.handleUpgrade(request, sock, head, (ws) => {
@@ -167,10 +166,7 @@ class PythonWs(Server):
         super().__init__(certificates)
 
     def start(self):
-        context = None
-        if self.certificates:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.certificates.cert("server"), self.certificates.key("server"))
+        context = self.certificates.server() if self.certificates else None
         self.loop = asyncio.new_event_loop()
         self.is_over = asyncio.Event()
         started = threading.Event()

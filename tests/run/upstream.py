@@ -229,15 +229,14 @@ class Upstream:
             self.faults.append(error)
         finally:
             with self.lock:
-                known = self.threads.pop(threading.current_thread())
-            known.close()
-            sock.close()
+                self.threads.pop(threading.current_thread()).close()
 
     def wrap(self, sock):
-        plain = sock.dup()  # detached by wrapping; shut down by this one
+        sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         with self.lock:
-            self.threads[threading.current_thread()] = plain
-        return self.tls.wrap_socket(sock, server_side=True)
+            self.threads[threading.current_thread()] = sock
+        sock.do_handshake()
+        return sock
 
     def hang_up(self):
         """Ends all connections that there are."""

@@ -87,7 +87,8 @@ static const char in_toml[] =
 	"headers = [\"X-Key: ${secret:key}\", \"X-Sign: ${signature}\"]\n"
 	"subprotocols = \"mqtt\"\n"
 	"on_connect = ['{\"login\":\"${secret:key}\"}', {send = \"subscribe\", await = "
-	"'{\"/type\":\"subscribed\"}', timeout = \"5s\"}, {await = '{\"/ready\":true}'}]\n"
+	"'{\"/type\":\"subscribed\"}', timeout = \"5s\"}, {await = '{\"/ready\":true}'}, "
+	"{send_base64 = \"AMAA/w==\"}]\n"
 	"connect_timeout = \"3s\"\n"
 	"app_ping = '{\"op\":\"ping\",\"t\":${now_ms}}'\n"
 	"app_ping_every = \"20s\"\n"
@@ -120,7 +121,7 @@ static const char in_json[] =
 	"\"headers\":[\"X-Key: ${secret:key}\",\"X-Sign: ${signature}\"],\"subprotocols\":\"mqtt\","
 	"\"on_connect\":[\"{\\\"login\\\":\\\"${secret:key}\\\"}\",{\"send\":\"subscribe\",\"await\":"
 	"\"{\\\"/type\\\":\\\"subscribed\\\"}\",\"timeout\":\"5s\"},"
-	"{\"await\":\"{\\\"/ready\\\":true}\"}],"
+	"{\"await\":\"{\\\"/ready\\\":true}\"},{\"send_base64\":\"AMAA/w==\"}],"
 	"\"connect_timeout\":\"3s\",\"app_ping\":\"{\\\"op\\\":\\\"ping\\\",\\\"t\\\":${now_ms}}\","
 	"\"app_ping_every\":\"20s\",\"heartbeat\":\"unlimited\",\"idle_timeout\":\"90s\","
 	"\"max_retries\":7,\"max_message\":1048576,\"sign_text\":\"${now_ms}GET\","
@@ -148,11 +149,13 @@ START_TEST(the_same_in_both)
 				      !conf_is_equal(f, standard, &s->options[i]),
 			"%s is the default", s->options[i].name);
 	ck_assert_str_eq(f->named.name, "f");
-	ck_assert_uint_eq(f->on_connect.n, 3);
+	ck_assert_uint_eq(f->on_connect.n, 4);
 	ck_assert_ptr_null(f->on_connect.v[0].await);
 	ck_assert_int_eq(f->on_connect.v[1].timeout_ms, 5000);
 	ck_assert_ptr_null(f->on_connect.v[2].send);
 	ck_assert_int_eq(f->on_connect.v[2].timeout_ms, 10000);
+	ck_assert(!f->on_connect.v[0].is_binary && f->on_connect.v[3].is_binary);
+	ck_assert_str_eq(f->on_connect.v[3].send, "AMAA/w==");
 	ck_assert_int_eq(f->sign_key, SIGN_KEY_BASE64);
 	ck_assert_int_eq(f->on_full, FULL_CONFLATE);
 	conf_named_free(standard, s);
@@ -277,7 +280,16 @@ static const struct {
 	{"\"on_connect\":[{\"await\":\"{}\",\"timeout\":\"2d\"}]",
          "on_connect: timeout must be a duration between 1ms and 1d"												},
 	{"\"on_connect\":[{\"wait\":\"{}\"}]",
-         "on_connect: a table has send, await and timeout, all of them texts; \"wait\" is none"                                                                     },
+         "on_connect: a table has send or send_base64, await and timeout, all of them texts; "
+		"\"wait\" is none"																  },
+	{"\"on_connect\":[{\"send_base64\":\"AA\"}]",
+         "on_connect: send_base64 is base64 of 1 to 65536 bytes"												    },
+	{"\"on_connect\":[{\"send_base64\":\"\"}]",
+         "on_connect: send_base64 is base64 of 1 to 65536 bytes"												    },
+	{"\"on_connect\":[{\"send_base64\":\"AA==\",\"send\":\"x\"}]",
+         "on_connect: a table sends one message: send or send_base64"											       },
+	{"\"on_connect\":[{\"send\":\"x\",\"send\":\"y\"}]",
+         "on_connect: a table sends one message: send or send_base64"											       },
 	{"\"app_ping\":\"${signature}\"",
          "${signature} needs both sign_text, what is signed, and sign_secret, the name of the "
 		"secret that is the key"															    },

@@ -3,17 +3,18 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/base/conf.h"
 #include "daemon/feed/greeting.h"
 #include "daemon/feed/journal.h"
 
-static char send_a[] = "a", send_c[] = "c";
+static char send_a[] = "a", send_c[] = "AGM=";
 static char await_b[] = "{\"/b\":1}", await_c[] = " {\"/c\" : {\"exists\":true}} ";
 static struct conf_step steps[] = {
-	{send_a, NULL,    0  },
-	{NULL,   await_b, 100},
-	{send_c, await_c, 200},
+	{send_a, false, NULL,    0  },
+	{NULL,   false, await_b, 100},
+	{send_c, true,  await_c, 200},
 };
 
 static void
@@ -23,6 +24,7 @@ check_step(struct greeting *g, const char *send, int64_t wait_ms)
 
 	ck_assert(greeting_next(g, &s));
 	ck_assert(span_is(s.send, send));
+	ck_assert(s.is_binary == (strcmp(send, send_c) == 0));
 	ck_assert_int_eq(s.wait_ms, wait_ms);
 }
 
@@ -41,7 +43,7 @@ check_all(struct greeting *g)
 	ck_assert(!greeting_hear(g, SPAN("")));
 	ck_assert(greeting_hear(g, SPAN(" {\"b\":1} ")));
 	ck_assert(!greeting_hear(g, SPAN("{\"c\":1}"))); /* not asked for yet */
-	check_step(g, "c", 200);
+	check_step(g, send_c, 200);
 	ck_assert(greeting_hear(g, SPAN("{\"c\":null}")));
 	ck_assert(!greeting_next(g, &s));
 	ck_assert(!greeting_hear(g, SPAN("{\"c\":1}")));

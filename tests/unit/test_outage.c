@@ -181,6 +181,67 @@ START_TEST(who_lags_learns_how_it_is_afterwards)
 }
 END_TEST
 
+/** It is freed while a peer lags, and another one begins under the same name. */
+START_TEST(who_lags_hears_of_the_end_of_one_that_is_gone)
+{
+	struct outage *o = outage_of("f", "a", true), *next;
+	struct reader r;
+
+	rig.conf.websocket.send_queue = 4096;
+	hub_reload(rig.hub, &rig.conf);
+	reader_init(&r, FRAMING_LINE);
+	reader_subscribe(&r, rig_pattern("a", NULL), -1, 0);
+	rig_turns(2);
+	outage_begin(o, 5);
+	rig_turns(2);
+	reader_stick(&r);
+	rig_put(0, 0, 3000);
+	rig_put(0, 0, 3000);
+	rig_settle();
+	ck_assert(r.subscriber.lagging);
+	outage_free(o);
+	rig_turns(2);
+	ck_assert_uint_eq(r.views[1].fresh, 0);
+	reader_unstick(&r);
+	reader_catch_up(&r, 1);
+	rig_turns(2);
+	ck_assert_uint_eq(r.views[1].stale, 1);
+	ck_assert_uint_eq(r.views[1].fresh, 1);
+	/* The same, and the peer goes without having heard of it. */
+	next = outage_of("f", "a", true);
+	outage_begin(next, 6);
+	rig_turns(2);
+	reader_stick(&r);
+	rig_put(0, 0, 3000);
+	rig_put(0, 0, 3000);
+	rig_settle();
+	outage_free(next);
+	reader_fini(&r);
+}
+END_TEST
+
+START_TEST(what_one_is_of)
+{
+	struct outage_of of =
+				 {
+					 .feed = SPAN("f"), .names = {SPAN("a"), true}
+        },
+			 other = of;
+	struct outage *o = outage_new(rig.hub, &of);
+
+	ck_assert(outage_is_of(o, &of));
+	other.names.is_prefix = false;
+	ck_assert(!outage_is_of(o, &other));
+	other = of;
+	other.names.text = SPAN("b");
+	ck_assert(!outage_is_of(o, &other));
+	other = of;
+	other.is_topic = true;
+	ck_assert(!outage_is_of(o, &other));
+	outage_free(o);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -196,6 +257,8 @@ main(void)
 	tcase_add_test(tc, one_that_ends_before_its_turn_tells_nobody_of_it);
 	tcase_add_test(tc, topics_have_their_own);
 	tcase_add_test(tc, who_lags_learns_how_it_is_afterwards);
+	tcase_add_test(tc, who_lags_hears_of_the_end_of_one_that_is_gone);
+	tcase_add_test(tc, what_one_is_of);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
