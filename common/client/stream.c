@@ -329,5 +329,6 @@ stream_write(struct stream *s, const char *from, size_t n, struct sysrt_error *e
 bool
 stream_has_pending(const struct stream *s)
 {
-	return s->ssl != NULL && SSL_has_pending(s->ssl) == 1;
+	/* Not SSL_has_pending(): that counts half a record too. */
+	return s->ssl != NULL && SSL_pending(s->ssl) > 0;
 }

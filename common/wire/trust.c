@@ -7,10 +7,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@
 #include "common/utf8.h"
 #include "common/xalloc.h"
 
+#define FILE_MAX  (4 << 20)
 #define NAMES_MAX 200 /* bytes of a certificate's names that are shown */
 
 /** Writes "CN=...,O=...". */
@@ -162,17 +166,51 @@ on_verify(int is_good, X509_STORE_CTX *x)
 	return 0;
 }
 
-/** What OpenSSL says about a file of certificates. */
+/** Opens what is a file, and of sane size: not a pipe that nobody writes to, nor a device. */
 static enum err
-refuse_file(const char *ca, struct error *error)
+open_file(const char *ca, BIO **out, struct error *error)
 {
-	unsigned long e = ERR_peek_last_error();
-	const char *text = ERR_reason_error_string(e);
+	int fd = open(ca, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
 
-	if (access(ca, R_OK) != 0)
+	if (fd < 0)
 		return error_set_errno(error, ERR_CONFIG_ERROR, errno, "ca: opening %s", ca);
-	return error_set(error, ERR_CONFIG_ERROR, "ca: %s has no certificates in PEM: %s", ca,
-		text != NULL ? text : "nothing is in it");
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX) {
+		close(fd);
+		return error_set(error, ERR_CONFIG_ERROR,
+			"ca: %s is no file of certificates (one has at most %d MiB)", ca,
+			FILE_MAX >> 20);
+	}
+	*out = BIO_new_fd(fd, BIO_CLOSE);
+	must(*out != NULL);
+	return OK;
+}
+
+/** Trusts the certificates of a file. */
+static enum err
+load_file(SSL_CTX *c, const char *ca, struct error *error)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(c);
+	BIO *b = NULL;
+	enum err e = open_file(ca, &b, error);
+	unsigned n = 0;
+	X509 *cert;
+
+	if (e != OK)
+		return e;
+	while (e == OK && (cert = PEM_read_bio_X509_AUX(b, NULL, NULL, NULL)) != NULL) {
+		if (X509_STORE_add_cert(store, cert) != 1)
+			e = ERR_CONFIG_ERROR;
+		X509_free(cert);
+		n++;
+	}
+	BIO_free(b);
+	if (e == OK && n > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+		return OK;
+	return error_set(error, ERR_CONFIG_ERROR,
+		"ca: %s has no certificates in PEM, or not only "
+		"such",
+		ca);
 }
 
 enum err
@@ -187,8 +225,8 @@ trust_open(const char *ca, SSL_CTX **out, struct error *error)
 		(is_system && SSL_CTX_set_default_verify_paths(c) != 1))
 		e = error_set(error, ERR_CONFIG_ERROR,
 			"the OpenSSL of this system cannot do what TLS needs");
-	else if (!is_system && SSL_CTX_load_verify_file(c, ca) != 1)
-		e = refuse_file(ca, error);
+	else if (!is_system)
+		e = load_file(c, ca, error);
 	ERR_clear_error();
 	if (e != OK) {
 		SSL_CTX_free(c);

@@ -144,6 +144,9 @@ part(struct link *l)
 
 	if (c == NULL)
 		return;
+	upstream_tell_held(c->upstream);
+	if (l->connection != c)
+		return; /* it has ended by that */
 	tell_batch(l);
 	keep_handshake(l);
 	l->connection = NULL;
@@ -351,6 +354,9 @@ prepare(struct link *l, struct buf *headers, struct error *error)
 
 	if (e == OK)
 		e = expand_add_headers(next, headers, error);
+	if (e == OK && headers->failed)
+		e = error_set(error, ERR_LIMIT_EXCEEDED, "the headers are larger than %zu KiB",
+			headers->max >> 10);
 	if (e != OK) {
 		expand_free(next);
 		return e;
@@ -373,7 +379,8 @@ open_upstream(struct link *l, struct span headers)
 			.ca = l->feed->ca,
 			.headers = headers,
 			.subprotocols = &l->feed->subprotocols,
-			.max_message = (size_t)l->feed->max_message},
+			.max_message = (size_t)l->feed->max_message,
+			.is_loyal = expand_needs_secrets(l->feed)},
 		on_news, c);
 	l->connection = c;
 	l->has_heard = false;

@@ -93,13 +93,14 @@ upstream_tell(struct upstream *u, const struct upstream_news *news)
 }
 
 static void
-tell_end(struct upstream *u, bool is_permanent, int64_t retry_after_ms)
+tell_end(struct upstream *u)
 {
+	u->state = US_ENDED;
 	upstream_tell(u, &(struct upstream_news){
 				 .event = UPSTREAM_ENDED,
 				 .code = u->code,
-				 .is_permanent = is_permanent,
-				 .retry_after_ms = retry_after_ms,
+				 .is_permanent = u->ends_for_good,
+				 .retry_after_ms = u->retry_after_ms,
 				 .why = u->why,
 			 });
 }
@@ -110,21 +111,25 @@ upstream_end(struct upstream *u, bool is_permanent, int64_t retry_after_ms, cons
 	char why[WHY_SIZE]; /* the arguments may be what is dropped */
 	va_list args;
 
-	if (u->state == US_ENDED || u->state == US_FREED)
+	if (u->state >= US_ENDING)
 		return;
 	va_start(args, fmt);
 	vsnprintf(why, sizeof(why), fmt, args);
 	va_end(args);
 	memcpy(u->why, why, sizeof(why));
+	u->ends_for_good = is_permanent;
+	u->retry_after_ms = retry_after_ms;
 	upstream_drop_conn(u);
-	u->state = US_ENDED;
-	tell_end(u, is_permanent, retry_after_ms);
+	if (u->held.n > 0)
+		u->state = US_ENDING; /* until go_on() has told it */
+	else
+		tell_end(u);
 }
 
 static void
 tell_early_end(void *arg)
 {
-	tell_end(arg, false, -1);
+	tell_end(arg);
 }
 
 static void
@@ -155,10 +160,12 @@ upstream_open(struct upstreams *us, const struct upstream_wish *wish, upstream_f
 	struct error why = ERROR_NONE;
 
 	*u = (struct upstream){.state = US_STARTING, .all = us, .fn = fn, .arg = arg};
+	u->retry_after_ms = -1;
 	u->has_url = url_parse(wish->url, &u->url, &why) == OK;
 	snprintf(u->why, sizeof(u->why), "%s", why.text);
 	u->first = u->url;
 	u->ca = xstrdup(wish->ca != NULL ? wish->ca : "");
+	u->is_loyal = wish->is_loyal;
 	if (wish->headers.n > 0)
 		u->headers = secret_copy(wish->headers);
 	copy_protocols(u, wish->subprotocols);
@@ -196,7 +203,7 @@ upstream_free(struct upstream *u)
 bool
 upstream_is_open(const struct upstream *u)
 {
-	return u->state == US_OPEN;
+	return u->state == US_OPEN || u->state == US_ENDING;
 }
 
 size_t
@@ -321,9 +328,11 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload, uint16_t code)
 static void
 queue_answers(struct upstream *u)
 {
-	if (u->answers.n > 0 && !u->has_closed)
+	if (u->answers.n > 0 && !u->has_closed && u->has_conn)
 		upstream_queue(u, buf_span(&u->answers), false);
 	buf_reset(&u->answers);
+	if (!u->has_conn)
+		return;
 	/* Only what is left by a write is told of when it is gone. */
 	u->is_choked = conn_unsent(&u->conn) > UNSENT_MAX && conn_flush(&u->conn) > UNSENT_MAX;
 }
@@ -353,18 +362,29 @@ finish(struct upstream *u)
 	update_reading(u);
 }
 
-void
-upstream_take(struct upstream *u, struct span input)
+/** Takes frames until it is paused, and keeps what is behind; false: it was freed. */
+static bool
+take_frames(struct upstream *u, struct span input)
 {
-	while (input.n > 0 && !u->is_paused && !ws_is_over(u->ws)) {
+	u->is_taking = true;
+	while (input.n > 0 && (!u->is_paused || u->is_hasty) && !ws_is_over(u->ws)) {
 		size_t used = ws_step(u->ws, input, on_message, u, &u->answers);
 
 		if (u->state == US_FREED)
-			return;
+			return false;
 		input = (struct span){input.p + used, input.n - used};
 	}
-	if (u->is_paused && !ws_is_over(u->ws))
+	u->is_taking = false;
+	if (!ws_is_over(u->ws))
 		buf_add_span(&u->held, input);
+	return true;
+}
+
+void
+upstream_take(struct upstream *u, struct span input)
+{
+	if (!take_frames(u, input))
+		return;
 	if (!ws_is_over(u->ws))
 		queue_answers(u);
 	if (u->has_news) {
@@ -373,7 +393,9 @@ upstream_take(struct upstream *u, struct span input)
 			    &(struct upstream_news){.event = UPSTREAM_BATCH, .retry_after_ms = -1}))
 			return;
 	}
-	if (ws_is_over(u->ws))
+	if (u->state == US_ENDING && u->held.n == 0)
+		tell_end(u);
+	else if (u->state < US_ENDING && ws_is_over(u->ws))
 		finish(u);
 	else
 		update_reading(u);
@@ -410,20 +432,35 @@ upstream_pause(struct upstream *u)
 	update_reading(u);
 }
 
-/** What was read before goes first. */
+/** Takes what was read before. */
+static void
+take_held(struct upstream *u)
+{
+	struct buf held = u->held;
+
+	buf_init(&u->held, SIZE_MAX);
+	upstream_take(u, buf_span(&held));
+	buf_fini(&held);
+}
+
 static void
 go_on(void *arg)
 {
 	struct upstream *u = arg;
-	struct buf held = u->held;
 
 	u->is_resuming = false;
-	if (u->is_paused || u->state == US_ENDED)
+	if (!u->is_paused && u->state >= US_OPEN && u->state < US_ENDED)
+		take_held(u);
+}
+
+void
+upstream_tell_held(struct upstream *u)
+{
+	if (u->held.n == 0 || u->is_taking)
 		return;
-	buf_init(&u->held, SIZE_MAX);
-	if (u->state == US_OPEN || u->state == US_CLOSING)
-		upstream_take(u, buf_span(&held));
-	buf_fini(&held);
+	u->is_hasty = true;
+	take_held(u);
+	u->is_hasty = false;
 }
 
 void

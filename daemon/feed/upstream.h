@@ -61,6 +61,8 @@ struct upstream_wish {
 						 secret, overwritten after the handshake */
 	const struct conf_list *subprotocols; /* NULL: none */
 	size_t max_message;
+	bool is_loyal; /* a redirect to another host or port is the end: what is to be said is for
+			  this one */
 };
 
 /** What all have in common: the resolver, the authorities that were read. */
@@ -81,15 +83,19 @@ void upstream_send(struct upstream *u, enum ws_opcode opcode, struct span payloa
 /** An UPSTREAM_PONG should follow. Only when open; not after upstream_close(). */
 void upstream_ping(struct upstream *u);
 /** Nothing is read, so that TCP pushes back, and nothing is told that was read but UPSTREAM_BATCH,
- * in the same call of the loop, DRAINED and ENDED. */
+ * in the same call of the loop. What was read and held is told before the end is. */
 void upstream_pause(struct upstream *u);
 /** Goes on, not from inside. */
 void upstream_resume(struct upstream *u);
+/** Tells what was read and held back while it was paused, at once, so that nothing of it is lost
+ * when it is given up; it may end by that. Not while a message is being told. */
+void upstream_tell_held(struct upstream *u);
 /** Politely: UPSTREAM_ENDED follows when the server has answered, at the latest after
  * UPSTREAM_CLOSE_MS. What comes until then is told. Before it is open, it ends at once. */
 void upstream_close(struct upstream *u, uint16_t code, struct span reason);
 #define UPSTREAM_CLOSE_MS 2000
 
+/** Until a close was said or the end is told. */
 bool upstream_is_open(const struct upstream *u);
 /** Bytes queued that the kernel has not taken. */
 size_t upstream_unsent(const struct upstream *u);

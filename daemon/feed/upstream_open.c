@@ -112,7 +112,8 @@ on_dial(void *arg, enum dial_event event, int fd, const char *why)
 		secure(u, fd);
 		break;
 	case DIAL_FAILED:
-		upstream_end(u, false, -1, "connecting to %s: %s", u->url.host, why);
+		upstream_end(u, false, -1, "connecting to %s%s%s",
+			u->url.is_address ? "" : u->url.host, u->url.is_address ? "" : ": ", why);
 		break;
 	}
 }
@@ -136,6 +137,27 @@ was_visited(const struct upstream *u, const struct url *url)
 	return false;
 }
 
+/** Whether a redirect may be followed; if not, that is the end. */
+static bool
+may_follow(struct upstream *u, const struct url *next)
+{
+	int status = handshake_status(u->handshake);
+
+	if (u->url.is_tls && !next->is_tls)
+		upstream_end(u, true, -1,
+			"the server redirects (%d) from wss:// to ws:// (%s), which is not "
+			"followed: it would not be encrypted any more",
+			status, next->host);
+	else if (u->is_loyal && !url_is_same_server(&u->first, next))
+		upstream_end(u, true, -1,
+			"the server redirects (%d) to another one, %s, which is not followed: what "
+			"is to be said holds secrets, and they are for the first",
+			status, next->host);
+	else if (u->redirects == REDIRECTS_MAX)
+		upstream_end(u, true, -1, "the server redirects more than %d times", REDIRECTS_MAX);
+	return u->state != US_ENDED && u->state != US_FREED;
+}
+
 /** The server says that it is elsewhere. */
 static void
 redirect(struct upstream *u)
@@ -151,17 +173,8 @@ redirect(struct upstream *u)
 			why.text);
 		return;
 	}
-	if (u->url.is_tls && !next.is_tls) {
-		upstream_end(u, true, -1,
-			"the server redirects (%d) from wss:// to ws:// (%s), which is not "
-			"followed: it would not be encrypted any more",
-			status, next.host);
+	if (!may_follow(u, &next))
 		return;
-	}
-	if (u->redirects == REDIRECTS_MAX) {
-		upstream_end(u, true, -1, "the server redirects more than %d times", REDIRECTS_MAX);
-		return;
-	}
 	here = xnew(struct url);
 	*here = u->url;
 	u->visited[u->redirects++] = here;
@@ -243,6 +256,7 @@ on_broken(struct upstream *u)
 	case US_STARTING:
 	case US_DIALING:
 	case US_OPEN:
+	case US_ENDING:
 	case US_ENDED:
 	case US_FREED:
 		upstream_end(u, false, -1, "%s", why);

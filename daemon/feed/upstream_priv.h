@@ -36,6 +36,7 @@ enum upstream_state {
 	US_SHAKING,
 	US_OPEN,
 	US_CLOSING, /* a close was said by one of both */
+	US_ENDING,  /* the connection is gone, what was read of it is not told yet */
 	US_ENDED,
 	US_FREED,
 };
@@ -51,6 +52,7 @@ struct upstream {
 	struct url first; /* before */
 	bool has_url;     /* false: `why` says what is wrong with it */
 	char *ca;
+	bool is_loyal;
 	struct secret *headers; /* NULL: none, or no longer needed */
 	char **protocols;
 	size_t protocols_n;
@@ -72,6 +74,8 @@ struct upstream {
 	bool is_paused;   /* by the owner */
 	bool is_choked;   /* too much of what was to be sent is not: pongs */
 	bool is_resuming; /* at the end of the turn */
+	bool is_taking;   /* what was read is being told */
+	bool is_hasty;    /* ... paused or not */
 	bool has_news;    /* since the last UPSTREAM_BATCH */
 	bool has_closed;  /* our close is sent */
 	struct ws_pool *pool;
@@ -81,6 +85,8 @@ struct upstream {
 	uint64_t read_bytes;
 	struct loop_timer *timer; /* a limit of our own: of a refusal's text, of a close */
 	uint16_t code;            /* of the server's close; 0: none has come */
+	bool ends_for_good;       /* this and the next two: what is to be told of the end */
+	int64_t retry_after_ms;
 	char why[WHY_SIZE];
 	struct list link; /* in the upstreams' `freed` */
 };

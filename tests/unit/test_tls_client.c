@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/net/tls.h"
 #include "tests/unit/tls_rig.h"
@@ -205,6 +206,12 @@ START_TEST(files_that_are_no_authorities)
 	ck_assert_int_eq(
 		tls_context_open_client(rig_path("ca.key"), &here, &error), ERR_CONFIG_ERROR);
 	ck_assert_ptr_nonnull(strstr(error.text, "ca.key has no certificates in PEM"));
+	ck_assert_int_eq(mkfifo(rig_path("fifo"), 0600), 0);
+	ck_assert_int_eq(
+		tls_context_open_client(rig_path("fifo"), &here, &error), ERR_CONFIG_ERROR);
+	ck_assert_ptr_nonnull(strstr(error.text, "fifo is no file of certificates"));
+	ck_assert_int_eq(tls_context_open_client("/dev/zero", &here, &error), ERR_CONFIG_ERROR);
+	ck_assert_int_eq(tls_context_open_client("/", &here, &error), ERR_CONFIG_ERROR);
 	ck_assert_ptr_null(here);
 }
 END_TEST

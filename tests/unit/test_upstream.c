@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/json.h"
 #include "daemon/base/loop.h"
@@ -226,6 +227,20 @@ START_TEST(redirects_are_followed)
 }
 END_TEST
 
+START_TEST(a_loyal_one_stays)
+{
+	struct upstream_wish wish = {.is_loyal = true};
+	char url[64];
+
+	rig_open("/0", &wish);
+	redirect("/1");
+	rig_until_input("GET /1 ");
+	snprintf(url, sizeof(url), "http://localhost:%u/3", rig_server.port);
+	redirect(url);
+	expect_end(true, "redirects (302) to another one, localhost, which is not followed");
+}
+END_TEST
+
 START_TEST(three_are_enough)
 {
 	rig_open("/0", NULL);
@@ -253,6 +268,12 @@ START_TEST(redirects_to_nowhere)
 	expect_end(true, "but not to a URL");
 }
 END_TEST
+
+static void
+pause_it(struct rig_end *c)
+{
+	upstream_pause(c->upstream);
+}
 
 static void
 use_tls(const char *hosts)
@@ -319,6 +340,53 @@ START_TEST(tls_where_there_is_none)
 	rig_until_input("\x16\x03");
 	rig_say(SPAN("HTTP/1.1 400 Bad Request\r\n\r\n"));
 	expect_end(false, "the server does not speak TLS there");
+}
+END_TEST
+
+/** The bound of handshakes is for those of clients, however many there are. */
+START_TEST(a_handshake_of_ours_is_not_cut)
+{
+	char url[64];
+
+	snprintf(url, sizeof(url), "wss://127.0.0.1:%u/", rig_server.port);
+	net_set_max_handshakes(rig_net, 0);
+	rig_open(url, NULL);
+	rig_until_input("\x16\x03");
+	rig_say(SPAN("\x16\x03\x03"));
+	for (int i = 0; i < 20; i++)
+		rig_turn();
+	ck_assert(!rig_end.has_ended);
+	rig_say(SPAN("\x00\x04\xff\xff\xff\xff"));
+	expect_end(false, "TLS with 127.0.0.1: ");
+}
+END_TEST
+
+/** A record that is none comes with messages, in the middle of which it is paused. */
+START_TEST(messages_before_broken_tls)
+{
+	struct upstream_wish wish = {.ca = NULL};
+
+	use_tls("IP:127.0.0.1");
+	wish.ca = rig_path("ca.crt");
+	rig_open("/", &wish);
+	rig_accept("");
+	rig_until_diary("open ");
+	rig_end.acts_at = UPSTREAM_MESSAGE;
+	rig_end.act = pause_it;
+	rig_say(SPAN("\x81\x01"
+		     "a\x81\x01"
+		     "b"));
+	ck_assert_uint_eq(conn_flush(&rig_server.conn), 0);
+	ck_assert_int_eq(send(rig_server.conn.fd, "\x17\x03\x03\x00\x02xx", 7, 0), 7);
+	rig_until_diary("text:a batch ");
+	for (int i = 0; i < 20; i++)
+		rig_turn();
+	ck_assert(!rig_end.has_ended);
+	ck_assert(upstream_is_open(rig_end.upstream));
+	upstream_resume(rig_end.upstream);
+	expect_end(false, "");
+	expect_diary("resolved connected secured open text:a batch text:b batch ended:0 ");
+	drop_tls();
 }
 END_TEST
 
@@ -433,12 +501,15 @@ main(void)
 	tcase_add_test(t, a_refusal_that_ends_with_the_connection);
 	tcase_add_loop_test(t, hanging_up_in_the_middle, 0, 3);
 	tcase_add_test(t, redirects_are_followed);
+	tcase_add_test(t, a_loyal_one_stays);
 	tcase_add_test(t, three_are_enough);
 	tcase_add_loop_test(t, circles, 0, 2);
 	tcase_add_test(t, redirects_to_nowhere);
 	tcase_add_test(t, it_opens_with_tls);
 	tcase_add_test(t, a_certificate_for_somebody_else);
 	tcase_add_test(t, tls_where_there_is_none);
+	tcase_add_test(t, a_handshake_of_ours_is_not_cut);
+	tcase_add_test(t, messages_before_broken_tls);
 	tcase_add_test(t, never_back_to_plain);
 	tcase_add_test(t, from_plain_to_tls);
 	tcase_add_loop_test(t, freed_at_each_step, UPSTREAM_RESOLVED, UPSTREAM_CONNECTED + 1);

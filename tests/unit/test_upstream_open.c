@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/wire/ws.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
@@ -392,6 +393,56 @@ START_TEST(what_came_before_a_reset_is_told)
 }
 END_TEST
 
+/** What was read and not told is told before the end, which waits for that. */
+START_TEST(an_end_waits_for_what_is_held)
+{
+	int64_t until_us;
+
+	open_one();
+	rig_end.acts_at = UPSTREAM_MESSAGE;
+	rig_end.act = pause_it;
+	rig_say(SPAN("\x81\x01"
+		     "a\x81\x01"
+		     "b\x81\x01"
+		     "c"));
+	rig_until_diary("text:a batch ");
+	upstream_close(rig_end.upstream, 1000, SPAN(""));
+	until_us = clock_mono_us() + UPSTREAM_CLOSE_MS * INT64_C(1100);
+	while (clock_mono_us() < until_us)
+		rig_turn();
+	expect_diary("text:a batch ");
+	if (_i == 0)
+		upstream_resume(rig_end.upstream);
+	else
+		upstream_tell_held(rig_end.upstream);
+	expect_end(0, "closed from here");
+	expect_diary("text:a batch text:b text:c batch ended:0 ");
+}
+END_TEST
+
+START_TEST(what_is_held_can_be_asked_for)
+{
+	open_one();
+	upstream_tell_held(rig_end.upstream);
+	rig_end.acts_at = UPSTREAM_MESSAGE;
+	rig_end.act = pause_it;
+	rig_say(SPAN("\x81\x01"
+		     "a\x81\x01"
+		     "b\x81\x01"
+		     "c\x81\x02"
+		     "d"));
+	rig_until_diary("text:a batch ");
+	rig_end.act = pause_it; /* which does not stop it now */
+	upstream_tell_held(rig_end.upstream);
+	expect_diary("text:a batch text:b text:c batch ");
+	rig_say(SPAN("e"));
+	turns(20);
+	expect_diary("text:a batch text:b text:c batch ");
+	upstream_resume(rig_end.upstream);
+	rig_until_diary("text:de batch ");
+}
+END_TEST
+
 static void
 free_it(struct rig_end *c)
 {
@@ -477,6 +528,8 @@ main(void)
 	tcase_add_loop_test(t, broken_rules, 0, sizeof(violations) / sizeof(violations[0]));
 	tcase_add_loop_test(t, ends_without_a_word, 0, 2);
 	tcase_add_test(t, what_came_before_a_reset_is_told);
+	tcase_add_loop_test(t, an_end_waits_for_what_is_held, 0, 2);
+	tcase_add_test(t, what_is_held_can_be_asked_for);
 	tcase_add_loop_test(t, freed_in_the_middle, UPSTREAM_MESSAGE, UPSTREAM_BATCH + 1);
 	tcase_add_loop_test(t, freed_in_the_middle, UPSTREAM_ENDED, UPSTREAM_ENDED + 1);
 	tcase_add_test(t, closed_in_the_middle);
