@@ -282,12 +282,16 @@ definition_of(const char *shown)
 	return answer_member(answer_member(answer_value(span_of(shown)), "feed"), "definition");
 }
 
+/** Of a store that is there the feeds would start, and one of this name would be replaced. */
 static int
 start_scratch(struct replay *r, const char *store, struct scratch **out)
 {
 	char *shown = NULL;
-	int status = call_for_feed(r->c, "feed.show", r->feed, &shown);
+	int status;
 
+	if (access(store, F_OK) == 0)
+		return ctl_refuse("%s is there already: name a new file", store);
+	status = call_for_feed(r->c, "feed.show", r->feed, &shown);
 	if (status == 0)
 		status = scratch_start(r->c, store, out);
 	if (status == 0)

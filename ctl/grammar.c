@@ -209,7 +209,7 @@ static const struct option_spec feed_test_options[] = {
 static const struct option_spec feed_replay_options[] = {
 	{"feed",  0, "NAME",  NULL, "through the mapping of this feed (default: the file's name without .ndjson)"},
 	{"speed", 0, "SPEED", NULL, "as it came, 1x, or faster or slower, such as 4x (default max: as fast as it goes)"},
-	{"into",  0, "FILE",  NULL, "into a store of its own, which is made if it is not there"},
+	{"into",  0, "FILE",  NULL, "into a store of its own, a new file"},
 	{.name = NULL},
 };
 

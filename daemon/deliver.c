@@ -37,8 +37,9 @@ collect_changes(struct deliver *d, const struct job *j)
 static void
 note(struct deliver *d, const struct job *j)
 {
-	bool has_name =
-		j->ops_n == 1 && (j->ops[0].kind == OP_GRANT || j->ops[0].kind == OP_WITHDRAW);
+	enum op_kind kind = j->ops_n == 1 ? j->ops[0].kind : OP_PUT;
+	bool has_name = kind == OP_GRANT || kind == OP_WITHDRAW || kind == OP_FEED_SET ||
+			kind == OP_FEED_DROP;
 
 	gate_note(peers_api(d->peers), &(struct audit_entry){.what = j->origin.audited,
 					       .session = j->origin.peer,

@@ -86,6 +86,8 @@ server_reload(struct server *s, struct buf *result, struct error *error)
 	backups_reload(s->backups, merged);
 	secrets_reload(s->secrets, merged);
 	feeds_reload(s->feeds, merged);
+	if (vault_state(s->vault) == VAULT_OPEN)
+		feeds_secrets_changed(s->feeds); /* it may have been opened by this */
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
 	doors_reload(s->doors, tls);

@@ -81,10 +81,9 @@ feed_call_start(struct call *c)
 	struct feed *f;
 	enum err e = find(c, &f);
 
-	if (e != OK)
-		return e;
-	feed_start(f);
-	return answer_state(c, f);
+	if (e == OK)
+		e = feeds_start(c->api->feeds, f, c->error);
+	return e == OK ? answer_state(c, f) : e;
 }
 
 enum err

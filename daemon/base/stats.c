@@ -12,7 +12,8 @@ struct stat_row {
 	const struct counter *counter; /* NULL: a gauge */
 	int64_t (*read)(const void *arg);
 	const void *arg;
-	const struct stats_kind *kind; /* of a family: `arg` is each of them; else NULL */
+	const struct stats_kind *kind; /* of a family; else NULL */
+	double (*read_item)(const void *item);
 };
 
 struct stats {
@@ -63,9 +64,9 @@ stats_add_gauge(
 
 void
 stats_add_family(struct stats *s, const char *name, const struct stats_kind *kind,
-	int64_t (*read)(const void *item))
+	double (*read)(const void *item))
 {
-	add_row(s, (struct stat_row){.name = name, .read = read, .kind = kind});
+	add_row(s, (struct stat_row){.name = name, .read_item = read, .kind = kind});
 }
 
 static void
@@ -78,7 +79,7 @@ put_family(const struct stat_row *row, struct json_out *o)
 	while ((item = kind->next(kind->arg, item, &name)) != NULL) {
 		char *key = xasprintf("%s{%s=\"%.*s\"}", row->name, kind->label, SPAN_FMT(name));
 
-		json_put_int(o, key, row->read(item));
+		json_put_double(o, key, row->read_item(item));
 		free(key);
 	}
 }

@@ -50,7 +50,7 @@ void stats_add_gauge(
 
 /** A figure of each thing of a kind, borrowed: told as `name{label="its name"}`. */
 void stats_add_family(struct stats *s, const char *name, const struct stats_kind *kind,
-	int64_t (*read)(const void *item));
+	double (*read)(const void *item));
 
 /** Writes a member `"name": value` for each, in order of registration. */
 void stats_add_json(const struct stats *s, struct json_out *o);

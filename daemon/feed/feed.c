@@ -289,6 +289,7 @@ on_moved(void *arg, enum machine_state from)
 		F_STR("old", machine_state_name(from)), F_STR("new", machine_state_name(to)),
 		F_STR("why", why));
 	f->moved_ms = clock_wall_ms();
+	f->tries += to == FEED_RESOLVING;
 	/* Ways to a connection are of no interest afterwards. */
 	if (to == FEED_RESOLVING || to == FEED_LIVE || to == FEED_IDLE || to >= FEED_BACKOFF)
 		journal(f, to == FEED_RESOLVING ? "connecting" : machine_state_name(to), why);
@@ -357,21 +358,27 @@ open_recorder(struct feed *f)
 	journal(f, "not recorded: another feed records under this name", f->def->record);
 }
 
-static void
-make_outage(struct feed *f)
+static struct outage_of
+outage_of(const struct feed *f)
 {
 	bool is_prefix;
 	struct span text = mapping_reach(f->mapping, &is_prefix);
 
-	if (f->def->stale_after_ms == CONF_UNLIMITED)
-		return;
-	f->outage = outage_new(f->all->hub, &(struct outage_of){
-						    .feed = span_of(f->def->named.name),
-						    .names = {text, is_prefix},
-						    .is_topic = f->def->topic[0] != '\0',
-        });
+	return (struct outage_of){
+		.feed = span_of(f->def->named.name),
+		.names = {text, is_prefix},
+		.is_topic = f->def->topic[0] != '\0',
+	};
 }
 
+static void
+make_outage(struct feed *f)
+{
+	struct outage_of of = outage_of(f);
+
+	if (f->def->stale_after_ms != CONF_UNLIMITED)
+		f->outage = outage_new(f->all->hub, &of);
+}
 static void
 make_parts(struct feed *f)
 {
@@ -487,15 +494,35 @@ feed_mapping(struct feed *f)
 }
 
 void
+feed_withhold(struct feed *f)
+{
+	f->is_withheld = true;
+}
+
+void
+feed_release(struct feed *f)
+{
+	bool wants_start = f->wants_start;
+
+	f->is_withheld = f->wants_start = false;
+	if (wants_start)
+		link_start(f->link);
+}
+
+void
 feed_start(struct feed *f)
 {
-	go_down(f);
-	link_start(f->link);
+	if (link_state(f->link) != FEED_LIVE)
+		go_down(f);
+	f->wants_start = f->is_withheld;
+	if (!f->is_withheld)
+		link_start(f->link);
 }
 
 void
 feed_stop(struct feed *f)
 {
+	f->wants_start = false;
 	link_stop(f->link);
 }
 
@@ -505,12 +532,35 @@ feed_retire(struct feed *f)
 	f->is_retired = true;
 	feed_stop(f);
 	loop_timer_stop(f->stale_timer);
-	outage_free(f->outage);
-	f->outage = NULL;
 	if (f->recorder != NULL)
 		recorder_retire(f->recorder);
 	writing_flush(f->writing);
 	f->all->idle(f->all->arg);
+}
+
+static void
+swap_outages(struct feed *f, struct feed *heir)
+{
+	int64_t left_ms = f->down_ms + heir->def->stale_after_ms - clock_wall_ms();
+	struct outage *outage = heir->outage;
+
+	heir->down_ms = f->down_ms;
+	heir->outage = f->outage;
+	f->outage = outage;
+	if (!outage_has_begun(heir->outage))
+		loop_timer_start(heir->stale_timer, left_ms > 0 ? left_ms : 0);
+}
+
+void
+feed_hand_on(struct feed *f, struct feed *heir)
+{
+	struct outage_of of = outage_of(heir != NULL ? heir : f);
+
+	if (heir != NULL && heir->outage != NULL && f->outage != NULL && f->down_ms != 0 &&
+		outage_is_of(f->outage, &of))
+		swap_outages(f, heir);
+	outage_free(f->outage);
+	f->outage = NULL;
 }
 
 void

@@ -55,12 +55,18 @@ enum machine_state feed_state(const struct feed *f);
 const struct conf_feed *feed_definition(const struct feed *f);
 struct mapping *feed_mapping(struct feed *f);
 
+/** Another one of its name still writes what it has read: it starts when that is done. */
+void feed_withhold(struct feed *f);
+void feed_release(struct feed *f);
 /** Starts it anew, out of a back-off too. */
 void feed_start(struct feed *f);
 /** The connection ends; what was read is still written. */
 void feed_stop(struct feed *f);
-/** It is another feed's turn: it stops, and says by all->idle when it can be freed. */
+/** It stops for good, and says by all->idle when it can be freed. feed_hand_on() follows. */
 void feed_retire(struct feed *f);
+/** heir: the one in its place, not started: of a feed that is down it is so since then. NULL: there
+ * is none. */
+void feed_hand_on(struct feed *f, struct feed *heir);
 /** The configuration in force is another one, in which its definition is the same. */
 void feed_reload(struct feed *f);
 void feed_secrets_changed(struct feed *f);
@@ -81,7 +87,7 @@ void feed_add_logs(const struct feed *f, size_t limit, struct json_out *o);
 /** The figures of one, for families of metrics. */
 struct feed_figure {
 	const char *name;
-	int64_t (*read)(const void *feed);
+	double (*read)(const void *feed);
 };
 
 extern const struct feed_figure feed_figures[];

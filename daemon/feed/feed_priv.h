@@ -39,6 +39,8 @@ struct feed {
 	struct buf waiting; /* messages that are being recorded: see feed.c */
 	struct bucket bucket;
 	bool is_retired;
+	bool is_withheld;
+	bool wants_start;     /* it is to be started when it is not withheld any more */
 	unsigned holds;       /* set of enum feed_hold */
 	int64_t held_us;      /* monotonic: since when it waits for store or rate; 0: it does not */
 	int64_t batch_ms;     /* wall clock: when this read came; 0: it has not begun */
@@ -51,6 +53,7 @@ struct feed {
 	unsigned pushes_n;
 	struct journal journal;
 	/* counters */
+	uint64_t tries;    /* to connect */
 	uint64_t connects; /* times that it was live */
 	uint64_t messages;
 	uint64_t ignored; /* messages that `where` does not want */

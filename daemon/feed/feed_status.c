@@ -51,9 +51,7 @@ add_details(const struct feed *f, struct json_out *o)
 {
 	histogram_add_json(&f->commit_times, o, "commit_ms");
 	histogram_add_json(&f->push_times, o, "push_ms");
-	json_begin_object(o, "handshake");
-	link_add_handshake(f->link, o);
-	json_end_object(o);
+	link_put_handshake(f->link, o, "handshake");
 	if (f->recorder != NULL) {
 		json_begin_object(o, "recorder");
 		recorder_add_status(f->recorder, o);
@@ -75,66 +73,90 @@ feed_add_status(const struct feed *f, bool all, struct json_out *o)
 
 /* Figures. */
 
-static int64_t
+static double
 read_up(const void *feed)
 {
 	return link_state(((const struct feed *)feed)->link) == FEED_LIVE;
 }
 
-static int64_t
+static double
 read_state(const void *feed)
 {
 	return link_state(((const struct feed *)feed)->link);
 }
 
-static int64_t
+static double
 read_reconnects(const void *feed)
 {
-	uint64_t n = ((const struct feed *)feed)->connects;
+	uint64_t n = ((const struct feed *)feed)->tries;
 
-	return n > 0 ? (int64_t)n - 1 : 0;
+	return n > 0 ? (double)(n - 1) : 0;
 }
 
-static int64_t
+static double
 read_messages(const void *feed)
 {
-	return (int64_t)((const struct feed *)feed)->messages;
+	return (double)((const struct feed *)feed)->messages;
 }
 
-static int64_t
+static double
 read_bytes(const void *feed)
 {
-	return (int64_t)link_read_bytes(((const struct feed *)feed)->link);
+	return (double)link_read_bytes(((const struct feed *)feed)->link);
 }
 
-static int64_t
+static double
 read_mapped(const void *feed)
 {
-	return (int64_t)((const struct feed *)feed)->mapped;
+	return (double)((const struct feed *)feed)->mapped;
 }
 
-static int64_t
+static double
 read_unmapped(const void *feed)
 {
-	return (int64_t)((const struct feed *)feed)->unmapped;
+	return (double)((const struct feed *)feed)->unmapped;
 }
 
-static int64_t
+static double
 read_conflated(const void *feed)
 {
-	return (int64_t)writing_conflated(((const struct feed *)feed)->writing);
+	return (double)writing_conflated(((const struct feed *)feed)->writing);
 }
 
-static int64_t
+static double
 read_paused(const void *feed)
 {
-	return feed_paused_us(feed) / 1000000;
+	return (double)feed_paused_us(feed) / 1e6;
 }
 
-static int64_t
+static double
 read_last_message(const void *feed)
 {
-	return ((const struct feed *)feed)->last_message_ms / 1000;
+	return (double)((const struct feed *)feed)->last_message_ms / 1000;
+}
+
+static double
+read_commit_p50(const void *feed)
+{
+	return histogram_ms(&((const struct feed *)feed)->commit_times, 2) / 1000;
+}
+
+static double
+read_commit_p99(const void *feed)
+{
+	return histogram_ms(&((const struct feed *)feed)->commit_times, 100) / 1000;
+}
+
+static double
+read_push_p50(const void *feed)
+{
+	return histogram_ms(&((const struct feed *)feed)->push_times, 2) / 1000;
+}
+
+static double
+read_push_p99(const void *feed)
+{
+	return histogram_ms(&((const struct feed *)feed)->push_times, 100) / 1000;
 }
 
 const struct feed_figure feed_figures[] = {
@@ -148,5 +170,9 @@ const struct feed_figure feed_figures[] = {
 	{"sysrt_feed_conflated_total",                read_conflated   },
 	{"sysrt_feed_paused_seconds_total",           read_paused      },
 	{"sysrt_feed_last_message_timestamp_seconds", read_last_message},
+	{"sysrt_feed_commit_p50_seconds",             read_commit_p50  },
+	{"sysrt_feed_commit_p99_seconds",             read_commit_p99  },
+	{"sysrt_feed_push_p50_seconds",               read_push_p50    },
+	{"sysrt_feed_push_p99_seconds",               read_push_p99    },
 };
 const size_t feed_figures_n = sizeof(feed_figures) / sizeof(feed_figures[0]);

@@ -45,6 +45,16 @@ struct feeds {
 	bool looks_told;    /* a look at what is told is deferred */
 };
 
+static struct feed *
+find_name(const struct list *all, struct span name)
+{
+	for (struct list *at = all->next; at != all; at = at->next)
+		if (span_is(name, feed_name(feed_of_list(at))))
+			return feed_of_list(at);
+	return NULL;
+}
+
+/** Those that have written what they read are gone; then another one of their name starts. */
 static void
 look_at_retired(void *arg)
 {
@@ -52,12 +62,12 @@ look_at_retired(void *arg)
 	struct list *at, *tmp;
 
 	fs->looks_retired = false;
-	list_each (at, tmp, &fs->retired) {
-		struct feed *f = feed_of_list(at);
-
-		if (feed_is_idle(f))
-			feed_free(f);
-	}
+	list_each (at, tmp, &fs->retired)
+		if (feed_is_idle(feed_of_list(at)))
+			feed_free(feed_of_list(at));
+	list_each (at, tmp, &fs->all)
+		if (find_name(&fs->retired, span_of(feed_name(feed_of_list(at)))) == NULL)
+			feed_release(feed_of_list(at));
 }
 
 static void
@@ -75,10 +85,7 @@ on_idle(void *arg)
 struct feed *
 feeds_find(const struct feeds *fs, struct span name)
 {
-	for (struct list *at = fs->all.next; at != &fs->all; at = at->next)
-		if (span_is(name, feed_name(feed_of_list(at))))
-			return feed_of_list(at);
-	return NULL;
+	return find_name(&fs->all, name);
 }
 
 enum err
@@ -170,32 +177,25 @@ begin(struct feed *f)
 }
 
 /** Makes the feed of a name, if there is to be one. */
-static void
+static struct feed *
 make(struct feeds *fs, struct span name)
 {
 	struct error error = ERROR_NONE;
 	enum feed_source source;
 	struct conf_feed *def = wanted(fs, name, &source);
-	struct feed *f;
+	struct feed *f = NULL;
 
 	if (def == NULL)
-		return;
+		return NULL;
 	if (feed_new(&fs->context, FEEDS_ID_BIT | ++fs->last_id, &def, source, &f, &error) != OK) {
 		log_error("feed", "a feed is left out", F_SPAN("feed", name), F_ERROR(&error));
 		conf_feed_free(def);
-		return;
+		return NULL;
 	}
 	insert(fs, f);
-	if (fs->has_begun && !fs->is_stopping)
-		begin(f);
-}
-
-static void
-retire(struct feeds *fs, struct feed *f)
-{
-	list_remove(feed_in_list(f));
-	list_append(&fs->retired, feed_in_list(f));
-	feed_retire(f);
+	if (find_name(&fs->retired, name) != NULL)
+		feed_withhold(f);
+	return f;
 }
 
 /** True if it is what it should be. */
@@ -211,39 +211,84 @@ is_wanted(const struct feeds *fs, const struct feed *f)
 	return is_same;
 }
 
-/** What there is becomes what there should be. */
+/** What there is of this name becomes what there should be. The name is not the feed's own. */
 static void
-settle(struct feeds *fs)
+settle(struct feeds *fs, struct span name)
+{
+	struct feed *old = feeds_find(fs, name), *f;
+
+	if (old != NULL && is_wanted(fs, old))
+		return;
+	if (old != NULL) {
+		list_remove(feed_in_list(old));
+		list_append(&fs->retired, feed_in_list(old));
+		feed_retire(old);
+	}
+	f = make(fs, name);
+	if (old != NULL)
+		feed_hand_on(old, f);
+	if (f != NULL && fs->has_begun && !fs->is_stopping)
+		begin(f);
+}
+
+static void
+settle_new(struct feeds *fs, struct span name)
+{
+	if (feeds_find(fs, name) == NULL)
+		settle(fs, name);
+}
+
+/** The same of all names. */
+static void
+settle_all(struct feeds *fs)
 {
 	struct list *at, *tmp;
 
 	list_each (at, tmp, &fs->all) {
-		struct feed *f = feed_of_list(at);
+		char *name = xstrdup(feed_name(feed_of_list(at)));
 
-		if (is_wanted(fs, f))
-			feed_reload(f);
-		else
-			retire(fs, f);
+		settle(fs, span_of(name));
+		free(name);
 	}
-	for (size_t i = 0; i < fs->parts.conf->feeds.n; i++) {
-		struct span name = span_of(conf_feed_at(fs->parts.conf, i)->named.name);
-
-		if (feeds_find(fs, name) == NULL)
-			make(fs, name);
-	}
+	for (size_t i = 0; i < fs->parts.conf->feeds.n; i++)
+		settle_new(fs, span_of(conf_feed_at(fs->parts.conf, i)->named.name));
 	for (size_t i = 0; i < fs->rows_n; i++)
-		if (feeds_find(fs, span_of(fs->rows[i].name)) == NULL)
-			make(fs, span_of(fs->rows[i].name));
+		settle_new(fs, span_of(fs->rows[i].name));
+}
+
+static void
+reload_all(struct list *feeds)
+{
+	for (struct list *at = feeds->next; at != feeds; at = at->next)
+		feed_reload(feed_of_list(at));
 }
 
 void
 feeds_reload(struct feeds *fs, const struct conf *conf)
 {
 	fs->parts.conf = fs->context.conf = conf;
-	settle(fs);
+	reload_all(&fs->all);
+	reload_all(&fs->retired); /* they write by it, too */
+	settle_all(fs);
 }
 
 /* Adding and removing. */
+
+/** A recording is of one feed. */
+static enum err
+check_record(const struct feeds *fs, const struct conf_feed *def, struct error *error)
+{
+	for (struct list *at = fs->all.next; at != &fs->all; at = at->next) {
+		const struct conf_feed *other = feed_definition(feed_of_list(at));
+
+		if (def->record[0] != '\0' && strcmp(def->record, other->record) == 0 &&
+			strcmp(def->named.name, other->named.name) != 0)
+			return error_set(error, ERR_CONFLICT,
+				"the feed %s records as %s: name another recording (record)",
+				other->named.name, def->record);
+	}
+	return OK;
+}
 
 enum err
 feeds_check_new(const struct feeds *fs, struct span name, struct json_value definition,
@@ -263,6 +308,8 @@ feeds_check_new(const struct feeds *fs, struct span name, struct json_value defi
 		return error_set(error, ERR_LIMIT_EXCEEDED,
 			"there are %d feeds in the store, which is the most", FEEDS_MAX);
 	e = conf_feed_read(name, definition, &def, error);
+	if (e == OK)
+		e = check_record(fs, def, error);
 	conf_feed_free(def);
 	return e;
 }
@@ -315,13 +362,22 @@ feeds_take(struct feeds *fs, const struct op *op)
 		drop_row(fs, row);
 	else
 		return;
-	settle(fs);
+	settle(fs, op->name);
+}
+
+enum err
+feeds_start(struct feeds *fs, struct feed *f, struct error *error)
+{
+	if (fs->is_stopping)
+		return error_set(error, ERR_UNAVAILABLE, "the daemon is shutting down");
+	feed_start(f);
+	return OK;
 }
 
 void
 feeds_secrets_changed(struct feeds *fs)
 {
-	for (struct list *at = fs->all.next; at != &fs->all; at = at->next)
+	for (struct list *at = fs->all.next; at != &fs->all && !fs->is_stopping; at = at->next)
 		feed_secrets_changed(feed_of_list(at));
 }
 
@@ -598,7 +654,7 @@ feeds_new(const struct feeds_parts *parts, const struct feedrow_list *rows)
 	make_parts(fs);
 	for (size_t i = 0; i < rows->n; i++)
 		put_row(fs, span_of(rows->v[i].name), span_of(rows->v[i].definition));
-	settle(fs);
+	settle_all(fs);
 	return fs;
 }
 

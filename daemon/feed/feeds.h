@@ -64,6 +64,8 @@ enum err feeds_check_new(const struct feeds *fs, struct span name, struct json_v
 /** A feed of the store, for feed.remove. ERR_NOT_FOUND; ERR_CONFLICT: it is of the configuration.
  */
 enum err feeds_check_remove(const struct feeds *fs, struct span name, struct error *error);
+/** ERR_UNAVAILABLE: the daemon stops. */
+enum err feeds_start(struct feeds *fs, struct feed *f, struct error *error);
 /** An operation on feeds is committed. */
 void feeds_take(struct feeds *fs, const struct op *op);
 /** A job of one of them is back; takes it if it is to be tried again. */

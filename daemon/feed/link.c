@@ -47,7 +47,7 @@ struct link {
 	struct expand *expand; /* of the connection that is there, or was last; NULL: none yet */
 	struct connection *connection;
 	struct loop_timer *timer;
-	struct buf handshake; /* JSON members of the last connection that is gone */
+	struct buf handshake; /* JSON of the last connection that is gone; empty: there was none */
 	bool is_held;
 	bool has_heard;      /* messages in this read */
 	bool lacks_secret;   /* that is why it waits */
@@ -94,19 +94,26 @@ links_are_idle(const struct links *ls)
 
 /* The end of a connection. */
 
-/** Appends the members of what is known of the connection; what an upstream answers may hold what
- * it was told. */
+/** Appends what is known of the connection, an object; what an upstream answers may hold what it
+ * was told. Where that has a secret the rest may be no JSON any more: it is left out then. */
 static void
 add_handshake(const struct link *l, struct buf *out)
 {
+	struct json_value value;
+	struct json_fault fault;
 	struct buf all;
 	struct json_out o;
 
 	buf_init(&all, HANDSHAKE_MAX);
 	o = json_out_start(&all);
+	json_begin_object(&o, NULL);
 	upstream_add_handshake(l->connection->upstream, &o);
-	if (!all.failed && !link_redact(l, buf_span(&all), out))
+	json_end_object(&o);
+	if (!link_redact(l, buf_span(&all), out))
 		buf_add_span(out, buf_span(&all));
+	if (all.failed || out->failed ||
+		json_check(buf_span(out), JSON_DEPTH_MAX, &value, &fault) != OK)
+		buf_reset(out);
 	buf_fini(&all);
 }
 
@@ -119,6 +126,16 @@ keep_handshake(struct link *l)
 	l->read_bytes += upstream_read_bytes(l->connection->upstream);
 }
 
+/** All of a read was told, or nothing more of it will be. */
+static void
+tell_batch(struct link *l)
+{
+	if (!l->has_heard)
+		return;
+	l->has_heard = false;
+	l->ops.batch(l->ops.arg);
+}
+
 /** Gives the connection up: it says good-bye by itself, if it can. */
 static void
 part(struct link *l)
@@ -127,6 +144,7 @@ part(struct link *l)
 
 	if (c == NULL)
 		return;
+	tell_batch(l);
 	keep_handshake(l);
 	l->connection = NULL;
 	c->owner = NULL;
@@ -241,8 +259,7 @@ on_batch(struct link *l)
 {
 	if (l->has_heard)
 		step(l, &(struct machine_event){.kind = MACHINE_MESSAGE});
-	l->has_heard = false;
-	l->ops.batch(l->ops.arg);
+	tell_batch(l);
 }
 
 static void
@@ -552,17 +569,16 @@ link_redact(const struct link *l, struct span text, struct buf *out)
 }
 
 void
-link_add_handshake(const struct link *l, struct json_out *o)
+link_put_handshake(const struct link *l, struct json_out *o, const char *key)
 {
-	struct span members = buf_span(&l->handshake);
+	struct span handshake = buf_span(&l->handshake);
 	struct buf now;
 
 	buf_init(&now, HANDSHAKE_MAX);
 	if (l->connection != NULL) {
 		add_handshake(l, &now);
-		members = buf_span(&now);
+		handshake = buf_span(&now);
 	}
-	if (members.n > 0)
-		json_put_raw(o, NULL, members);
+	json_put_raw(o, key, handshake.n > 0 ? handshake : SPAN("{}"));
 	buf_fini(&now);
 }

@@ -63,5 +63,5 @@ uint64_t link_read_bytes(const struct link *l);
 /** Appends the text with what is secret in it replaced, and returns true; false: there was nothing
  * secret, and nothing is appended. */
 bool link_redact(const struct link *l, struct span text, struct buf *out);
-/** Writes members about the connection that is there, or was there last. */
-void link_add_handshake(const struct link *l, struct json_out *o);
+/** Writes an object about the connection that is there, or was there last. */
+void link_put_handshake(const struct link *l, struct json_out *o, const char *key);

@@ -24,7 +24,7 @@ struct playback {
 	struct list in_list;
 	uint64_t id;
 	struct origin origin;
-	char origin_id[RPC_ID_RAW_MAX];
+	char origin_id[RPC_ID_RAW_MAX + 1];
 	struct feedrecord_texts made;
 	struct buf texts;
 	struct kept *records;

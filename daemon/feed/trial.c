@@ -22,7 +22,7 @@ struct trial {
 	struct trial_wish wish;
 	struct list in_list;
 	struct origin origin;
-	char origin_id[RPC_ID_RAW_MAX];
+	char origin_id[RPC_ID_RAW_MAX + 1];
 	struct conf_feed *def; /* owned, as all of these */
 	struct mapping *mapping;
 	struct link *link;
@@ -321,9 +321,7 @@ trial_add_answer(const struct trial *t, struct buf *out)
 	json_put_bool(&o, "ok", t->why[0] == '\0');
 	if (t->why[0] != '\0')
 		json_put_str(&o, "why", t->why);
-	json_begin_object(&o, "handshake");
-	link_add_handshake(t->link, &o);
-	json_end_object(&o);
+	link_put_handshake(t->link, &o, "handshake");
 	json_begin_array(&o, "greeting");
 	if (t->said.n > 0 && !t->said.failed)
 		json_put_raw(&o, NULL, buf_span(&t->said));

@@ -19,7 +19,7 @@
 
 #define AWAY_MAX 2 /* the store writes the one while it hands the other back */
 
-#define GATHERED_MAX  ((size_t)1 << 20) /* bytes of texts in all that waits */
+#define GATHERED_MAX  ((size_t)3 << 20) /* bytes of all jobs that wait */
 #define CONFLATED_MAX ((size_t)8 << 20)
 
 /** A job, and what is known of it. */
@@ -28,7 +28,8 @@ struct parcel {
 	struct job *job; /* owned; NULL while the store has it */
 	size_t used;     /* operations that are filled */
 	size_t cap;
-	size_t nbytes; /* of their texts */
+	size_t texts_n; /* bytes of their texts */
+	size_t nbytes;  /* of the job, with the room that is not filled */
 	int64_t came_us;
 };
 
@@ -117,7 +118,10 @@ parcel_new(struct writing *w, size_t ops_n, size_t nbytes)
 	p = xnew(struct parcel);
 	p->job = j;
 	p->cap = ops_n;
+	p->nbytes = j->item.nbytes;
+	w->nbytes += p->nbytes;
 	j->is_many = true;
+	list_append(&w->parcels, &p->link);
 	return p;
 }
 
@@ -133,21 +137,19 @@ parcel_for(struct writing *w, size_t nbytes)
 {
 	struct parcel *p =
 		list_is_empty(&w->parcels) ? NULL : list_item(w->parcels.prev, struct parcel, link);
+	bool is_open = p != NULL && p->job != NULL;
 	size_t room = 0;
 
-	if (p != NULL && p->job != NULL)
+	if (is_open)
 		job_room(p->job, &room);
-	if (p != NULL && p->job != NULL && p->used < p->cap && nbytes <= room)
+	if (is_open && p->used < p->cap && nbytes <= room)
 		return p;
-	if (p != NULL && p->job != NULL) {
-		/* More came than the last time. */
+	/* More came than the last time. */
+	if (is_open && p->used == p->cap)
 		w->next_ops = clip(2 * w->next_ops, OPS_MIN, OPS_MAX);
+	else if (is_open)
 		w->next_bytes = clip(2 * w->next_bytes, BYTES_MIN, BYTES_MAX);
-	}
-	p = parcel_new(w, w->next_ops, nbytes > w->next_bytes ? nbytes : w->next_bytes);
-	if (p != NULL)
-		list_append(&w->parcels, &p->link);
-	return p;
+	return parcel_new(w, w->next_ops, nbytes > w->next_bytes ? nbytes : w->next_bytes);
 }
 
 static enum err
@@ -161,8 +163,7 @@ gather(struct writing *w, const struct feed_record *r, struct error *error)
 	if (p->used == 0)
 		p->came_us = r->came_us;
 	feedrecord_fill(r, w->conf, p->job, &p->job->ops[p->used++]);
-	p->nbytes += nbytes;
-	w->nbytes += nbytes;
+	p->texts_n += nbytes;
 	return OK;
 }
 
@@ -274,7 +275,7 @@ send(struct writing *w, struct parcel *p)
 	struct error error = ERROR_NONE;
 
 	w->next_ops = clip(p->used + p->used / 4, OPS_MIN, OPS_MAX);
-	w->next_bytes = clip(p->nbytes + p->nbytes / 4, BYTES_MIN, BYTES_MAX);
+	w->next_bytes = clip(p->texts_n + p->texts_n / 4, BYTES_MIN, BYTES_MAX);
 	p->job->ops_n = p->used;
 	p->job->is_chained = w->away_n > 0;
 	if (store_submit(w->store, w->client, &p->job, &error) == PENDING)

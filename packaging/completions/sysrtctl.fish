@@ -115,7 +115,7 @@ complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -l wait -x -d 'at mos
 complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -f -a 'replay' -d 'Write what recorded messages are by the mapping of a feed'
 complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -l feed -x -d 'through the mapping of this feed (default: the file\'s name without .ndjson)'
 complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -l speed -x -d 'as it came, 1x, or faster or slower, such as 4x (default max: as fast as it goes)'
-complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -l into -r -d 'into a store of its own, which is made if it is not there'
+complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -l into -r -d 'into a store of its own, a new file'
 complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -f -a 'logs' -d 'Show what happened to a feed'
 complete -c sysrtctl -n '__fish_seen_subcommand_from feed' -l limit -x -d 'at most so many (default 100)'
 complete -c sysrtctl -n __fish_use_subcommand -f -a limits -d 'List the addresses that are nearest to their limits'

@@ -226,6 +226,27 @@ class Connection(Basics):
         self.assertAlmostEqual(int(login["t"]), time.time() * 1000, delta=600_000)
         self.assertEqual(server.heard[1], '{"subscribe":1}')
 
+    def test_what_cannot_be_said_ends_it_and_what_was_read_before_is_stored(self):
+        server = self.upstream(greeting=[trade("a", 1), '{"go":1}'])
+        self.start(section("t", url=server.url, on_connect=[
+            {"await": '{"/go":1}'}, "${secret:bad}"], enabled=False, **TRADES))
+        self.control.call("vault.unlock", key="00" * 32)
+        self.control.call("secret.set", name="bad", value="/w==", encoding="base64")
+        self.control.call("feed.start", name="t")
+        self.wait_state("t", "backoff")
+        self.wait_record("ticker", "a", lambda d: True)
+        self.assertEqual(server.heard, [])
+
+    def test_a_secret_that_is_in_the_handshake_by_chance(self):
+        server = self.upstream()
+        self.start(section("t", url=server.url, headers=["X-Key: ${secret:key}"], **TRADES))
+        self.control.call("vault.unlock", key="00" * 32)
+        self.control.call("secret.set", name="key", value="101")
+        self.wait_state("t", "live")
+        self.assertEqual(self.show("t")["handshake"], {})
+        done = self.control.call("feed.test", name="t", timeout_ms=100)
+        self.assertEqual((done["ok"], done["handshake"]), (True, {}))
+
     def test_it_comes_back(self):
         server = self.upstream()
         self.start(section("t", url=server.url, **TRADES))
@@ -259,6 +280,44 @@ class Connection(Basics):
             self.assertEqual(self.control.notification("fresh"), {"subscription": 1, "feed": "t"})
             self.assertEqual(late.notification("fresh"), {"subscription": 1, "feed": "t"})
 
+    def test_one_that_is_replaced_while_it_is_down_stays_stale(self):
+        server = self.upstream()
+        self.start()
+        server.close()
+        define = {"url": server.url, "stale_after": "100ms", **TRADES}
+        self.control.call("subscribe", categories=["ticker"])
+        self.control.call("feed.add", name="t", definition=define)
+        since = self.control.notification("stale")["since"]
+        self.control.call("feed.add", name="t", definition={**define, "ttl": "1h"}, replace=True)
+        self.assertEqual(self.show("t")["stale_since"], since)
+        with self.daemon.control() as late:
+            late.call("subscribe", categories=["ticker"])
+            self.assertEqual(late.notification("stale")["since"], since)
+        self.assertNotIn("fresh", [n["method"] for n in self.control.notifications])
+        server.open_again()
+        self.control.call("feed.start", name="t")
+        self.assertEqual(self.control.notification("fresh"), {"subscription": 1, "feed": "t"})
+        self.control.call("feed.start", name="t")  # it is live: nothing comes of that
+        self.assertNotIn("stale_since", self.show("t"))
+        time.sleep(0.2)
+        self.assertNotIn("stale_since", self.show("t"))
+
+    def test_a_reload_opens_the_vault(self):
+        server = self.upstream()
+        feed = section("t", url=server.url, headers=["X-Key: ${secret:key}"], **TRADES)
+        self.start(feed)
+        key = self.daemon.folder / "key"
+        key.write_text("00" * 32)
+        key.chmod(0o600)
+        self.control.call("vault.unlock", key="00" * 32)
+        self.control.call("secret.set", name="key", value="x")
+        self.daemon.restart()
+        self.control = self.daemon.control()
+        self.addCleanup(self.control.close)
+        self.wait_state("t", "paused")
+        self.daemon.configure(feed + f'[vault]\nkey_file = "{key}"\n')
+        self.wait_state("t", "live")
+
     def test_rate_holds_back_and_drops_nothing(self):
         server = self.upstream()
         self.start(section("t", url=server.url, rate="20/s burst 5", **TRADES))
@@ -282,6 +341,19 @@ class Connection(Basics):
             os.kill(self.daemon.pid, signal.SIGCONT)
         for p in range(5):
             self.wait_record("ticker", f"p{p}", lambda d, p=p: d["n"] == 1995 + p)
+
+    def test_taken_out_while_it_writes(self):
+        server = self.upstream()
+        self.start('[store]\nqueue = 8\n',
+                   section("t", url=server.url, on_full="conflate", **TRADES))
+        self.wait_state("t", "live")
+        self._flood(server)
+        self.wait_metric("mapped_total", "t", 100)
+        self.daemon.configure('[store]\nqueue = 16\n')
+        self.assertEqual(self.feeds(), {})
+        self.daemon.configure("")
+        self.connected(server, 0)
+        self.assertGreaterEqual(self.control.call("status")["store"]["seq"], 1)
 
     def _flood(self, server):
         """More than the daemon's sockets take: what is left is sent while it goes on."""
@@ -344,6 +416,30 @@ class Definitions(Basics):
                 self.control.call("feed.add", name="t", definition=definition)
             self.assertEqual(caught.exception.code, "INVALID_ARGUMENT")
         self.assertEqual(self.feeds(), {})
+        for name, code in (("a", None), ("b", "CONFLICT")):
+            try:
+                self.control.call("feed.add", name=name, definition={
+                    "url": "ws://127.0.0.1:1/", "enabled": False, "record": "r"})
+            except RpcError as error:
+                self.assertEqual(error.code, code)
+
+    def test_the_longest_id_of_a_request(self):
+        self.start(section("t", url="ws://127.0.0.1:1/", enabled=False, **TRADES))
+        for method, params in (("feed.test", {"name": "t", "timeout_ms": 100}),
+                               ("feed.replay", {"name": "t", "items": [
+                                   {"at": 1, "text": trade("a", 1)}]})):
+            number = "9" * 400
+            self.control.send_text(f'{{"jsonrpc":"2.0","id":{number},"method":"{method}",'
+                                   f'"params":{json.dumps(params)}}}')
+            self.assertIn(f'"id":{number},"result"', self.control.recv_text())
+
+    def test_what_is_done_is_in_the_audit_log(self):
+        self.start()
+        self.control.call("feed.add", name="aud", definition={"url": "ws://127.0.0.1:1/",
+                                                              "enabled": False})
+        self.control.call("feed.remove", name="aud")
+        lines = [line for line in self.daemon.log().splitlines() if "part=audit" in line]
+        self.assertEqual(len([line for line in lines if "name=aud" in line]), 2, lines)
 
     def test_reload(self):
         server = self.upstream()
@@ -413,6 +509,9 @@ class Recording(Basics):
                         str(scratch))
         self.assertEqual(json.loads(done.stdout)["records"], 201)
         self.assertEqual(self.control.call("record.count")["count"], 201)
+        again = sysrtctl(self.daemon, "feed", "replay", str(path), "--into", str(scratch),
+                         check=False)
+        self.assertEqual((again.returncode, done.stderr), (1, ""))
         self.control.call("record.delete", category="ticker", id="p7")
         with open(path, "a") as file:
             file.write('{"at":1,"te')

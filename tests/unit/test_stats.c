@@ -7,10 +7,10 @@
 
 static const struct thing {
 	const char *name;
-	int64_t size;
+	double size;
 } things[] = {
-	{"a",   1 },
-        {"b/c", -2}
+	{"a",   1   },
+        {"b/c", -2.5}
 };
 
 static const void *
@@ -24,7 +24,7 @@ next_thing(const void *arg, const void *item, struct span *name)
 	return t;
 }
 
-static int64_t
+static double
 read_size(const void *item)
 {
 	return ((const struct thing *)item)->size;
@@ -67,7 +67,7 @@ START_TEST(all_in_order)
 	check_text(s, "{\"sysrt_c_total\":5,\"sysrt_n\":0}");
 	n = 2;
 	check_text(s, "{\"sysrt_c_total\":5,\"sysrt_size{thing=\\\"a\\\"}\":1,"
-		      "\"sysrt_size{thing=\\\"b/c\\\"}\":-2,\"sysrt_n\":2}");
+		      "\"sysrt_size{thing=\\\"b/c\\\"}\":-2.5,\"sysrt_n\":2}");
 	stats_free(s);
 }
 END_TEST
