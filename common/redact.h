@@ -1,7 +1,8 @@
 #pragma once
 /*
  * Leaving secrets out of what is shown or written down: each place where a text has
- * one of them, as it is or with any of JSON's escapes in it, becomes "***". Pure; any
+ * one of them, as it is or with any of JSON's escapes in it, becomes "***"; also where
+ * the string with the escapes is in a string of JSON again, up to three times. Pure; any
  * thread.
  */
 

@@ -39,6 +39,11 @@ START_TEST(what_is_left)
 		{"\\ud834\\udd1e",                                 "***"            },
 		{"\\ud834\\u0061",                                 NULL             },
 		{"\\ud834\\uzzzz",                                 NULL             },
+		{"\"\\\"s3cr\\\\\\\"t/\\u00e9\\\"\"",              "\"\\\"***\\\"\""},
+		{"\\\\u005cu0061\\u0062c",                         "***"            },
+		{"\\\\ud834\\u005cudd1e",                          "***"            },
+		{"\\\\ud834\\\\",				  NULL             },
+		{"\\\\",					   NULL             },
 	};
 	struct buf out;
 
@@ -68,6 +73,23 @@ add_some_way(struct buf *out, const char *text, unsigned *random)
 	}
 }
 
+/** The same again, so often. */
+static void
+add_nested(struct buf *out, const char *text, unsigned depth, unsigned *random)
+{
+	struct buf once;
+
+	if (depth == 1) {
+		add_some_way(out, text, random);
+		return;
+	}
+	buf_init(&once, 100000);
+	add_some_way(&once, text, random);
+	buf_add_char(&once, '\0');
+	add_nested(out, once.p, depth - 1, random);
+	buf_fini(&once);
+}
+
 /* Any text in any way of writing it is found. */
 START_TEST(any_escapes)
 {
@@ -80,10 +102,10 @@ START_TEST(any_escapes)
 		struct span span = span_of(secret);
 		struct buf text, out;
 
-		buf_init(&text, 1000);
+		buf_init(&text, 100000);
 		buf_init(&out, 1000);
 		buf_add_span(&text, SPAN("{\"--\":\""));
-		add_some_way(&text, secret, &random);
+		add_nested(&text, secret, 1 + (unsigned)round % 3, &random);
 		buf_add_span(&text, SPAN("\"}"));
 		ck_assert_msg(redact_text(buf_span(&text), &span, 1, &out), "%.*s",
 			SPAN_FMT(buf_span(&text)));
