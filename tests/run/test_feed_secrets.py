@@ -173,8 +173,7 @@ class Secrets(FeedTest):
         self.check_files()
         recorded = (self.daemon.folder / "recordings" / "ok.rec.ndjson").read_text()
         self.assertIn("***", recorded)
-        self.assertIn("trace", self.daemon.config_path.read_text())
-        self.assertIn("level=trace", self.daemon.log())
+        self.assertIn("level=debug", self.daemon.log())
 
     def test_feed_test(self):
         """It shows what came, but not that."""
