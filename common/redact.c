@@ -101,7 +101,7 @@ match_level(struct span text, struct span secret, unsigned level)
 }
 
 static size_t
-match(struct span text, struct span secret)
+match(struct span text, struct span secret, unsigned levels)
 {
 	size_t n = text.n < secret.n ? text.n : secret.n, longest = 0;
 
@@ -112,7 +112,7 @@ match(struct span text, struct span secret)
 	/* Without a backslash in it it would be that. */
 	if (memchr(text.p, '\\', n) == NULL)
 		return longest;
-	for (unsigned level = 1; level <= LEVELS; level++) {
+	for (unsigned level = 1; level <= levels; level++) {
 		size_t length = match_level(text, secret, level);
 
 		if (length > longest)
@@ -122,17 +122,25 @@ match(struct span text, struct span secret)
 }
 
 static size_t
-longest_match(struct span text, const struct span *secrets, size_t n)
+longest_match(struct span text, const struct span *secrets, size_t n, unsigned levels)
 {
 	size_t longest = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t length = match(text, secrets[i]);
+		size_t length = match(text, secrets[i], levels);
 
 		if (length > longest)
 			longest = length;
 	}
 	return longest;
+}
+
+/** Otherwise there is no JSON in JSON. */
+static bool
+has_escaped_backslash(struct span text)
+{
+	return text.n > 0 && (memmem(text.p, text.n, "\\\\", 2) != NULL ||
+				     memmem(text.p, text.n, "\\u005", 5) != NULL);
 }
 
 /** How many backslashes end a text, of which only this much is new; `before` end what was before.
@@ -151,6 +159,7 @@ bool
 redact_text(struct span text, const struct span *secrets, size_t n, struct buf *out)
 {
 	bool may_begin[UCHAR_MAX + 1] = {['\\'] = true};
+	unsigned levels = has_escaped_backslash(text) ? LEVELS : 1;
 	size_t end = 0; /* of what was left out last: others may begin inside */
 	size_t run = 0; /* of backslashes before i */
 	bool found = false;
@@ -162,7 +171,8 @@ redact_text(struct span text, const struct span *secrets, size_t n, struct buf *
 		size_t length = 0, start = i, stop;
 
 		if (may_begin[(unsigned char)text.p[i]])
-			length = longest_match((struct span){text.p + i, text.n - i}, secrets, n);
+			length = longest_match(
+				(struct span){text.p + i, text.n - i}, secrets, n, levels);
 		if (length == 0)
 			continue;
 		/* A backslash and what it escapes are not parted. */
