@@ -25,11 +25,14 @@ common_sources := \
 	common/clock.c \
 	common/time.c \
 	common/name.c \
+	common/uuid.c \
 	common/buf.c \
 	common/log.c \
 	common/json.c \
 	common/json_write.c \
+	common/redact.c \
 	common/secret_json.c \
+	common/json_members.c \
 	common/json_pointer.c \
 	common/json_compare.c \
 	common/json_merge.c \
@@ -44,6 +47,14 @@ common_sources := \
 	common/report.c \
 	common/wire/ws.c \
 	common/wire/http.c \
+	common/url.c \
+	common/wire/response.c \
+	common/wire/handshake.c \
+	common/wire/trust.c \
+	common/client/sysrt.h \
+	common/client/fail.c \
+	common/client/stream.c \
+	common/client/remote.c \
 	common/client/sysrt.c
 
 daemon_sources := \
@@ -60,9 +71,15 @@ daemon_sources := \
 	daemon/guard/scope.c \
 	daemon/guard/grant_text.c \
 	daemon/base/conf.h \
+	daemon/feed/template.c \
+	daemon/feed/mapping.c \
+	daemon/feed/expand.c \
 	daemon/base/conf_table.c \
 	daemon/base/conf_value.c \
+	daemon/base/conf_steps.c \
 	daemon/base/conf_named.c \
+	daemon/base/conf_json.c \
+	daemon/base/conf_feed.c \
 	daemon/base/conf_print.c \
 	daemon/base/conf.c \
 	daemon/search/tokens.c \
@@ -96,6 +113,7 @@ daemon_sources := \
 	daemon/store/refill.c \
 	daemon/store/grant.c \
 	daemon/store/safe.c \
+	daemon/store/feedrow.c \
 	daemon/store/pick.c \
 	daemon/store/apply_record.c \
 	daemon/store/apply_prune.c \
@@ -150,6 +168,7 @@ daemon_sources := \
 	daemon/hub/replay.c \
 	daemon/hub/publish.c \
 	daemon/hub/topic.c \
+	daemon/hub/outage.c \
 	daemon/hub/hub.c \
 	daemon/guard/bucket.c \
 	daemon/guard/limit.c \
@@ -174,6 +193,24 @@ daemon_sources := \
 	daemon/net/conn_tls.c \
 	daemon/net/http.c \
 	daemon/net/listen.c \
+	daemon/net/resolve.c \
+	daemon/net/dial.c \
+	daemon/feed/machine.c \
+	daemon/feed/authorities.c \
+	daemon/feed/upstream_open.c \
+	daemon/feed/upstream.c \
+	daemon/feed/greeting.c \
+	daemon/feed/link.c \
+	daemon/feed/feedrecord.c \
+	daemon/feed/conflation.c \
+	daemon/feed/writing.c \
+	daemon/feed/recorder.c \
+	daemon/feed/journal.c \
+	daemon/feed/feed.c \
+	daemon/feed/feed_status.c \
+	daemon/feed/playback.c \
+	daemon/feed/trial.c \
+	daemon/feed/feeds.c \
 	daemon/api/args.c \
 	daemon/api/gate.h \
 	daemon/api/reach.c \
@@ -184,6 +221,7 @@ daemon_sources := \
 	daemon/api/search.c \
 	daemon/api/subscribe.c \
 	daemon/api/topic.c \
+	daemon/api/feed.c \
 	daemon/api/limits.c \
 	daemon/api/session.c \
 	daemon/api/token.c \
@@ -205,6 +243,7 @@ daemon_sources := \
 	daemon/secrets_key.c \
 	daemon/doors.c \
 	daemon/deliver.c \
+	daemon/server_api.c \
 	daemon/server.c \
 	daemon/offline.c \
 	daemon/main.c
@@ -213,11 +252,12 @@ ctl_sources := \
 	ctl/answer.c \
 	ctl/ctl.h \
 	ctl/out.c \
+	ctl/interrupt.c \
+	ctl/door.c \
 	ctl/ctl.c \
 	ctl/text.c \
 	ctl/hidden.c \
 	ctl/position.c \
-	ctl/interrupt.c \
 	ctl/program.c \
 	ctl/progress.c \
 	ctl/commands.h \
@@ -239,6 +279,9 @@ ctl_sources := \
 	ctl/import.c \
 	ctl/table.c \
 	ctl/export.c \
+	ctl/scratch.c \
+	ctl/feed.c \
+	ctl/feed_replay.c \
 	ctl/limits.c \
 	ctl/session.c \
 	ctl/token.c \

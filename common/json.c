@@ -459,10 +459,12 @@ json_string_eq(struct span raw, struct span text)
 	struct span s = inside_quotes(raw);
 	const char *end = s.p + s.n;
 
-	if (s.n < text.n)
+	if (s.n == text.n)
+		return span_eq(s, text) && json_string_is_plain(s);
+	/* Most differ in their first byte; escapes only make a text longer. */
+	if (s.n < text.n || (text.n > 0 && *s.p != *text.p && *s.p != '\\') ||
+		json_string_is_plain(s))
 		return false;
-	if (json_string_is_plain(s))
-		return span_eq(s, text);
 	while (s.p < end) {
 		char bytes[4];
 		size_t n = 1;

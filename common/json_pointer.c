@@ -116,12 +116,11 @@ find_item(struct json_value array, size_t index, struct json_value *value)
 	return false;
 }
 
-bool
-json_pointer_find(const struct json_pointer *p, struct json_value root, struct json_value *value)
+/** From a step on. */
+static bool
+find_from(const struct json_pointer *p, size_t step, struct json_value at, struct json_value *value)
 {
-	struct json_value at = root;
-
-	for (size_t i = 0; i < p->steps_n; i++) {
+	for (size_t i = step; i < p->steps_n; i++) {
 		bool is_there = false;
 
 		if (at.type == JSON_OBJECT)
@@ -133,4 +132,21 @@ json_pointer_find(const struct json_pointer *p, struct json_value root, struct j
 	}
 	*value = at;
 	return true;
+}
+
+bool
+json_pointer_find(const struct json_pointer *p, struct json_value root, struct json_value *value)
+{
+	return find_from(p, 0, root, value);
+}
+
+bool
+json_pointer_find_in(
+	const struct json_pointer *p, struct json_members *root, struct json_value *value)
+{
+	struct json_value at;
+
+	if (p->steps_n == 0 || root->of.type != JSON_OBJECT)
+		return find_from(p, 0, root->of, value);
+	return json_members_find(root, p->steps[0].name, &at) && find_from(p, 1, at, value);
 }

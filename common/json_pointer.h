@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "common/json.h"
+#include "common/json_members.h"
 #include "common/span.h"
 
 struct json_step {
@@ -30,3 +31,6 @@ enum err json_pointer_new(struct span text, struct json_pointer **out, struct er
 /** The value that it names in `root`, which json_check() accepted; false if there is none. */
 bool json_pointer_find(
 	const struct json_pointer *p, struct json_value root, struct json_value *value);
+/** The same in a value whose members are looked for more than once. */
+bool json_pointer_find_in(
+	const struct json_pointer *p, struct json_members *root, struct json_value *value);

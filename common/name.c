@@ -35,6 +35,20 @@ name_check(const char *what, struct span text, bool is_prefix, struct error *err
 	return OK;
 }
 
+enum err
+name_check_id(const char *what, struct span text, bool is_prefix, struct error *error)
+{
+	if (text.n > ID_TEXT_MAX || (text.n == 0 && !is_prefix))
+		return error_set(error, ERR_INVALID_ARGUMENT, "%s must have 1 to %d bytes", what,
+			ID_TEXT_MAX);
+	for (size_t i = 0; i < text.n; i++)
+		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+			return error_set(error, ERR_INVALID_ARGUMENT,
+				"%s must not hold control characters, byte %zu is one", what,
+				i + 1);
+	return OK;
+}
+
 int
 name_pattern_compare(const struct name_pattern *a, const struct name_pattern *b)
 {

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * Names of categories, topics and the like: 1 to 128 bytes of [A-Za-z0-9._/-],
- * not starting with ".", "-" or "/"; what starts with "$" is ours. And finding
- * the longest of many names and prefixes that fits a name. Pure; any thread.
+ * not starting with ".", "-" or "/"; what starts with "$" is ours. Ids of records:
+ * 1 to 512 bytes of UTF-8 without control characters. And finding the longest of
+ * many names and prefixes that fits a name. Pure; any thread.
  */
 
 #include <stdbool.h>
@@ -11,11 +12,15 @@
 #include "common/err.h"
 #include "common/span.h"
 
-#define NAME_TEXT_MAX 128
+#define NAME_TEXT_MAX   128
+#define ID_TEXT_MAX     512
+#define RECORD_NAME_MAX 1024 /* of the name that a record has for people */
 
 /** Judges a name, or the beginning of one, which may be empty; `what` is what the error calls it.
  * ERR_INVALID_ARGUMENT. */
 enum err name_check(const char *what, struct span text, bool is_prefix, struct error *error);
+/** The same of a record's id, which is UTF-8. */
+enum err name_check_id(const char *what, struct span text, bool is_prefix, struct error *error);
 
 /** A name or a prefix that something holds for: embedded in it. */
 struct name_pattern {

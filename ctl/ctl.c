@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/door.h"
 #include "ctl/out.h"
 
 #define PARAMS_MAX     ((size_t)256 << 20)
@@ -115,7 +116,7 @@ ctl_connect(struct ctl *c)
 {
 	struct sysrt_error error;
 
-	if (c->sysrt != NULL || sysrt_connect(c->socket, &c->sysrt, &error) == 0)
+	if (c->sysrt != NULL || door_open(c, &error) == 0)
 		return 0;
 	return ctl_fail(&error);
 }

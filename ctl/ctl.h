@@ -67,13 +67,17 @@ struct ctl {
 	const char *values[OPTIONS_MAX]; /* of command->options, NULL: not given */
 	struct given *given;             /* owned; those of command->options, in their order */
 	unsigned given_n;
-	char **program; /* what stands behind "--", NULL-terminated; NULL: nothing */
-	const char *socket;
+	char **program;     /* what stands behind "--", NULL-terminated; NULL: nothing */
+	const char *socket; /* this and the next three: NULL when not given */
+	const char *url;
+	const char *token_file;
+	const char *ca;
 	int timeout_ms;
 	enum format format;
 	bool is_terminal; /* standard output */
 	bool is_quiet;
 	bool has_color;
+	bool has_warned;            /* that a token goes unencrypted */
 	bool has_heading;           /* a table was begun */
 	size_t widths[COLUMNS_MAX]; /* of its columns, as far as is known */
 	struct sysrt *sysrt;        /* once connected */

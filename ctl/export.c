@@ -17,6 +17,7 @@
 #include "common/xalloc.h"
 #include "ctl/answer.h"
 #include "ctl/commands.h"
+#include "ctl/door.h"
 #include "ctl/interrupt.h"
 #include "ctl/out.h"
 #include "ctl/position.h"
@@ -208,7 +209,7 @@ follow(struct export *ex)
 	struct sysrt_notice notice;
 	int status, got;
 
-	if (sysrt_connect(ex->c->socket, &ex->c->sysrt, &error) != 0)
+	if (door_open(ex->c, &error) != 0)
 		return on_failure(ex, &error);
 	status = subscribe(ex);
 	while (status == GO_ON) {

@@ -21,6 +21,9 @@
 const struct option_spec global_options[] = {
 	/* name     letter value   choices               help */
 	{"socket",  0,   "PATH",   NULL,                 "control socket (default $SYSRT_SOCKET, else /run/sysrt/control.sock)"},
+	{"url",     0,   "URL",    NULL,                 "a daemon over the network instead: wss://HOST[:PORT], ws://... (default $SYSRT_URL)"},
+	{"token-file", 0, "FILE",  NULL,                 "the token for --url is in this file, which only its owner may read (default $SYSRT_TOKEN_FILE)"},
+	{"ca",      0,   "FILE",   NULL,                 "certificates to trust for wss:// (default $SYSRT_CA, else the system's)"},
 	{"timeout", 0,   "TIME",   NULL,                 "wait at most so long for an answer, such as 30s (default 10s)"},
 	{"output",  'o', "FORMAT", "table json ndjson",  "table, json or ndjson (default table on a terminal, else ndjson)"},
 	{"color",   0,   "WHEN",   "auto always never",  "auto, always or never; NO_COLOR is heeded"},
@@ -186,6 +189,35 @@ static const struct option_spec vault_rekey_options[] = {
 	{.name = NULL},
 };
 
+#define DEFINITION_OPTIONS                                                                                                             \
+	{"upstream", 0, "URL", NULL, "where it connects to: ws://HOST:PORT/PATH or wss://..."},                                               \
+	{"set", 0, "SETTING",   NULL, "KEY=VALUE: an option of [feed.NAME], such as category=ticker or 'id={/id}'; can be given several times"}
+
+static const struct option_spec feed_add_options[] = {
+	DEFINITION_OPTIONS,
+	{"replace", 0, NULL, NULL, "in the place of the one that has this name"},
+	{.name = NULL},
+};
+
+static const struct option_spec feed_test_options[] = {
+	DEFINITION_OPTIONS,
+	{"messages", 0, "N",    NULL, "how many messages to wait for (default 5)"},
+	{"wait",     0, "TIME", NULL, "at most so long, such as 30s (default 10s)"},
+	{.name = NULL},
+};
+
+static const struct option_spec feed_replay_options[] = {
+	{"feed",  0, "NAME",  NULL, "through the mapping of this feed (default: the file's name without .ndjson)"},
+	{"speed", 0, "SPEED", NULL, "as it came, 1x, or faster or slower, such as 4x (default max: as fast as it goes)"},
+	{"into",  0, "FILE",  NULL, "into a store of its own, a new file"},
+	{.name = NULL},
+};
+
+static const struct option_spec feed_logs_options[] = {
+	{"limit", 0, "N", NULL, "at most so many (default 100)"},
+	{.name = NULL},
+};
+
 static const struct option_spec backup_options[] = {
 	{"verify", 0, NULL, NULL, "check all of the backup"},
 	{.name = NULL},
@@ -247,6 +279,15 @@ const struct command commands[] = {
 	{"publish",       "TOPIC [JSON | @FILE | -]",          1, 2,         system_publish,     publish_options, "Send a message to all who listen to a topic", false},
 	{"call",          "METHOD [JSON | @FILE | -]",         1, 2,         system_call,        NULL,            "Call any method of the daemon with these params", false},
 	{"methods",       "",                                  0, 0,         system_methods,     NULL,            "List the methods of the daemon", false},
+	{"feed ls",       "",                                  0, 0,         feed_ls,            NULL,            "List the feeds and how they are", false},
+	{"feed show",     "NAME",                              1, 1,         feed_show,          NULL,            "Show a feed: how it is, its handshake, its definition", false},
+	{"feed add",      "NAME [JSON | @FILE | -]",           1, 2,         feed_add,           feed_add_options, "Add a feed, which the store keeps", false},
+	{"feed rm",       "NAME",                              1, 1,         feed_rm,            NULL,            "Remove a feed that was added", false},
+	{"feed start",    "NAME",                              1, 1,         feed_start,         NULL,            "Start a feed, or let one that waits try again now", false},
+	{"feed stop",     "NAME",                              1, 1,         feed_stop,          NULL,            "Stop a feed", false},
+	{"feed test",     "NAME [JSON | @FILE | -]",           1, 2,         feed_test,          feed_test_options, "Connect once, and show what the first messages would be; nothing is stored", false},
+	{"feed replay",   "FILE | -",                          1, 1,         feed_replay,        feed_replay_options, "Write what recorded messages are by the mapping of a feed", false},
+	{"feed logs",     "NAME",                              1, 1,         feed_logs,          feed_logs_options, "Show what happened to a feed", false},
 	{"limits list",   "",                                  0, 0,         limits_list,        NULL,            "List the addresses that are nearest to their limits", false},
 	{"limits test",   "[RATE]",                            0, 1,         limits_test,        limits_test_options, "Tell what would become of requests at a rate such as 50/s", false},
 	{"session list",  "",                                  0, 0,         session_ls,         NULL,            "List the connected clients", false},
@@ -371,6 +412,12 @@ set_global(struct reading *r, const struct option_spec *o, const char *value)
 
 	if (strcmp(o->name, "socket") == 0)
 		c->socket = value;
+	else if (strcmp(o->name, "url") == 0)
+		c->url = value;
+	else if (strcmp(o->name, "token-file") == 0)
+		c->token_file = value;
+	else if (strcmp(o->name, "ca") == 0)
+		c->ca = value;
 	else if (strcmp(o->name, "timeout") == 0)
 		return set_timeout(c, value);
 	else if (strcmp(o->name, "output") == 0)
@@ -572,6 +619,8 @@ grammar_read(struct ctl *c, int argc, char **argv)
 		return ctl_usage("%s: of what? See sysrtctl %s --help", c->words[0], c->words[0]);
 	if (c->command == NULL)
 		return ctl_usage("which command? See sysrtctl --help");
+	if (c->url != NULL && c->socket != NULL)
+		return ctl_usage("--url and --socket do not go together");
 	if (c->words_n < c->command->words_min || c->words_n > c->command->words_max)
 		return ctl_usage(
 			"usage: sysrtctl %s [options] %s", c->command->name, c->command->usage);

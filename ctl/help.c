@@ -62,7 +62,7 @@ void
 help_print_all(void)
 {
 	printf("usage: sysrtctl [options] COMMAND ...\n\n"
-	       "Runs a command on the sysrtd of this machine.\n\n");
+	       "Runs a command on the sysrtd of this machine, or with --url on another.\n\n");
 	print_commands("");
 	printf("\nOptions of every command:\n");
 	print_options(global_options);

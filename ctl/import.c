@@ -17,6 +17,7 @@
 #include "ctl/answer.h"
 #include "ctl/columns.h"
 #include "ctl/commands.h"
+#include "ctl/door.h"
 #include "ctl/exported.h"
 #include "ctl/interrupt.h"
 #include "ctl/mapping.h"
@@ -341,6 +342,8 @@ read_items(struct import *im)
 
 	while (status == 0 && n > 0 && interrupt_status() == 0) {
 		status = send_when_idle(im);
+		if (status == 0)
+			door_await(im->c, im->fd);
 		if (status == 0 && (n = source_read(&im->source)) >= 0)
 			status = take_items(im, n == 0);
 	}

@@ -99,7 +99,8 @@ out_add_safe_json(struct buf *out, struct span json)
 static bool
 is_time(struct span key)
 {
-	return span_is(key, "\"time\"") ||
+	return span_is(key, "\"time\"") || span_is(key, "\"at\"") || span_is(key, "\"since\"") ||
+	       span_is(key, "\"stale_since\"") ||
 	       (key.n > 4 && memcmp(key.p + key.n - 4, "_at\"", 4) == 0);
 }
 

@@ -6,11 +6,15 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/xalloc.h"
 #include "ctl/ctl.h"
+
+#define PATH_BYTES 4096
 
 /** Writes all of it, or as much as the program wants: it may well not read it. */
 static void
@@ -84,4 +88,21 @@ program_run(char **argv, const struct span *line, int *status)
 	else
 		ctl_refuse("running %s: %s", argv[0], strerror(failed));
 	return failed == 0;
+}
+
+char *
+program_find_daemon(void)
+{
+	char self[PATH_BYTES], *beside, *slash;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return xstrdup("sysrtd");
+	self[n] = '\0';
+	slash = strrchr(self, '/');
+	beside = xasprintf("%.*s/sysrtd", slash != NULL ? (int)(slash - self) : 0, self);
+	if (access(beside, X_OK) == 0)
+		return beside;
+	free(beside);
+	return xstrdup("sysrtd");
 }

@@ -10,3 +10,5 @@
  * it. False after telling why it could not be run. SIGPIPE must be ignored where there is a line;
  * the program has it as usual. */
 bool program_run(char **argv, const struct span *line, int *status);
+/** The sysrtd beside this program, else the one on the PATH: free() it. */
+char *program_find_daemon(void);

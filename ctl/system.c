@@ -14,11 +14,10 @@
 #include "common/xalloc.h"
 #include "ctl/answer.h"
 #include "ctl/commands.h"
+#include "ctl/door.h"
 #include "ctl/out.h"
 #include "ctl/program.h"
 #include "ctl/text.h"
-
-#define PATH_BYTES 4096
 
 /** Calls a method without params: as ctl_call(). */
 static int
@@ -191,7 +190,7 @@ system_version(struct ctl *c)
 	char *result = NULL, *version = NULL;
 
 	/* The daemon's is told when there is one. */
-	if (sysrt_connect(c->socket, &c->sysrt, &error) == 0 &&
+	if (door_open(c, &error) == 0 &&
 		sysrt_call(c->sysrt, "status", NULL, c->timeout_ms, &result, &error) == 0)
 		version = answer_dup(answer_value(span_of(result)), "version");
 	buf_init(&text, 4096);
@@ -206,24 +205,6 @@ system_version(struct ctl *c)
 	free(version);
 	free(result);
 	return EXIT_DONE;
-}
-
-/** The sysrtd beside this program, else the one on the PATH. */
-static char *
-find_daemon(void)
-{
-	char self[PATH_BYTES], *beside, *slash;
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-	if (n <= 0)
-		return xstrdup("sysrtd");
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	beside = xasprintf("%.*s/sysrtd", slash != NULL ? (int)(slash - self) : 0, self);
-	if (access(beside, X_OK) == 0)
-		return beside;
-	free(beside);
-	return xstrdup("sysrtd");
 }
 
 /** What the daemon's exit status (of sysexits) is as one of ours. */
@@ -247,7 +228,9 @@ system_has_daemon(struct ctl *c)
 {
 	struct sysrt_error error;
 
-	return ctl_option(c, "store") == NULL && sysrt_connect(c->socket, &c->sysrt, &error) == 0;
+	if (ctl_option(c, "store") != NULL)
+		return false;
+	return door_is_remote(c) || door_open(c, &error) == 0;
 }
 
 /** Runs `sysrtd store VERB` with what of its options is given, and the words. */
@@ -259,7 +242,7 @@ run_on_store(struct ctl *c, const char *verb)
 	unsigned n = 0;
 	int status;
 
-	args[n++] = find_daemon();
+	args[n++] = program_find_daemon();
 	args[n++] = xstrdup("store");
 	args[n++] = xstrdup(verb);
 	for (unsigned i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
@@ -280,9 +263,20 @@ run_on_store(struct ctl *c, const char *verb)
 	return status;
 }
 
+/** Nothing of another machine's files can be reached from here. */
+static int
+refuse_remote(const struct ctl *c)
+{
+	return ctl_refuse("%s works on the files of the daemon's machine: run it there, without "
+			  "a URL",
+		c->command->name);
+}
+
 int
 system_migrate(struct ctl *c)
 {
+	if (door_is_remote(c))
+		return refuse_remote(c);
 	if (system_has_daemon(c))
 		return ctl_refuse("the daemon is running, so its store is up to date: stop it "
 				  "first (sysrtctl shutdown) to go to another version");
@@ -292,6 +286,8 @@ system_migrate(struct ctl *c)
 int
 system_restore(struct ctl *c)
 {
+	if (door_is_remote(c))
+		return refuse_remote(c);
 	if (system_has_daemon(c))
 		return ctl_refuse("the daemon is running: stop it first (sysrtctl shutdown), its "
 				  "store is to be replaced");
@@ -309,6 +305,8 @@ system_check_file(struct ctl *c)
 {
 	bool does_repair = ctl_option(c, "repair") != NULL;
 
+	if (does_repair && door_is_remote(c))
+		return refuse_remote(c);
 	if (does_repair && system_has_daemon(c))
 		return ctl_refuse(
 			"the daemon is running: stop it first (sysrtctl shutdown), or look "

@@ -17,6 +17,7 @@
 
 #include "ctl/answer.h"
 #include "ctl/commands.h"
+#include "ctl/door.h"
 #include "ctl/interrupt.h"
 #include "ctl/out.h"
 #include "ctl/position.h"
@@ -314,7 +315,8 @@ wait_for_more(struct watch *w)
 
 	if (status != 0)
 		return status;
-	if (interrupt_poll(fds, 2, -1) > 0 && (fds[1].revents & POLLERR) != 0)
+	if (interrupt_poll(fds, 2, sysrt_wait_ms(w->c->sysrt)) > 0 &&
+		(fds[1].revents & POLLERR) != 0)
 		raise(SIGPIPE); /* nobody reads what we would print */
 	return GO_ON;
 }
@@ -346,7 +348,7 @@ follow(struct watch *w)
 	struct sysrt_error error;
 	int status;
 
-	if (sysrt_connect(w->c->socket, &w->c->sysrt, &error) != 0)
+	if (door_open(w->c, &error) != 0)
 		return on_failure(w, &error);
 	status = subscribe(w);
 	if (status == GO_ON) {

@@ -37,8 +37,9 @@ collect_changes(struct deliver *d, const struct job *j)
 static void
 note(struct deliver *d, const struct job *j)
 {
-	bool has_name =
-		j->ops_n == 1 && (j->ops[0].kind == OP_GRANT || j->ops[0].kind == OP_WITHDRAW);
+	enum op_kind kind = j->ops_n == 1 ? j->ops[0].kind : OP_PUT;
+	bool has_name = kind == OP_GRANT || kind == OP_WITHDRAW || kind == OP_FEED_SET ||
+			kind == OP_FEED_DROP;
 
 	gate_note(peers_api(d->peers), &(struct audit_entry){.what = j->origin.audited,
 					       .session = j->origin.peer,
@@ -71,6 +72,17 @@ jumps(const struct job *j)
 	return last != NULL && j->result == OK && last->kind == OP_REFILL_MARK && last->seq > 0;
 }
 
+/** What is known of feeds is so before the answer says so. */
+static void
+take_feeds(struct deliver *d, const struct job *j)
+{
+	bool is_feed =
+		j->ops_n > 0 && (j->ops[0].kind == OP_FEED_SET || j->ops[0].kind == OP_FEED_DROP);
+
+	if (is_feed && j->result == OK && d->feeds != NULL)
+		feeds_take(d->feeds, &j->ops[0]);
+}
+
 /** A token is good before the answer says so; true if one is not any longer. */
 static bool
 take_tokens(struct deliver *d, const struct job *j)
@@ -83,10 +95,29 @@ take_tokens(struct deliver *d, const struct job *j)
 }
 
 static void
+deliver_write(struct deliver *d, struct job **job)
+{
+	struct job *j = *job;
+	bool has_revoked = take_tokens(d, j), does_jump = jumps(j);
+
+	collect_changes(d, j);
+	take_feeds(d, j);
+	if (j->ops_n > 0 && j->ops[0].kind == OP_STOW)
+		secrets_done(d->secrets, j);
+	if (j->origin.kind == ORIGIN_FEED && d->feeds != NULL)
+		feeds_done(d->feeds, job);
+	else if (j->origin.kind != ORIGIN_NONE)
+		answer(d, j);
+	if (has_revoked)
+		peers_check_tokens(d->peers, clock_wall_ms());
+	if (does_jump)
+		hub_replay_all(d->hub);
+}
+
+static void
 deliver_one(struct deliver *d, struct job **job)
 {
 	struct job *j = *job;
-	bool has_revoked;
 
 	switch (j->kind) {
 	case JOB_NOTICE:
@@ -108,16 +139,7 @@ deliver_one(struct deliver *d, struct job **job)
 		hub_page_done(d->hub, job);
 		break;
 	case JOB_WRITE:
-		collect_changes(d, j);
-		has_revoked = take_tokens(d, j);
-		if (j->ops_n > 0 && j->ops[0].kind == OP_STOW)
-			secrets_done(d->secrets, j);
-		if (j->origin.kind != ORIGIN_NONE)
-			answer(d, j);
-		if (has_revoked)
-			peers_check_tokens(d->peers, clock_wall_ms());
-		if (jumps(j))
-			hub_replay_all(d->hub);
+		deliver_write(d, job);
 		break;
 	case JOB_GET:
 	case JOB_HISTORY:

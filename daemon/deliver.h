@@ -6,6 +6,7 @@
 
 #include "daemon/backups.h"
 #include "daemon/errand.h"
+#include "daemon/feed/feeds.h"
 #include "daemon/hub/hub.h"
 #include "daemon/peer/peer.h"
 #include "daemon/search/search.h"
@@ -21,6 +22,7 @@ struct deliver {
 	struct search *search;
 	struct auth *auth;
 	struct secrets *secrets;
+	struct feeds *feeds;
 	uint64_t dropped;        /* answers whose peer is gone */
 	struct change **changes; /* of the run that is delivered */
 	size_t changes_n;

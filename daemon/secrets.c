@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
+#include "daemon/feed/feeds.h"
 #include "daemon/guard/foreign.h"
 #include "daemon/secrets_priv.h"
 
@@ -90,9 +91,12 @@ end_reply(struct work *w, struct json_out *o, struct buf *reply)
 void
 work_succeed(struct work *w)
 {
+	struct feeds *feeds = peers_api(w->owner->peers)->feeds;
 	struct buf reply;
 	struct json_out o = begin_reply(&reply);
 
+	if (feeds != NULL)
+		feeds_secrets_changed(feeds);
 	switch (w->wish.verb) {
 	case WISH_SET:
 	case WISH_IMPORT:

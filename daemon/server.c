@@ -3,189 +3,23 @@
 #include "daemon/server.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
-#include "daemon/base/heap.h"
-#include "daemon/base/loop.h"
 #include "daemon/base/stats.h"
-#include "daemon/deliver.h"
-#include "daemon/doors.h"
 #include "daemon/net/tls.h"
-#include "daemon/peer/session.h"
 #include "daemon/secrets.h"
+#include "daemon/server_priv.h"
 
 #define DRAIN_LOOK_MS 10
 #define CLOSING_MS    1000 /* for the last bytes to go out */
+#define FEEDS_END_MS  3000
 #define CLOSE_GOING   1001
 #define NOTE_USE_MS   300000
-
-enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
-
-struct server {
-	struct conf *conf; /* owned */
-	const struct conf_sources *sources;
-	struct loop *loop;
-	struct net *net;
-	struct stats *stats;
-	struct bounds *bounds;
-	struct store *store;
-	struct auth *auth;
-	struct audit *audit;
-	struct vault *vault;
-	struct secrets *secrets;
-	struct search *search;
-	struct hub *hub;
-	struct limits *limits;
-	struct deliver deliver;
-	struct api api;
-	struct peers *peers;
-	struct sessions *sessions;
-	struct backups *backups;
-	struct errand *check;
-	struct errand *compaction;
-	struct doors *doors;
-	struct loop_timer *look_timer;
-	struct loop_timer *drain_timer;
-	enum phase phase;
-	int64_t phase_ends_ms; /* monotonic */
-	int64_t started_ms;    /* monotonic */
-	int64_t noted_ms;      /* monotonic: when the use of tokens was last noted */
-	struct heap heap;
-};
-
-/* What only the whole can do, for the API. */
-
-static const char *const phase_names[] = {"serving", "stopping", "stopping", "stopping"};
-
-static void
-put_limit(struct json_out *o, const char *key, int64_t value)
-{
-	if (value == CONF_UNLIMITED)
-		json_put_str(o, key, "unlimited");
-	else
-		json_put_int(o, key, value);
-}
-
-static void
-put_limits(const struct conf *c, struct json_out *o)
-{
-	json_begin_object(o, "limits");
-	put_limit(o, "max_sessions", c->websocket.max_sessions);
-	put_limit(o, "max_per_uid", c->control.max_per_uid);
-	put_limit(o, "max_message", c->websocket.max_message);
-	put_limit(o, "max_input", c->websocket.max_input);
-	put_limit(o, "max_fragments", c->websocket.max_fragments);
-	put_limit(o, "max_record", c->store.max_record);
-	put_limit(o, "max_in_flight", c->websocket.max_in_flight);
-	put_limit(o, "max_subscriptions", c->websocket.max_subscriptions);
-	put_limit(o, "send_queue", c->websocket.send_queue);
-	put_limit(o, "max_header", c->websocket.max_header);
-	put_limit(o, "max_handshakes", c->tls.max_handshakes);
-	put_limit(o, "max_patterns", c->hub.max_patterns);
-	put_limit(o, "max_topics", c->hub.max_topics);
-	put_limit(o, "queue", c->store.queue);
-	put_limit(o, "queue_bytes", c->store.queue_bytes);
-	put_limit(o, "tombstone_max", c->store.tombstone_max);
-	put_limit(o, "wal_hard_limit", c->store.wal_hard_limit);
-	json_end_object(o);
-}
-
-static void
-add_status(void *arg, struct json_out *o)
-{
-	const struct server *s = arg;
-
-	json_put_str(o, "state", phase_names[s->phase]);
-	json_put_int(o, "pid", getpid());
-	json_put_int(o, "uptime_ms", clock_mono_ms() - s->started_ms);
-	doors_add_status(s->doors, o);
-	json_begin_object(o, "vault");
-	vault_add_status(s->vault, o);
-	json_end_object(o);
-	put_limits(s->conf, o);
-}
-
-static void
-list_sessions(void *arg, struct json_out *o)
-{
-	peers_add_list(((struct server *)arg)->peers, o);
-}
-
-static enum err
-show_session(void *arg, uint64_t id, struct json_out *o, struct error *error)
-{
-	return peers_show(((struct server *)arg)->peers, id, o, error);
-}
-
-static enum err
-close_session(void *arg, uint64_t id, struct error *error)
-{
-	struct server *s = arg;
-	struct peer *p = peers_find(s->peers, id);
-
-	if (p == NULL)
-		return error_set(
-			error, ERR_NOT_FOUND, "there is no session %llu", (unsigned long long)id);
-	peer_dismiss(p, "closed by an administrator");
-	return OK;
-}
-
-static enum err
-admit(void *arg, uint64_t id, struct auth_token *token, struct error *error)
-{
-	struct server *s = arg;
-
-	return peer_admit(peers_find(s->peers, id), token, error);
-}
-
-static void
-describe(void *arg, uint64_t id, char out[AUDIT_WHO_SIZE])
-{
-	struct peer *p = peers_find(((struct server *)arg)->peers, id);
-
-	if (p != NULL)
-		peer_describe(p, out);
-	else
-		snprintf(out, AUDIT_WHO_SIZE, "somebody who is gone");
-}
-
-static enum err
-begin_backup(
-	void *arg, uint64_t peer, const struct backup_wish *wish, int64_t *job, struct error *error)
-{
-	return backups_ask(((struct server *)arg)->backups, peer, wish, job, error);
-}
-
-static enum err
-begin_check(void *arg, uint64_t peer, int64_t *job, struct error *error)
-{
-	return errand_ask(((struct server *)arg)->check, peer, job, error);
-}
-
-static enum err
-begin_compaction(void *arg, uint64_t peer, int64_t *job, struct error *error)
-{
-	return errand_ask(((struct server *)arg)->compaction, peer, job, error);
-}
-
-static enum err
-ask_vault(void *arg, const struct origin *origin, struct vault_wish *wish, struct error *error)
-{
-	return secrets_ask(((struct server *)arg)->secrets, origin, wish, error);
-}
-
-static void
-add_backups(void *arg, struct json_out *o)
-{
-	backups_add_status(((struct server *)arg)->backups, o);
-}
 
 /* Reload. */
 
@@ -222,10 +56,9 @@ read_tls(
 	return e;
 }
 
-static enum err
-reload(void *arg, struct buf *result, struct error *error)
+enum err
+server_reload(struct server *s, struct buf *result, struct error *error)
 {
-	struct server *s = arg;
 	struct conf *next = NULL, *merged;
 	struct tls_context *tls = NULL;
 	struct json_out o = json_out_start(result);
@@ -252,6 +85,9 @@ reload(void *arg, struct buf *result, struct error *error)
 	limits_reload(s->limits, merged);
 	backups_reload(s->backups, merged);
 	secrets_reload(s->secrets, merged);
+	feeds_reload(s->feeds, merged);
+	if (vault_state(s->vault) == VAULT_OPEN)
+		feeds_secrets_changed(s->feeds); /* it may have been opened by this */
 	s->api.conf = merged;
 	sessions_reload(s->sessions);
 	doors_reload(s->doors, tls);
@@ -269,7 +105,7 @@ on_hangup(void *arg, int signo)
 
 	(void)signo;
 	buf_init(&result, 1 << 20);
-	if (reload(arg, &result, &error) != OK)
+	if (server_reload(arg, &result, &error) != OK)
 		log_error("server", "the configuration was not read again, the old one stays",
 			F_ERROR(&error));
 	buf_fini(&result);
@@ -329,6 +165,13 @@ is_drained(const struct server *s)
 	return store_is_idle(s->store) && hub_is_idle(s->hub) && secrets_are_idle(s->secrets);
 }
 
+/** They have a little longer than the announcement lasts, for what they have read. */
+static bool
+have_feeds_ended(const struct server *s)
+{
+	return feeds_are_idle(s->feeds) || clock_mono_ms() >= s->phase_ends_ms + FEEDS_END_MS;
+}
+
 static void
 on_drain_look(void *arg)
 {
@@ -336,7 +179,7 @@ on_drain_look(void *arg)
 	bool is_late = clock_mono_ms() >= s->phase_ends_ms;
 
 	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
-	if (s->phase == ANNOUNCING && is_late)
+	if (s->phase == ANNOUNCING && is_late && have_feeds_ended(s))
 		start_draining(s);
 	else if (s->phase == DRAINING && (is_late || is_drained(s)))
 		start_closing(s, is_late);
@@ -345,19 +188,18 @@ on_drain_look(void *arg)
 		loop_stop(s->loop);
 }
 
-static void
-begin_stop(void *arg)
+void
+server_begin_stop(struct server *s)
 {
-	struct server *s = arg;
-
 	if (s->phase != SERVING) {
 		s->phase_ends_ms = 0; /* asked again: now */
 		return;
 	}
 	log_info("server", "stopping");
 	sessions_drain(s->sessions);
+	feeds_hurry(s->feeds);
 	enter_phase(s, ANNOUNCING, s->conf->websocket.shutdown_delay_ms);
-	if (s->conf->websocket.shutdown_delay_ms == 0)
+	if (s->conf->websocket.shutdown_delay_ms == 0 && feeds_are_idle(s->feeds))
 		start_draining(s);
 }
 
@@ -365,7 +207,7 @@ static void
 on_stop_signal(void *arg, int signo)
 {
 	log_info("server", "signal received", F_STR("signal", strsignal(signo)));
-	begin_stop(arg);
+	server_begin_stop(arg);
 }
 
 /* The stages. */
@@ -507,9 +349,7 @@ peers_init(struct server *s, struct error *error)
 		.auth = s->auth,
 		.audit = s->audit,
 		.vault = s->vault,
-		.ops = {reload, begin_stop, add_status, list_sessions, show_session, close_session,
-			admit, describe, begin_backup, add_backups, begin_check, begin_compaction,
-			ask_vault, s},
+		.ops = server_api_ops(s),
 	};
 	s->peers = peers_new(&s->api, s->net, s->loop);
 	s->deliver.peers = s->peers;
@@ -591,6 +431,55 @@ secrets_fini(struct server *s)
 	secrets_free(s->secrets);
 }
 
+static void
+answer_for_feed(void *arg, const struct origin *origin, enum err result, struct span reply,
+	const struct error *error)
+{
+	struct server *s = arg;
+	struct peer *p = peers_find(s->peers, origin->peer);
+
+	if (origin->audited != NULL)
+		gate_note(&s->api, &(struct audit_entry){.what = origin->audited,
+					   .session = origin->peer,
+					   .name = SPAN(""),
+					   .result = result,
+					   .error = error});
+	if (p != NULL)
+		peer_answer(p, origin, result, reply, error);
+}
+
+static enum err
+feeds_init(struct server *s, struct error *error)
+{
+	struct feedrow_list rows;
+	enum err e = feedrows_read(s->conf->store.path, &rows, error);
+
+	if (e != OK)
+		return e;
+	s->feeds = s->deliver.feeds = s->api.feeds = feeds_new(
+		&(struct feeds_parts){
+			.loop = s->loop,
+			.net = s->net,
+			.store = s->store,
+			.hub = s->hub,
+			.vault = s->vault,
+			.stats = s->stats,
+			.conf = s->conf,
+			.answer = answer_for_feed,
+			.arg = s,
+		},
+		&rows);
+	feedrow_list_fini(&rows);
+	return OK;
+}
+
+static void
+feeds_fini(struct server *s)
+{
+	s->deliver.feeds = s->api.feeds = NULL;
+	feeds_free(s->feeds);
+}
+
 static enum err
 doors_init(struct server *s, struct error *error)
 {
@@ -651,6 +540,7 @@ static const struct stage {
 	{"backups", backups_init, backups_fini},
 	{"errands", errands_init, errands_fini},
 	{"secrets", secrets_init, secrets_fini},
+	{"feeds",   feeds_init,   feeds_fini  },
 	{"doors",   doors_init,   doors_fini  },
 	{"clocks",  clocks_init,  clocks_fini },
 };
@@ -680,6 +570,7 @@ server_run(struct conf *conf, const struct conf_sources *sources, struct error *
 		e = stages[up++].init(s, error);
 	if (e == OK) {
 		log_ready(s);
+		feeds_begin(s->feeds);
 		loop_run(s->loop);
 		log_info("server", "stopped");
 	}

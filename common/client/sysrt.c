@@ -1,6 +1,7 @@
 /*
- * libsysrt: see sysrt.h. Owns the socket, the bytes that were read ahead, and
- * the messages that came while something else was waited for (bounded).
+ * libsysrt: see sysrt.h. Owns the connection, the bytes that were read ahead, and
+ * the messages that came while something else was waited for (bounded). Over a
+ * WebSocket each message is made a line, and from there on all is the same.
  */
 
 #include "common/client/sysrt.h"
@@ -16,18 +17,19 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/client/fail.h"
+#include "common/client/remote.h"
+#include "common/client/stream.h"
 #include "common/clock.h"
 #include "common/err.h"
 #include "common/rpc.h"
 #include "common/xalloc.h"
 
-#define DEFAULT_SOCKET   "/run/sysrt/control.sock"
-#define MESSAGE_MAX      ((size_t)256 << 20)
-#define KEPT_MAX         ((size_t)256 << 20)
-#define READ_BYTES       65536
-#define REQUEST_KEPT     ((size_t)1 << 20) /* memory of requests that is not given back */
-#define EXIT_NOT_RUNNING 3
-#define EXIT_INTERRUPTED 130
+#define DEFAULT_SOCKET "/run/sysrt/control.sock"
+#define MESSAGE_MAX    ((size_t)256 << 20)
+#define KEPT_MAX       ((size_t)256 << 20)
+#define READ_BYTES     65536
+#define REQUEST_KEPT   ((size_t)1 << 20) /* memory of requests that is not given back */
 
 /* Ids of messages that answer no request of ours; those count from 1. */
 enum { ID_NOTIFICATION = -1, ID_UNKNOWN = 0 };
@@ -42,8 +44,9 @@ struct kept {
 
 struct sysrt {
 	int fd;
-	int passed_fd; /* goes with the next request; -1: none */
-	bool is_torn;  /* half a request was written */
+	struct remote *remote; /* owned: a WebSocket, whose descriptor it is; NULL: a Unix socket */
+	int passed_fd;         /* goes with the next request; -1: none */
+	bool is_torn;          /* half a request was written */
 	int64_t last_id;
 	struct buf request; /* empty between calls */
 	struct rpc_lines lines;
@@ -53,46 +56,6 @@ struct sysrt {
 	struct kept *shown; /* the notification that the caller looks at, when it was kept */
 	char method[64];
 };
-
-static int
-fail(struct sysrt_error *error, const char *name, int exit_status, const char *text)
-{
-	*error = (struct sysrt_error){.seq = -1, .exit_status = exit_status};
-	snprintf(error->name, sizeof(error->name), "%s", name);
-	snprintf(error->text, sizeof(error->text), "%s", text);
-	return -1;
-}
-
-static int
-fail_with(struct sysrt_error *error, const struct error *from)
-{
-	const struct err_info *info = err_info(from->code);
-
-	fail(error, info->name, info->exit_status, from->text);
-	error->seq = from->seq;
-	return -1;
-}
-
-static int
-fail_code(struct sysrt_error *error, enum err code, const char *text)
-{
-	return fail(error, err_info(code)->name, err_info(code)->exit_status, text);
-}
-
-static int
-fail_io(struct sysrt_error *error, const char *doing)
-{
-	struct error e = ERROR_NONE;
-
-	error_set_errno(&e, ERR_IO_ERROR, errno, "%s", doing);
-	return fail_with(error, &e);
-}
-
-static int
-fail_closed(struct sysrt_error *error)
-{
-	return fail(error, "CLOSED", EXIT_NOT_RUNNING, "the daemon closed the connection");
-}
 
 static int
 fail_connect(struct sysrt_error *error, const char *path)
@@ -113,10 +76,10 @@ fail_connect(struct sysrt_error *error, const char *path)
 			"the daemon is not running (%s: %s): start sysrtd, or name its socket with "
 			"--socket or $SYSRT_SOCKET",
 			path, strerror(errno));
-		return fail(error, "NOT_RUNNING", EXIT_NOT_RUNNING, text);
+		return fail_named(error, "NOT_RUNNING", FAIL_NOT_RUNNING, text);
 	default:
 		snprintf(text, sizeof(text), "connecting to %s", path);
-		return fail_io(error, text);
+		return fail_errno(error, text);
 	}
 }
 
@@ -131,11 +94,30 @@ socket_path(const char *path)
 								       : DEFAULT_SOCKET;
 }
 
+static struct sysrt *
+new_sysrt(int fd, struct remote *remote)
+{
+	struct sysrt *s = xnew(struct sysrt);
+
+	s->fd = fd;
+	s->remote = remote;
+	s->passed_fd = -1;
+	s->last = &s->first;
+	rpc_lines_init(&s->lines, MESSAGE_MAX);
+	buf_init(&s->request, MESSAGE_MAX);
+	return s;
+}
+
+static int64_t
+deadline(int timeout_ms)
+{
+	return timeout_ms < 0 ? INT64_MAX : clock_mono_us() + (int64_t)timeout_ms * 1000;
+}
+
 int
 sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct sysrt *new;
 	int fd;
 
 	path = socket_path(path);
@@ -146,19 +128,28 @@ sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 	memcpy(a.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return fail_io(error, "making a socket");
+		return fail_errno(error, "making a socket");
 	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
 		fail_connect(error, path);
 		close(fd);
 		return -1;
 	}
-	new = xnew(struct sysrt);
-	new->fd = fd;
-	new->passed_fd = -1;
-	new->last = &new->first;
-	rpc_lines_init(&new->lines, MESSAGE_MAX);
-	buf_init(&new->request, MESSAGE_MAX);
-	*s = new;
+	*s = new_sysrt(fd, NULL);
+	return 0;
+}
+
+int
+sysrt_connect_url(const char *url, const struct sysrt_options *options, struct sysrt **s,
+	struct sysrt_error *error)
+{
+	static const struct sysrt_options none = {.timeout_ms = -1};
+	struct remote *remote;
+
+	if (options == NULL)
+		options = &none;
+	if (remote_open(url, options, deadline(options->timeout_ms), &remote, error) != 0)
+		return -1;
+	*s = new_sysrt(remote_fd(remote), remote);
 	return 0;
 }
 
@@ -176,7 +167,10 @@ sysrt_close(struct sysrt *s)
 	free(s->shown);
 	buf_fini(&s->request);
 	rpc_lines_fini(&s->lines);
-	close(s->fd);
+	if (s->remote != NULL)
+		remote_close(s->remote);
+	else
+		close(s->fd);
 	free(s);
 }
 
@@ -186,48 +180,70 @@ sysrt_fd(const struct sysrt *s)
 	return s->fd;
 }
 
-static int64_t
-deadline(int timeout_ms)
+int
+sysrt_wait_ms(const struct sysrt *s)
 {
-	return timeout_ms < 0 ? INT64_MAX : clock_mono_us() + (int64_t)timeout_ms * 1000;
+	int64_t left_us;
+
+	if (s->remote == NULL)
+		return -1;
+	left_us = remote_beat_us(s->remote) - clock_mono_us();
+	return left_us > 0 ? (int)(left_us / 1000) + 1 : 0;
+}
+
+/** Waits on a WebSocket, as wait_for(), and sends meanwhile what has to be sent. */
+static int
+wait_remote(struct sysrt *s, short events, int64_t until_us, struct sysrt_error *error)
+{
+	struct remote *r = s->remote;
+
+	for (;;) {
+		int64_t next_us;
+		int ready;
+
+		if ((events & POLLIN) != 0 && remote_has_pending(r))
+			return POLLIN;
+		if (remote_beat(r, clock_mono_us(), error) != 0)
+			return -1;
+		next_us = remote_beat_us(r) < until_us ? remote_beat_us(r) : until_us;
+		ready = stream_poll(s->fd, (short)(events | (remote_has_unsent(r) ? POLLOUT : 0)),
+			next_us, error);
+		if (ready > 0 && remote_flush(r, error) < 0)
+			return -1;
+		if (ready < 0 || (ready & ~POLLOUT) != 0 || (ready & events) != 0)
+			return ready;
+		if (ready == 0 && clock_mono_us() >= until_us)
+			return 0;
+	}
 }
 
 /** Waits until one of the events can be had: them; 0: the time is up; -1: failed, or a signal. */
 static int
 wait_for(struct sysrt *s, short events, int64_t until_us, struct sysrt_error *error)
 {
-	struct pollfd p = {.fd = s->fd, .events = events};
-	int64_t left_ms = -1;
-	int n;
-
-	if (until_us != INT64_MAX) {
-		left_ms = (until_us - clock_mono_us() + 999) / 1000;
-		left_ms = left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : left_ms;
-	}
-	n = poll(&p, 1, (int)left_ms);
-	if (n >= 0)
-		return n > 0 ? p.revents : 0;
-	if (errno == EINTR)
-		return fail(error, "INTERRUPTED", EXIT_INTERRUPTED, "interrupted");
-	return fail_io(error, "waiting for the daemon");
+	return s->remote != NULL ? wait_remote(s, events, until_us, error)
+				 : stream_poll(s->fd, events, until_us, error);
 }
 
 /** Reads what is there. */
 static int
 fill(struct sysrt *s, struct sysrt_error *error)
 {
-	char *room = rpc_lines_room(&s->lines, READ_BYTES);
+	char *room;
 	ssize_t n;
 
+	if (s->remote != NULL)
+		return remote_read(s->remote, &s->lines, error);
+	room = rpc_lines_room(&s->lines, READ_BYTES);
 	if (room == NULL)
 		return fail_code(error, ERR_LIMIT_EXCEEDED, "the daemon's message is too large");
 	n = recv(s->fd, room, READ_BYTES, MSG_DONTWAIT);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return 0;
 	if (n < 0 && errno != ECONNRESET)
-		return fail_io(error, "reading from the daemon");
+		return fail_errno(error, "reading from the daemon");
 	if (n <= 0)
-		return fail_closed(error);
+		return fail_closed(error, "the daemon closed the connection");
 	rpc_lines_filled(&s->lines, (size_t)n);
 	return 0;
 }
@@ -250,7 +266,9 @@ next_message(struct sysrt *s, int64_t until_us, struct span *line, struct rpc_me
 	}
 	if (what == RPC_LINE_TOO_LONG)
 		return fail_code(error, ERR_LIMIT_EXCEEDED, "the daemon's message is too large");
-	return rpc_read_message(*line, m, &why) == OK ? 1 : fail_with(error, &why);
+	if (rpc_read_message(*line, m, &why) == OK)
+		return 1;
+	return fail_with(error, &why);
 }
 
 static int64_t
@@ -371,10 +389,26 @@ write_all(struct sysrt *s, struct span bytes, int64_t until_us, struct sysrt_err
 		} else if (errno == EPIPE || errno == ECONNRESET) {
 			return 0; /* why is still to be read */
 		} else if (errno != EINTR) {
-			return fail_io(error, "writing to the daemon");
+			return fail_errno(error, "writing to the daemon");
 		}
 	}
 	return 0;
+}
+
+static int
+write_remote(struct sysrt *s, struct span message, int64_t until_us, struct sysrt_error *error)
+{
+	int done;
+
+	if (s->passed_fd >= 0)
+		return fail_code(error, ERR_INVALID_ARGUMENT,
+			"this passes a file to the daemon, which goes over its Unix socket only: "
+			"run it on the daemon's machine, without a URL");
+	remote_queue(s->remote, message);
+	while ((done = remote_flush(s->remote, error)) == 0)
+		if (wait_for_room(s, until_us, error) != 0)
+			return -1;
+	return done < 0 ? -1 : 0;
 }
 
 /** Appends a request. What a person typed may hold line feeds; a message is one line. */
@@ -413,10 +447,13 @@ send_request(struct sysrt *s, const char *method, const char *params, int64_t un
 	int result;
 
 	if (s->is_torn)
-		return fail_closed(error);
+		return fail_closed(error, "the daemon closed the connection");
 	add_request(&s->request, s->last_id + 1, method, params);
 	if (s->request.failed)
 		result = fail_code(error, ERR_LIMIT_EXCEEDED, "the request is too large");
+	else if (s->remote != NULL)
+		result = write_remote(
+			s, (struct span){s->request.p, s->request.n - 1}, until_us, error);
 	else
 		result = write_all(s, buf_span(&s->request), until_us, error);
 	empty_request(s);

@@ -1,6 +1,6 @@
 #pragma once
 /*
- * libsysrt: a client of sysrtd over its Unix socket. Connect, call, stream
+ * libsysrt: a client of sysrtd over its Unix socket or a WebSocket. Connect, call, stream
  * notifications. Blocking, with a timeout; sysrt_fd() for whoever has a loop of
  * their own. One connection belongs to one thread at a time. No signal is
  * raised or blocked, nothing is printed, nothing is global.
@@ -33,10 +33,27 @@ struct sysrt_error {
 
 /** Connects to the socket at `path`; NULL: $SYSRT_SOCKET, else the usual place. */
 int sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error);
+/** What a connection over the network takes along. */
+struct sysrt_options {
+	const char *token; /* shown to the daemon; NULL: none */
+	const char *ca;    /* a file of the certificates (PEM) to trust, for wss:// only; NULL: the
+			      system's */
+	int timeout_ms;    /* for all of connecting; -1: none but the system's */
+};
+
+/** Connects to a daemon's WebSocket: "ws://host:port", "wss://host/ws"; without a path it is "/ws".
+ * From here on all is the same, but for sysrt_pass(): descriptors go over a Unix socket only. While
+ * something is waited for, a ping is sent every 30 s; after three without an answer the connection
+ * is CLOSED. The daemon's greeting is the first notification, "hello". */
+int sysrt_connect_url(const char *url, const struct sysrt_options *options, struct sysrt **s,
+	struct sysrt_error *error);
 /** Closes and frees; NULL is fine. */
 void sysrt_close(struct sysrt *s);
 /** The descriptor, readable when something may have come. */
 int sysrt_fd(const struct sysrt *s);
+/** How long a loop of one's own may wait for it, before it calls sysrt_next() all the same: for the
+ * heartbeat of a WebSocket. -1: for ever. */
+int sysrt_wait_ms(const struct sysrt *s);
 
 /** Calls a method with params (a JSON object, or NULL) and waits for its answer, at most
  * timeout_ms (-1: for ever). *result is the JSON of the result; the caller frees it. What comes

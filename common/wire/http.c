@@ -67,17 +67,16 @@ on_url(http_parser *parser, const char *at, size_t n)
 	return run_extend(&r->url, r, at, n) ? 0 : refuse(r, HTTP_BAD, "broken request target");
 }
 
-/** Debian's http_parser is built to be lenient: it takes spaces in names. */
-static bool
-is_token(const char *p, size_t n)
+bool
+http_is_token(struct span text)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789!#$%&'*+-.^_`|~";
 
-	for (size_t i = 0; i < n; i++)
-		if (memchr(allowed, p[i], sizeof(allowed) - 1) == NULL)
+	for (size_t i = 0; i < text.n; i++)
+		if (memchr(allowed, text.p[i], sizeof(allowed) - 1) == NULL)
 			return false;
-	return true;
+	return text.n > 0;
 }
 
 static int
@@ -85,7 +84,8 @@ on_header_field(http_parser *parser, const char *at, size_t n)
 {
 	struct http_reader *r = parser->data;
 
-	if (!is_token(at, n))
+	/* Debian's http_parser is built to be lenient: it takes spaces in names. */
+	if (n > 0 && !http_is_token((struct span){at, n}))
 		return refuse(r, HTTP_BAD, "broken header name");
 	if (r->names_n == r->values_n) {
 		if (r->names_n == HTTP_HEADERS_MAX)
@@ -335,9 +335,8 @@ http_header_find(const struct http_request *q, const char *name, unsigned *count
 	return n == 1 ? value : SPAN("");
 }
 
-/** Cuts the next item off a comma-separated list; false at its end. Empty items are passed over. */
-static bool
-list_next(struct span *list, struct span *item)
+bool
+http_list_next(struct span *list, struct span *item)
 {
 	while (list->n > 0) {
 		const char *comma = memchr(list->p, ',', list->n);
@@ -366,7 +365,7 @@ http_header_has_token(const struct http_request *q, const char *name, const char
 
 		if (!http_text_is(q->headers[i].name, name))
 			continue;
-		while (list_next(&list, &item))
+		while (http_list_next(&list, &item))
 			if (http_text_is(item, token))
 				return true;
 	}
@@ -385,7 +384,7 @@ read_subprotocols(const struct http_request *q, struct http_upgrade *up)
 
 		if (!http_text_is(q->headers[i].name, "Sec-WebSocket-Protocol"))
 			continue;
-		while (list_next(&list, &item)) {
+		while (http_list_next(&list, &item)) {
 			up->offers_any = true;
 			if (span_is(item, "sysrt.v1"))
 				up->offers_sysrt_v1 = true;
@@ -450,8 +449,8 @@ http_add_upgrade(struct buf *out, const struct http_upgrade *up)
 		accept, up->offers_sysrt_v1 ? "Sec-WebSocket-Protocol: sysrt.v1\r\n" : "");
 }
 
-static const char *
-reason_of(int status)
+const char *
+http_reason(int status)
 {
 	static const struct {
 		int status;
@@ -477,7 +476,7 @@ http_add_answer(struct buf *out, int status, const char *content_type, bool keep
 		"Content-Type: %s\r\n"
 		"Content-Length: %zu\r\n"
 		"%s%s\r\n",
-		status, reason_of(status), content_type, body.n,
+		status, http_reason(status), content_type, body.n,
 		keep_alive ? "" : "Connection: close\r\n", extra != NULL ? extra : "");
 	buf_add_span(out, body);
 }

@@ -55,6 +55,12 @@ struct span http_header_find(const struct http_request *q, const char *name, uns
 /** True if a comma-separated header holds this token, letter case ignored, in any of its lines. */
 bool http_header_has_token(const struct http_request *q, const char *name, const char *token);
 bool http_text_is(struct span a, const char *b); /* equal, letter case ignored */
+/** True if it is what names of header fields and subprotocols are (RFC 9110 5.6.2). */
+bool http_is_token(struct span text);
+/** Cuts the next item off a comma-separated list; false at its end. Empty items are passed over. */
+bool http_list_next(struct span *list, struct span *item);
+/** "Not Found"; "Unknown" for a status that is not known. */
+const char *http_reason(int status);
 
 /** What a WebSocket handshake wants. */
 struct http_upgrade {

@@ -59,6 +59,7 @@ struct ws {
 	unsigned frames;    /* begun since ws_take_frames() */
 	unsigned fragments; /* of this message so far */
 	enum ws_excess excess;
+	const char *why; /* a literal; NULL: it is wslay who found something */
 	unsigned held_n;
 	uint8_t held[HEADER_MAX + CONTROL_MAX]; /* a header, or a control frame, under way */
 
@@ -83,16 +84,54 @@ ws_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t payload_n)
 	return 2 + extra;
 }
 
+/** The payload of a close frame. */
+static struct span
+close_payload(char out[CONTROL_MAX], uint16_t code, struct span reason)
+{
+	size_t n = reason.n > REASON_MAX ? utf8_cut(reason.p, REASON_MAX) : reason.n;
+
+	out[0] = (char)(code >> 8);
+	out[1] = (char)code;
+	if (n > 0)
+		memcpy(out + 2, reason.p, n);
+	return (struct span){out, 2 + n};
+}
+
 void
 ws_add_close(struct buf *out, uint16_t code, struct span reason)
 {
-	size_t n = reason.n > REASON_MAX ? utf8_cut(reason.p, REASON_MAX) : reason.n;
-	char head[WS_HEADER_MAX];
+	char head[WS_HEADER_MAX], room[CONTROL_MAX];
+	struct span payload = close_payload(room, code, reason);
 
-	buf_add(out, head, ws_header(head, WS_CLOSE, 2 + n));
-	buf_add_char(out, (char)(code >> 8));
-	buf_add_char(out, (char)code);
-	buf_add(out, reason.p, n);
+	buf_add(out, head, ws_header(head, WS_CLOSE, payload.n));
+	buf_add_span(out, payload);
+}
+
+void
+ws_add_masked(struct buf *out, enum ws_opcode opcode, struct span payload,
+	const unsigned char mask[WS_MASK_SIZE])
+{
+	char head[WS_HEADER_MAX], *to;
+	size_t head_n = ws_header(head, opcode, payload.n);
+
+	head[1] = (char)(head[1] | BIT_MASK);
+	buf_add(out, head, head_n);
+	buf_add(out, mask, WS_MASK_SIZE);
+	to = buf_reserve(out, payload.n);
+	if (to == NULL)
+		return;
+	for (size_t i = 0; i < payload.n; i++)
+		to[i] = (char)(payload.p[i] ^ mask[i % WS_MASK_SIZE]);
+	out->n += payload.n;
+}
+
+void
+ws_add_masked_close(
+	struct buf *out, uint16_t code, struct span reason, const unsigned char mask[WS_MASK_SIZE])
+{
+	char room[CONTROL_MAX];
+
+	ws_add_masked(out, WS_CLOSE, close_payload(room, code, reason), mask);
 }
 
 void
@@ -314,6 +353,7 @@ static void
 fail(struct ws *ws, enum wslay_status_code code, const char *why)
 {
 	wslay_event_queue_close(ws->wslay, (uint16_t)code, (const uint8_t *)why, strlen(why));
+	ws->why = why;
 	ws->is_dead = true;
 }
 
@@ -587,6 +627,12 @@ enum ws_excess
 ws_excess(const struct ws *ws)
 {
 	return ws->excess;
+}
+
+const char *
+ws_why(const struct ws *ws)
+{
+	return ws->why != NULL ? ws->why : "text that is not UTF-8";
 }
 
 bool

@@ -22,6 +22,13 @@ size_t ws_header(char out[WS_HEADER_MAX], enum ws_opcode opcode, uint64_t payloa
 /** Appends an unmasked close frame; the reason is cut to 123 bytes at a UTF-8 boundary. */
 void ws_add_close(struct buf *out, uint16_t code, struct span reason);
 
+#define WS_MASK_SIZE 4
+/** As a client sends it: a masked final frame. The mask is random and used once. */
+void ws_add_masked(struct buf *out, enum ws_opcode opcode, struct span payload,
+	const unsigned char mask[WS_MASK_SIZE]);
+void ws_add_masked_close(
+	struct buf *out, uint16_t code, struct span reason, const unsigned char mask[WS_MASK_SIZE]);
+
 #define WS_ACCEPT_SIZE 29
 /** The value of Sec-WebSocket-Accept for a key (terminated). */
 void ws_accept_key(struct span key, char out[WS_ACCEPT_SIZE]);
@@ -59,6 +66,8 @@ bool ws_feed(struct ws *ws, struct span bytes, ws_message_fn fn, void *arg, stru
 /** Which of the limits was broken, when it is over. */
 enum ws_excess { WS_EXCESS_NONE, WS_EXCESS_BYTES, WS_EXCESS_FRAGMENTS };
 enum ws_excess ws_excess(const struct ws *ws);
+/** What the peer did wrong, when it is over and he did not close: a literal. */
+const char *ws_why(const struct ws *ws);
 /** True between messages: nothing of the input is held, the context can go back to the pool. */
 bool ws_is_idle(const struct ws *ws);
 /** Overwrites what an idle one still has of the messages that went through it. For servers. */

@@ -35,7 +35,7 @@ static const struct kind_info kinds[] = {
 	/*                  name        wanted                                                     number min max */
 	[ARG_NAME]       = {"name",     "a string",                                                false, 1,  NAME_TEXT_MAX},
 	[ARG_PATTERN]    = {"pattern",  PATTERN_WANTED,                                            false, 1,  ARG_PATTERN_MAX},
-	[ARG_ID]         = {"id",       "a string",                                                false, 1,  ARG_ID_MAX},
+	[ARG_ID]         = {"id",       "a string",                                                false, 1,  ID_TEXT_MAX},
 	[ARG_ID_PATTERN] = {"pattern",  PATTERN_WANTED,                                            false, 1,  ARG_PATTERN_MAX},
 	[ARG_STRING]     = {"string",   "a string",                                                false, 0,  0},
 	[ARG_INT]        = {"integer",  "an integer",                                              true,  0,  0},
@@ -91,31 +91,11 @@ decode(struct reading *r, struct span raw, struct span *text)
 }
 
 static enum err
-check_id(const char *name, struct span text, bool is_prefix, struct error *error)
-{
-	if (text.n > ARG_ID_MAX || (text.n == 0 && !is_prefix))
-		return error_set(error, ERR_INVALID_ARGUMENT, "%s must have 1 to %d bytes", name,
-			ARG_ID_MAX);
-	for (size_t i = 0; i < text.n; i++)
-		if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
-			return error_set(error, ERR_INVALID_ARGUMENT,
-				"%s must not hold control characters, byte %zu is one", name,
-				i + 1);
-	return OK;
-}
-
-enum err
-args_check_id(const char *name, struct span text, struct error *error)
-{
-	return check_id(name, text, false, error);
-}
-
-static enum err
 check_term(struct reading *r, const struct term *t)
 {
 	return r->spec->kind == ARG_PATTERN || r->spec->kind == ARG_NAME
 		       ? name_check(r->spec->name, t->text, t->is_prefix, r->error)
-		       : check_id(r->spec->name, t->text, t->is_prefix, r->error);
+		       : name_check_id(r->spec->name, t->text, t->is_prefix, r->error);
 }
 
 static enum err
@@ -205,7 +185,7 @@ read_text(struct reading *r, struct arg *arg)
 	if (r->spec->kind == ARG_NAME)
 		return name_check(r->spec->name, arg->text, false, r->error);
 	if (r->spec->kind == ARG_ID)
-		return args_check_id(r->spec->name, arg->text, r->error);
+		return name_check_id(r->spec->name, arg->text, false, r->error);
 	if ((int64_t)arg->text.n > r->spec->max)
 		return error_set(r->error, ERR_INVALID_ARGUMENT, "%s: at most %lld bytes",
 			r->spec->name, (long long)r->spec->max);

@@ -31,7 +31,6 @@ enum arg_kind {
 };
 
 #define ARGS_MAX        16
-#define ARG_ID_MAX      512
 #define ARG_PATTERN_MAX 100 /* terms of one pattern */
 
 struct arg_spec {
@@ -84,8 +83,6 @@ const char *args_kind_name(enum arg_kind kind);
  * of a text, of the items of an array or a pattern; false for kinds that have no such bounds. */
 bool args_bounds(const struct arg_spec *spec, int64_t *min, int64_t *max);
 
-/** Judges the text of an id; `name` is what the error calls it. */
-enum err args_check_id(const char *name, struct span text, struct error *error);
 /** The pattern of two arguments of terms and a condition, any of which may be unset, or NULL when
  * out of memory. */
 struct pattern *args_pattern(

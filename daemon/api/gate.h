@@ -26,6 +26,8 @@
 #include "daemon/search/search.h"
 #include "daemon/store/store.h"
 
+struct feeds;
+
 /* MAJOR.MINOR of the language that clients speak. */
 #define API_PROTOCOL "1.0"
 
@@ -110,6 +112,7 @@ struct api {
 	struct auth *auth;
 	struct audit *audit;
 	struct vault *vault;
+	struct feeds *feeds;
 	struct daemon_ops { /* what only main can do */
 		enum err (*reload)(void *daemon, struct buf *result, struct error *error);
 		void (*shutdown)(void *daemon);

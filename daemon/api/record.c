@@ -1,19 +1,17 @@
 /* record.*: from checked parameters to jobs. */
 
 #include <sodium.h>
-#include <stdio.h>
-#include <string.h>
 
+#include "common/name.h"
+#include "common/uuid.h"
 #include "daemon/api/methods.h"
 
-#define NAME_MAX_BYTES   1024
 #define PUT_MANY_MAX     10000
 #define DELETE_MANY_MAX  10000
 #define LIST_LIMIT       100
 #define LIST_LIMIT_MAX   1000
 #define OFFSET_MAX       10000000
 #define CURSOR_MAX_BYTES 1024
-#define UUID_SIZE        37
 
 #define SEQ_RANGE .min = 0, .max = (INT64_C(1) << 53) - 1
 #define PUT_MODES "replace if_absent skip_equal"
@@ -33,14 +31,14 @@ enum put_arg {
 };
 
 /* clang-format off */
-#define PUT_PARAMETERS                                                                                                                                       \
-	[PUT_CATEGORY]   = {"category",   ARG_NAME,     CATEGORY(SCOPE_WRITE), .help = "Category; default \"general\""},                                     \
-	[PUT_ID]         = {"id",         ARG_ID,                              .help = "Id; default: a new time-ordered one"},                               \
-	[PUT_NAME]       = {"name",       ARG_STRING,   .max = NAME_MAX_BYTES, .help = "Name; default: the id"},                                             \
-	[PUT_DATA]       = {"data",       ARG_JSON,     .required = true,      .help = "Any JSON value"},                                                    \
-	[PUT_IF_SEQ]     = {"if_seq",     ARG_INT,      SEQ_RANGE,             .help = "Write only if the record is at this seq; 0: only if there is none"}, \
-	[PUT_TTL]        = {"ttl",        ARG_DURATION,                        .help = "Delete it after so long"},                                           \
-	[PUT_EXPIRES_AT] = {"expires_at", ARG_TIME,                            .help = "Delete it at this time"}
+#define PUT_PARAMETERS                                                                                                                                        \
+	[PUT_CATEGORY]   = {"category",   ARG_NAME,     CATEGORY(SCOPE_WRITE),  .help = "Category; default \"general\""},                                     \
+	[PUT_ID]         = {"id",         ARG_ID,                               .help = "Id; default: a new time-ordered one"},                               \
+	[PUT_NAME]       = {"name",       ARG_STRING,   .max = RECORD_NAME_MAX, .help = "Name; default: the id"},                                             \
+	[PUT_DATA]       = {"data",       ARG_JSON,     .required = true,       .help = "Any JSON value"},                                                    \
+	[PUT_IF_SEQ]     = {"if_seq",     ARG_INT,      SEQ_RANGE,              .help = "Write only if the record is at this seq; 0: only if there is none"}, \
+	[PUT_TTL]        = {"ttl",        ARG_DURATION,                         .help = "Delete it after so long"},                                           \
+	[PUT_EXPIRES_AT] = {"expires_at", ARG_TIME,                             .help = "Delete it at this time"}
 
 const struct arg_spec record_put_args[] = {
 	PUT_PARAMETERS,
@@ -53,23 +51,6 @@ static const struct arg_spec item_args[] = {
 	PUT_PARAMETERS,
 	{.name = NULL},
 };
-
-/** A time-ordered id: UUID version 7 (RFC 9562, 5.7). */
-static void
-make_uuid(int64_t now_ms, char out[UUID_SIZE])
-{
-	unsigned char b[16];
-	int at = 0;
-
-	randombytes_buf(b, sizeof(b));
-	for (int i = 0; i < 6; i++)
-		b[i] = (unsigned char)(now_ms >> (40 - 8 * i));
-	b[6] = (unsigned char)(0x70 | (b[6] & 0x0f));
-	b[8] = (unsigned char)(0x80 | (b[8] & 0x3f));
-	for (int i = 0; i < 16; i++)
-		at += snprintf(out + at, (size_t)(UUID_SIZE - at), "%s%02x",
-			i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", b[i]);
-}
 
 enum err
 record_keep_data(struct call *c, const struct conf_category *category, struct job *j, struct op *op,
@@ -127,6 +108,7 @@ static enum err
 set_put(struct call *c, struct job *j, struct op *op, const struct arg *args, struct span category)
 {
 	const struct conf_category *settings;
+	unsigned char random[UUID_RANDOM_N];
 	char uuid[UUID_SIZE];
 	enum err e;
 
@@ -140,7 +122,8 @@ set_put(struct call *c, struct job *j, struct op *op, const struct arg *args, st
 	if (args[PUT_ID].is_set) {
 		op->id = job_keep(j, args[PUT_ID].text);
 	} else {
-		make_uuid(c->now_ms, uuid);
+		randombytes_buf(random, sizeof(random));
+		uuid_write(c->now_ms, random, uuid);
 		op->id = job_keep(j, span_of(uuid));
 	}
 	op->name = args[PUT_NAME].is_set ? job_keep(j, args[PUT_NAME].text) : op->id;
@@ -346,15 +329,15 @@ keep_id(struct call *c, struct job *j, struct json_value value, struct span *id)
 	char *text;
 	size_t n;
 
-	if (value.type != JSON_STRING || value.raw.n > 6 * ARG_ID_MAX + 2)
+	if (value.type != JSON_STRING || value.raw.n > 6 * ID_TEXT_MAX + 2)
 		return error_set(c->error, ERR_INVALID_ARGUMENT,
-			"must be a string of 1 to %d bytes", ARG_ID_MAX);
+			"must be a string of 1 to %d bytes", ID_TEXT_MAX);
 	text = job_room(j, &n);
 	n = json_string_decode(value.raw, text);
 	if (n == SIZE_MAX)
 		return error_set(c->error, ERR_INVALID_ARGUMENT, "a lone surrogate is not text");
 	*id = job_keep_written(j, n);
-	return args_check_id("id", *id, c->error);
+	return name_check_id("id", *id, false, c->error);
 }
 
 static enum err
@@ -473,8 +456,8 @@ const struct arg_spec record_list_args[] = {
 	[LIST_CATEGORY]  = {"category",       ARG_PATTERN,    .touches = SCOPE_READ,           .help = "Categories: a name, a prefix ending in *, or several; default: all"},
 	[LIST_IDS]       = {"id",             ARG_ID_PATTERN,                                  .help = "Ids, in the same way"},
 	[LIST_WHERE]     = {"where",          ARG_WHERE,                                       .help = "Only records whose data meets this condition"},
-	[LIST_NAME]      = {"name",           ARG_STRING,     .max = NAME_MAX_BYTES,           .help = "Only names that hold this text, letter case of ASCII ignored"},
-	[LIST_NAME_LIKE] = {"name_like",      ARG_STRING,     .max = NAME_MAX_BYTES,           .help = "Only names that match this LIKE pattern (% and _; \\ escapes)"},
+	[LIST_NAME]      = {"name",           ARG_STRING,     .max = RECORD_NAME_MAX,          .help = "Only names that hold this text, letter case of ASCII ignored"},
+	[LIST_NAME_LIKE] = {"name_like",      ARG_STRING,     .max = RECORD_NAME_MAX,          .help = "Only names that match this LIKE pattern (% and _; \\ escapes)"},
 	[LIST_AFTER]     = {"updated_after",  ARG_TIME,                                        .help = "Only records written after this time"},
 	[LIST_BEFORE]    = {"updated_before", ARG_TIME,                                        .help = "Only records written before this time"},
 	[LIST_ORDER]     = {"order",          ARG_CHOICE,     .choices = "newest oldest id",   .help = "Default \"newest\""},

@@ -3,10 +3,10 @@
  * with the seq, rev and times that they had.
  */
 
+#include "common/name.h"
 #include "daemon/api/methods.h"
 
-#define RESTORE_MAX    10000
-#define NAME_MAX_BYTES 1024
+#define RESTORE_MAX 10000
 
 #define SEQ_RANGE .min = 1, .max = (INT64_C(1) << 53) - 1
 
@@ -28,7 +28,7 @@ enum item_arg {
 static const struct arg_spec item_args[] = {
 	[IT_CATEGORY] = {"category",   ARG_NAME,   .required = true, .touches = SCOPE_WRITE, .help = "Category"},
 	[IT_ID]       = {"id",         ARG_ID,     .required = true,            .help = "Id"},
-	[IT_NAME]     = {"name",       ARG_STRING, .max = NAME_MAX_BYTES,       .help = "Name; default: the id"},
+	[IT_NAME]     = {"name",       ARG_STRING, .max = RECORD_NAME_MAX,      .help = "Name; default: the id"},
 	[IT_DATA]     = {"data",       ARG_JSON,                                .help = "Of a record"},
 	[IT_SEQ]      = {"seq",        ARG_INT,    .required = true, SEQ_RANGE, .help = "Its seq"},
 	[IT_REV]      = {"rev",        ARG_INT,    .required = true, SEQ_RANGE, .help = "Its rev"},

@@ -390,6 +390,9 @@ conf_load(const struct conf_sources *from, struct conf **out, struct error *erro
 		e = apply_environment(c, from->environ_list, error);
 	for (size_t i = 0; i < from->overrides_n && e == OK; i++)
 		e = apply_override(c, &from->overrides[i], error);
+	for (size_t i = 0; i < conf_sections_n && e == OK; i++)
+		e = conf_tables_check(
+			conf_tables_of(c, &conf_sections[i]), &conf_sections[i], error);
 	if (e != OK) {
 		conf_free(c);
 		return e;

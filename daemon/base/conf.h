@@ -73,6 +73,65 @@ struct conf_category {
 	enum conf_search search;
 };
 
+/** A message that a feed sends when it has connected, and what it waits for then. */
+struct conf_step {
+	char *send;         /* NULL: nothing, it only waits */
+	bool is_binary;     /* send is base64 of a binary message */
+	char *await;        /* a condition (common/where.h) on a message; NULL: it does not wait */
+	int64_t timeout_ms; /* for that message to come */
+};
+
+struct conf_steps {
+	struct conf_step *v;
+	size_t n;
+};
+
+/** How the text of a secret is made the key of signatures, and how these are written. */
+enum conf_sign_key { SIGN_KEY_RAW, SIGN_KEY_HEX, SIGN_KEY_BASE64 };
+enum conf_sign_as { SIGN_AS_HEX, SIGN_AS_BASE64 };
+
+/** What a feed does while the store has no room. */
+enum conf_on_full { FULL_WAIT, FULL_CONFLATE };
+
+/** [feed.NAME]. Texts that are not given are "". In headers, messages and sign_text ${...} stands
+ * for something: see feed/expand.h. */
+struct conf_feed {
+	struct conf_named named;
+	char *url;
+	bool enabled;
+	char *ca;                 /* a file; "": the system's authorities */
+	struct conf_list headers; /* "Name: value" */
+	struct conf_list subprotocols;
+	struct conf_steps on_connect;
+	int64_t connect_timeout_ms;
+	char *app_ping; /* a message */
+	int64_t app_ping_every_ms;
+	int64_t heartbeat_ms;    /* CONF_UNLIMITED: no pings are sent */
+	int64_t idle_timeout_ms; /* these two: CONF_UNLIMITED */
+	int64_t max_retries;
+	int64_t max_message;
+	char *sign_text;
+	char *sign_secret; /* the name of a secret */
+	enum conf_sign_key sign_key;
+	enum conf_sign_as sign_as;
+	char *split;    /* a JSON Pointer; "{}": the message itself is the array */
+	char *where;    /* a condition on a message */
+	char *category; /* from here on templates: see feed/template.h */
+	char *id;
+	char *name;
+	char *data; /* of one place */
+	char *time;
+	int64_t ttl_ms;    /* CONF_UNLIMITED: what the category says */
+	char *received_at; /* the name of a member */
+	char *topic;       /* a template */
+	bool drop_unmapped;
+	enum conf_on_full on_full;
+	struct rate rate; /* of messages */
+	char *record;     /* the name of a recording */
+	int64_t record_max;
+	int64_t stale_after_ms; /* CONF_UNLIMITED: never */
+};
+
 struct conf {
 	struct {
 		char *path;
@@ -166,6 +225,7 @@ struct conf {
 		int64_t shutdown_timeout_ms;
 	} daemon;
 	struct conf_tables categories; /* of struct conf_category: see conf_category() */
+	struct conf_tables feeds;      /* of struct conf_feed: see conf_feed_at() */
 	struct conf_origin *origins; /* where each option's value came from, by row of the table */
 };
 
@@ -205,3 +265,20 @@ void conf_add_json(const struct conf *c, struct json_out *o);
 /** What differs: {"applied": [names], "needs_restart": [names]}. Returns a configuration to run on
  * from now: `now` with only those values of `next` that may change at run time. */
 struct conf *conf_reload(const struct conf *now, const struct conf *next, struct json_out *o);
+
+/* Feeds, from the configuration and from definitions in JSON, which have the same keys. */
+
+/** The i-th of the configuration, by name; i is below c->feeds.n. */
+const struct conf_feed *conf_feed_at(const struct conf *c, size_t i);
+/** The one with this name; NULL: there is none. */
+const struct conf_feed *conf_feed_find(const struct conf *c, struct span name);
+/** Reads a definition, an object: what it does not give has its default. ERR_INVALID_ARGUMENT names
+ * the key, and the nearest known one if it is none. On success the caller owns *out. */
+enum err conf_feed_read(struct span name, struct json_value definition, struct conf_feed **out,
+	struct error *error);
+struct conf_feed *conf_feed_dup(const struct conf_feed *f);
+void conf_feed_free(struct conf_feed *f);
+/** Writes members for what is not the default, or for all: what conf_feed_read() takes. */
+void conf_feed_add(const struct conf_feed *f, bool all, struct json_out *o);
+/** Whether they are defined alike; the name does not count. */
+bool conf_feed_is_equal(const struct conf_feed *a, const struct conf_feed *b);

@@ -139,10 +139,10 @@ put_option(struct json_out *out, struct span name, const struct conf_option *o, 
 
 	buf_init(&value, SIZE_MAX / 2);
 	json_put_string(out, "name", name);
-	conf_add_value(values, o, &value);
+	conf_add_value_json(values, o, &value);
 	json_put_raw(out, "value", buf_span(&value));
 	buf_reset(&value);
-	conf_add_value(standard, o, &value);
+	conf_add_value_json(standard, o, &value);
 	json_put_raw(out, "default", buf_span(&value));
 	buf_fini(&value);
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "common/url.h"
+
 #define KIB INT64_C(1024)
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
@@ -11,6 +13,7 @@
 
 #define AT(member)          offsetof(struct conf, member)
 #define IN_CATEGORY(member) offsetof(struct conf_category, member)
+#define IN_FEED(member)     offsetof(struct conf_feed, member)
 #define COUNT_OF(a)         (sizeof(a) / sizeof((a)[0]))
 
 /* clang-format off */
@@ -228,11 +231,106 @@ static const struct conf_option category_options[] = {
 	 "found."},
 };
 
+static const struct conf_option feed_options[] = {
+	{"url", CONF_TEXT, IN_FEED(url), "\"\"", 0, URL_MAX, NULL, false,
+	 "Where it connects to: ws:// or wss://."},
+	{"enabled", CONF_BOOL, IN_FEED(enabled), "true", 0, 0, NULL, false,
+	 "Whether it is started by itself."},
+	{"ca", CONF_TEXT, IN_FEED(ca), "\"\"", 0, 4000, NULL, false,
+	 "Who may have signed the upstream's certificate, in PEM; \"\": the authorities that the "
+	 "system knows."},
+	{"headers", CONF_TEXTS, IN_FEED(headers), "[]", 0, 64, NULL, false,
+	 "More headers of the handshake, each \"Name: value\". In these and in messages "
+	 "${secret:NAME} stands for a secret, ${now_ms}, ${now_s} and ${now_iso} for the time of "
+	 "the connection, ${signature} for what sign_text makes; \"$${\" is a text \"${\"."},
+	{"subprotocols", CONF_TEXTS, IN_FEED(subprotocols), "[]", 0, 16, NULL, false,
+	 "Subprotocols that are offered, the best first."},
+	{"on_connect", CONF_STEPS, IN_FEED(on_connect), "[]", 0, 64, NULL, false,
+	 "Messages to send first, in order. A table {send = \"...\", await = '{\"/type\":"
+	 "\"subscribed\"}', timeout = \"10s\"} goes on when a message came that meets the condition; "
+	 "without send it only waits; with send_base64 instead it sends a binary message."},
+	{"connect_timeout", CONF_DURATION, IN_FEED(connect_timeout_ms),
+	 "\"10s\"", 100, DAY, NULL, false,
+	 "For a connection to be open, from the look-up of the name to the handshake."},
+	{"app_ping", CONF_TEXT, IN_FEED(app_ping), "\"\"", 0, 65536, NULL, false,
+	 "A message to send again and again, for upstreams that want one."},
+	{"app_ping_every", CONF_DURATION, IN_FEED(app_ping_every_ms),
+	 "\"30s\"", 100, DAY, NULL, false,
+	 "How often."},
+	{"heartbeat", CONF_DURATION, IN_FEED(heartbeat_ms), "\"30s\"", 100, INT64_MAX, NULL, false,
+	 "Between pings; a connection that leaves three unanswered is dead. \"unlimited\": none are "
+	 "sent."},
+	{"idle_timeout", CONF_DURATION, IN_FEED(idle_timeout_ms),
+	 "\"unlimited\"", 100, INT64_MAX, NULL, false,
+	 "A connection on which no message came for so long is dead."},
+	{"max_retries", CONF_COUNT, IN_FEED(max_retries),
+	 "\"unlimited\"", 0, INT64_MAX, NULL, false,
+	 "Attempts in a row after one that failed; then the feed has failed until it is started. A "
+	 "minute live ends the row."},
+	{"max_message", CONF_SIZE, IN_FEED(max_message), "\"4MiB\"", KIB, 256 * MIB, NULL, false,
+	 "A message of the upstream; a larger one ends the connection."},
+	{"sign_text", CONF_TEXT, IN_FEED(sign_text), "\"\"", 0, 4000, NULL, false,
+	 "What ${signature} signs, by HMAC-SHA256; with ${secret:NAME} and ${now_...} as in "
+	 "messages."},
+	{"sign_secret", CONF_TEXT, IN_FEED(sign_secret), "\"\"", 0, 128, NULL, false,
+	 "The name of the secret that is the key of signatures."},
+	{"sign_key", CONF_CHOICE, IN_FEED(sign_key), "\"raw\"", 0, 0, "raw hex base64", false,
+	 "How the secret is written: the key itself, or its bytes in hexadecimal digits or base64."},
+	{"sign_as", CONF_CHOICE, IN_FEED(sign_as), "\"hex\"", 0, 0, "hex base64", false,
+	 "How the signature is written."},
+	{"split", CONF_TEXT, IN_FEED(split), "\"\"", 0, 4000, NULL, false,
+	 "A JSON Pointer to an array in the message, each item of which is mapped; \"{}\": the message "
+	 "itself is the array; \"\": the message is the item."},
+	{"where", CONF_TEXT, IN_FEED(where), "\"\"", 0, 16384, NULL, false,
+	 "A condition on the message, as of record.list: others are passed over."},
+	{"category", CONF_TEXT, IN_FEED(category), "\"\"", 0, 4000, NULL, false,
+	 "The category of a record; \"\": the feed's name. In this and the next {/product_id} stands for "
+	 "what that JSON Pointer names in the item, {$/channel} for the same in the whole message, {} "
+	 "for the item; {{ and }} are braces. What has no text there is not mapped."},
+	{"id", CONF_TEXT, IN_FEED(id), "\"\"", 0, 4000, NULL, false,
+	 "Its id; \"\": a new one each time."},
+	{"name", CONF_TEXT, IN_FEED(name), "\"\"", 0, 4000, NULL, false,
+	 "Its name; \"\": the id."},
+	{"data", CONF_TEXT, IN_FEED(data), "\"{}\"", 0, 4000, NULL, false,
+	 "Its data: one place, whatever stands there, as it was sent."},
+	{"time", CONF_TEXT, IN_FEED(time), "\"\"", 0, 4000, NULL, false,
+	 "When it was written (updated_at): RFC 3339, or a number of seconds, milliseconds, "
+	 "microseconds or nanoseconds since 1970, which are told apart by size; never after its "
+	 "arrival. \"\": at its arrival."},
+	{"ttl", CONF_DURATION, IN_FEED(ttl_ms), "\"unlimited\"", 1, INT64_MAX, NULL, false,
+	 "Records are deleted after so long; \"unlimited\": as [category.NAME] says."},
+	{"received_at", CONF_TEXT, IN_FEED(received_at), "\"\"", 0, 128, NULL, false,
+	 "The name of a member with the time of arrival that is added to data that is an object; "
+	 "\"\": none."},
+	{"topic", CONF_TEXT, IN_FEED(topic), "\"\"", 0, 4000, NULL, false,
+	 "The topic that data is published to instead of being stored."},
+	{"drop_unmapped", CONF_BOOL, IN_FEED(drop_unmapped), "true", 0, 0, NULL, false,
+	 "What is not mapped is only counted; false: some of it is logged, with the place that was "
+	 "not there."},
+	{"on_full", CONF_CHOICE, IN_FEED(on_full), "\"wait\"", 0, 0, "wait conflate", false,
+	 "While the store has no room. wait: the upstream is not read. conflate: the newest of each "
+	 "record is kept."},
+	{"rate", CONF_RATE, IN_FEED(rate), "\"unlimited\"", 0, 0, NULL, false,
+	 "Messages that are taken; the upstream is not read while there are more."},
+	{"record", CONF_TEXT, IN_FEED(record), "\"\"", 0, 128, NULL, false,
+	 "The name of a recording of all messages, recordings/NAME.ndjson beside the store; \"\": none."},
+	{"record_max", CONF_SIZE, IN_FEED(record_max),
+	 "\"256MiB\"", 64 * KIB, 1024 * GIB, NULL, false,
+	 "Bytes of a recording; then it is NAME.ndjson.1, in the place of the one before, and begins "
+	 "anew."},
+	{"stale_after", CONF_DURATION, IN_FEED(stale_after_ms),
+	 "\"unlimited\"", 100, INT64_MAX, NULL, false,
+	 "Subscribers to its categories are told that they are stale when it is down for so long."},
+};
+
 const struct conf_section conf_sections[] = {
 	{"category", AT(categories), sizeof(struct conf_category), category_options,
-	 COUNT_OF(category_options),
+	 COUNT_OF(category_options), true, NULL,
 	 "What holds for one category, or with a name that ends in * for all that begin so. Of all "
 	 "that fit the table with the longest name holds, alone."},
+	{"feed", AT(feeds), sizeof(struct conf_feed), feed_options, COUNT_OF(feed_options), false,
+	 conf_feed_check,
+	 "An upstream WebSocket, whose messages become records. `sysrtctl feed` shows and tests them."},
 };
 /* clang-format on */
 

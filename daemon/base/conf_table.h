@@ -22,6 +22,7 @@ enum conf_type {
 	CONF_FILTER,   /* a text: of the log */
 	CONF_KEEP,     /* a count, a duration or "unlimited" */
 	CONF_RATE,
+	CONF_STEPS, /* messages and tables: see struct conf_step */
 };
 
 /** One option: everything that is known about it. */
@@ -48,6 +49,11 @@ struct conf_section {
 	size_t size;   /* of the struct of one table, which begins with a struct conf_named */
 	const struct conf_option *options;
 	size_t options_n;
+	bool takes_prefixes; /* of names: "sensor.*" */
+	/* Judges a table as a whole, each value of which is good by itself, among all of the
+	 * section (NULL: it is alone); NULL: nothing is left to judge. */
+	enum err (*check)(
+		const struct conf_named *n, const struct conf_tables *all, struct error *error);
 	const char *help;
 };
 
@@ -81,21 +87,47 @@ enum err conf_set_toml(void *values, const struct conf_option *o, const struct t
 	struct error *error);
 enum err conf_set_text(
 	void *values, const struct conf_option *o, struct span text, struct error *error);
+/** Sets it from a value in JSON, which it takes as if it were TOML. */
+enum err conf_set_json(
+	void *values, const struct conf_option *o, struct json_value value, struct error *error);
 void conf_copy(void *to, const void *from, const struct conf_option *o);
 bool conf_is_equal(const void *a, const void *b, const struct conf_option *o);
 /** Frees what it owns. */
 void conf_clear(void *values, const struct conf_option *o);
 /** Appends what values are allowed, for people: "1 to 64". */
 void conf_add_bounds(const struct conf_option *o, struct buf *out);
-/** Appends it as TOML (for texts and lists that is JSON too). */
+/** Appends it as TOML, or as JSON: but for steps that is the same. */
 void conf_add_value(const void *values, const struct conf_option *o, struct buf *out);
+void conf_add_value_json(const void *values, const struct conf_option *o, struct buf *out);
 
 /** Where a value came from, for people; NULL: the default. */
 struct conf_origin {
 	char *text;
 };
 
+/* Steps: conf_steps.c. */
+
+/** Reads a text, a table, or an array of them; as conf_set_toml(). */
+enum err conf_steps_set(struct conf_steps *s, const struct conf_option *o,
+	const struct toml_node *node, struct error *error);
+void conf_steps_copy(struct conf_steps *to, const struct conf_steps *from);
+void conf_steps_clear(struct conf_steps *s);
+void conf_steps_add(const struct conf_steps *s, bool as_json, struct buf *out);
+
+/* Feeds: conf_feed.c. */
+
+/** The check of their section. */
+enum err conf_feed_check(
+	const struct conf_named *n, const struct conf_tables *all, struct error *error);
+
 /* Named tables: conf_named.c. */
+
+/** A table with the defaults, of no name. */
+struct conf_named *conf_named_new(const struct conf_section *s);
+void conf_named_free(struct conf_named *n, const struct conf_section *s);
+/** Whether all their values are the same. */
+bool conf_named_is_equal(
+	const struct conf_named *a, const struct conf_named *b, const struct conf_section *s);
 
 /** The section's tables in a configuration. */
 struct conf_tables *conf_tables_of(const struct conf *c, const struct conf_section *s);
@@ -112,6 +144,9 @@ void conf_tables_fini(struct conf_tables *t, const struct conf_section *s);
  * ERR_CONFIG_ERROR: it is not a name. */
 enum err conf_tables_get(struct conf_tables *t, const struct conf_section *s, struct span name,
 	struct conf_named **out, struct error *error);
+/** Judges each table as a whole. ERR_CONFIG_ERROR names the first that is wrong. */
+enum err conf_tables_check(
+	const struct conf_tables *t, const struct conf_section *s, struct error *error);
 /** The table with exactly this name, or the defaults. */
 const struct conf_named *conf_tables_exact(const struct conf_tables *t, const char *name);
 /** Appends `section."name"`. */

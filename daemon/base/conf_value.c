@@ -43,6 +43,8 @@ conf_clear(void *values, const struct conf_option *o)
 		*text = NULL;
 	} else if (is_list(o)) {
 		list_clear(value_of(values, o));
+	} else if (o->type == CONF_STEPS) {
+		conf_steps_clear(value_of(values, o));
 	}
 }
 
@@ -87,6 +89,7 @@ wrong_type(const struct conf_option *o, struct error *error)
 		[CONF_FILTER] = "a string",
 		[CONF_KEEP] = "a number, a duration such as \"7d\", or \"unlimited\"",
 		[CONF_RATE] = "a rate such as \"100/s\" or \"30/m burst 60\", or \"unlimited\"",
+		[CONF_STEPS] = "a message, a table {send, await, timeout}, or an array of these",
 		[CONF_NETWORKS] = "networks such as \"192.0.2.0/24\" or \"::1\"",
 	};
 
@@ -326,6 +329,7 @@ conf_set_text(void *values, const struct conf_option *o, struct span text, struc
 	case CONF_RATE:
 		return rate_parse(text, value_of(values, o)) ? OK : wrong_type(o, error);
 	case CONF_KEEP:
+	case CONF_STEPS:
 		break;
 	}
 	return wrong_type(o, error);
@@ -337,6 +341,8 @@ conf_set_toml(void *values, const struct conf_option *o, const struct toml_node 
 {
 	if (is_list(o))
 		return set_list_toml(values, o, node, error);
+	if (o->type == CONF_STEPS)
+		return conf_steps_set(value_of(values, o), o, node, error);
 	if (o->type == CONF_KEEP)
 		return set_keep(values, o, node, error);
 	if (o->type == CONF_BOOL && node->type == TOML_BOOL) {
@@ -403,6 +409,9 @@ conf_copy(void *to, const void *from, const struct conf_option *o)
 	case CONF_RATE:
 		*(struct rate *)value_of(to, o) = *(struct rate *)value_of(from, o);
 		break;
+	case CONF_STEPS:
+		conf_steps_copy(value_of(to, o), value_of(from, o));
+		break;
 	}
 }
 
@@ -467,7 +476,19 @@ conf_add_value(const void *values, const struct conf_option *o, struct buf *out)
 	case CONF_KEEP:
 		add_keep(value_of(values, o), out);
 		break;
+	case CONF_STEPS:
+		conf_steps_add(value_of(values, o), false, out);
+		break;
 	}
+}
+
+void
+conf_add_value_json(const void *values, const struct conf_option *o, struct buf *out)
+{
+	if (o->type == CONF_STEPS)
+		conf_steps_add(value_of(values, o), true, out);
+	else
+		conf_add_value(values, o, out);
 }
 
 static void
@@ -493,7 +514,7 @@ conf_add_bounds(const struct conf_option *o, struct buf *out)
 		buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", o->min, o->max);
 	} else if (o->type == CONF_RATE) {
 		buf_addf(out, "A rate such as \"30/m burst 60\", or \"unlimited\"");
-	} else if (is_list(o)) {
+	} else if (is_list(o) || o->type == CONF_STEPS) {
 		buf_addf(out, "At most %" PRId64, o->max);
 	} else if (o->type == CONF_BOOL) {
 		buf_addf(out, "true or false");

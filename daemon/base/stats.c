@@ -12,6 +12,8 @@ struct stat_row {
 	const struct counter *counter; /* NULL: a gauge */
 	int64_t (*read)(const void *arg);
 	const void *arg;
+	const struct stats_kind *kind; /* of a family; else NULL */
+	double (*read_item)(const void *item);
 };
 
 struct stats {
@@ -61,13 +63,38 @@ stats_add_gauge(
 }
 
 void
+stats_add_family(struct stats *s, const char *name, const struct stats_kind *kind,
+	double (*read)(const void *item))
+{
+	add_row(s, (struct stat_row){.name = name, .read_item = read, .kind = kind});
+}
+
+static void
+put_family(const struct stat_row *row, struct json_out *o)
+{
+	const struct stats_kind *kind = row->kind;
+	const void *item = NULL;
+	struct span name;
+
+	while ((item = kind->next(kind->arg, item, &name)) != NULL) {
+		char *key = xasprintf("%s{%s=\"%.*s\"}", row->name, kind->label, SPAN_FMT(name));
+
+		json_put_double(o, key, row->read_item(item));
+		free(key);
+	}
+}
+
+void
 stats_add_json(const struct stats *s, struct json_out *o)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		const struct stat_row *row = &s->rows[i];
-		int64_t value = row->counter != NULL ? (int64_t)counter_read(row->counter)
-						     : row->read(row->arg);
 
-		json_put_int(o, row->name, value);
+		if (row->kind != NULL)
+			put_family(row, o);
+		else if (row->counter != NULL)
+			json_put_int(o, row->name, (int64_t)counter_read(row->counter));
+		else
+			json_put_int(o, row->name, row->read(row->arg));
 	}
 }

@@ -100,6 +100,7 @@ group_get(struct watch *w, enum framing framing, unsigned number)
 	g->watch = w;
 	g->framing = framing;
 	g->number = number;
+	list_init(&g->members);
 	list_init(&g->in_slice);
 	list_append(&w->groups, &g->in_watch);
 	return g;
@@ -110,7 +111,7 @@ group_join(struct watches *ws, struct member *m, struct pattern **pattern, enum 
 	unsigned number, int64_t published)
 {
 	m->group = group_get(watch_get(ws, pattern, published), framing, number);
-	m->group->members_n++;
+	list_append(&m->group->members, &m->in_group);
 	m->place = NOT_LIVE;
 }
 
@@ -123,7 +124,8 @@ group_quit(struct watches *ws, struct member *m)
 	if (group_is_live(m))
 		group_leave_live(m);
 	m->group = NULL;
-	if (--g->members_n > 0)
+	list_remove(&m->in_group);
+	if (!list_is_empty(&g->members))
 		return;
 	must(!list_is_linked(&g->in_slice));
 	list_remove(&g->in_watch);

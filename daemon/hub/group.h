@@ -29,13 +29,14 @@ struct watch {
 struct member {
 	struct group *group;
 	unsigned place; /* in group->live, while it is there */
+	struct list in_group;
 };
 
 struct group {
 	struct watch *watch;
 	enum framing framing;
 	unsigned number;
-	unsigned members_n; /* live or not */
+	struct list members; /* live or not */
 	struct member **live;
 	unsigned live_n;
 	unsigned live_cap;

@@ -66,6 +66,8 @@ hub_new(struct loop *loop, struct store *store, const struct conf *conf)
 	list_init(&h->touched);
 	list_init(&h->flushing);
 	list_init(&h->catching_up);
+	list_init(&h->outages);
+	list_init(&h->owing);
 	replay_init(h);
 	return h;
 }
@@ -77,6 +79,7 @@ hub_free(struct hub *h)
 		return;
 	must(list_is_empty(&h->touched) && list_is_empty(&h->flushing));
 	must(list_is_empty(&h->catching_up));
+	must(list_is_empty(&h->outages) && list_is_empty(&h->owing));
 	loop_undefer(h->loop, h);
 	replay_fini(h);
 	publish_fini(h);
@@ -137,6 +140,7 @@ turn(void *arg)
 	h->is_turn_due = false;
 	flush_some(h);
 	if (list_is_empty(&h->flushing)) {
+		outages_turn(h);
 		replay_turn(h);
 		publish_turn(h);
 		list_splice(&h->flushing, &h->touched);

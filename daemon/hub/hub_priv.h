@@ -13,6 +13,7 @@
 #include "daemon/base/loop.h"
 #include "daemon/hub/group.h"
 #include "daemon/hub/hub.h"
+#include "daemon/hub/outage.h"
 #include "daemon/hub/ring.h"
 #include "daemon/hub/subscription.h"
 #include "daemon/store/store.h"
@@ -66,9 +67,12 @@ struct hub {
 	struct backlog backlog;
 	struct slice slice;
 	struct replay replay;
-	struct list touched;      /* subscribers with something to write */
-	struct list flushing;     /* those that are written to now; the others come after a slice */
-	struct list catching_up;  /* subscribers with a replay that can go on */
+	struct list touched;     /* subscribers with something to write */
+	struct list flushing;    /* those that are written to now; the others come after a slice */
+	struct list catching_up; /* subscribers with a replay that can go on */
+	struct list outages;
+	size_t owed_n;            /* subscriptions that are owed something */
+	struct list owing;        /* subscriptions that are to be told of them */
 	unsigned n[SUB_COUNT];    /* subscriptions by state */
 	unsigned conditional_n;   /* those with a condition */
 	uint64_t published_total; /* changes */
@@ -92,6 +96,15 @@ void publish_turn(struct hub *h);
 void publish_fini(struct hub *h);
 /** Forgets what was not published yet. */
 void publish_drop(struct hub *h);
+
+/** Tells subscriptions what they are owed of outages. */
+void outages_turn(struct hub *h);
+/** A subscription is new: it is owed those that last. */
+void outages_owe_new(struct subscription *sub);
+/** Its peer does not lag any longer. */
+void outages_owe_again(struct subscription *sub);
+/** It is owed nothing any more. */
+void outages_end_subscription(struct subscription *sub);
 
 void replay_init(struct hub *h);
 void replay_fini(struct hub *h);

@@ -76,6 +76,18 @@ notify_unsubscribed(enum framing framing, unsigned number, const char *reason)
 		reason);
 }
 
+struct frame *
+notify_outage(enum framing framing, unsigned number, struct span feed, int64_t since_ms)
+{
+	if (since_ms == 0)
+		return text_frame(framing, NULL,
+			NOTIFICATION("fresh") "\"subscription\":%u,\"feed\":\"%.*s\"}}\n", number,
+			SPAN_FMT(feed));
+	return text_frame(framing, NULL,
+		NOTIFICATION("stale") "\"subscription\":%u,\"feed\":\"%.*s\",\"since\":%lld}}\n",
+		number, SPAN_FMT(feed), (long long)since_ms);
+}
+
 struct body *
 notify_message_body(struct span topic, struct span data)
 {

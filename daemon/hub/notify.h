@@ -22,6 +22,10 @@ struct frame *notify_resync(enum framing framing, unsigned number, int64_t seq, 
 /** `unsubscribed`; reason: needs no escapes. */
 struct frame *notify_unsubscribed(enum framing framing, unsigned number, const char *reason);
 
+/** `stale`, since a time; `fresh` when that is 0. feed: needs no escapes. */
+struct frame *notify_outage(
+	enum framing framing, unsigned number, struct span feed, int64_t since_ms);
+
 /** The shared part of a topic message; NULL when out of memory. data: JSON. */
 struct body *notify_message_body(struct span topic, struct span data);
 struct frame *notify_message(enum framing framing, unsigned number, struct body *body);

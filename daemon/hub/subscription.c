@@ -88,6 +88,7 @@ subscription_new(struct subscriber *s, struct pattern **pattern, bool is_topic, 
 	sub->base = base;
 	sub->subscriber = s;
 	list_init(&sub->in_fetch);
+	list_init(&sub->in_owing);
 	list_append(&s->subscriptions, &sub->in_subscriber);
 	s->subscriptions_n++;
 	s->hub->n[SUB_REPLAY]++;
@@ -97,6 +98,7 @@ subscription_new(struct subscriber *s, struct pattern **pattern, bool is_topic, 
 		count_conditional(s->hub, 1);
 	if (is_topic)
 		enter(sub, SUB_LIVE, "topics are not replayed");
+	outages_owe_new(sub);
 	return sub;
 }
 
@@ -112,6 +114,7 @@ subscription_end(struct subscription *sub, const char *why)
 		count_conditional(h, -1);
 	group_quit(watches_of(sub), &sub->member);
 	list_remove(&sub->in_subscriber);
+	outages_end_subscription(sub);
 	sub->subscriber->subscriptions_n--;
 	free(sub);
 }
@@ -293,5 +296,6 @@ subscriber_end_lag(struct subscriber *s)
 		tell_lagged(sub);
 		if (sub->state == SUB_LAGGED)
 			subscription_go_back(sub, "the peer has drained");
+		outages_owe_again(sub);
 	}
 }

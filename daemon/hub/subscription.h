@@ -25,6 +25,10 @@
 
 struct fetch;
 
+/** What of outages it has to be told: those that last, when it is new; all of them, as they stand,
+ * when there was no room. */
+enum owed { OWED_NOTHING, OWED_STALE, OWED_ALL };
+
 enum sub_state { SUB_REPLAY, SUB_LIVE, SUB_LAGGED, SUB_ENDED, SUB_COUNT };
 
 struct subscription {
@@ -46,6 +50,8 @@ struct subscription {
 	struct subscriber *subscriber;
 	struct list in_subscriber;
 	struct list in_fetch;
+	enum owed owed;
+	struct list in_owing; /* while the hub's turn is to tell it */
 };
 
 static inline struct subscription *

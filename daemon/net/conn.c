@@ -241,6 +241,28 @@ conn_advance(struct conn *c, size_t nbytes)
 	c->sent = (uint32_t)nbytes;
 }
 
+void
+conn_fail_errno(struct conn *c)
+{
+	c->why = errno;
+	conn_fail(c);
+}
+
+/** A write has failed. */
+static void
+stop_writing(struct conn *c)
+{
+	if (!c->hears_out) {
+		conn_fail_errno(c);
+		return;
+	}
+	c->why = errno;
+	c->is_mute = true;
+	c->wants_write = false;
+	drop_queue(c);
+	conn_update(c);
+}
+
 ssize_t
 conn_write(struct conn *c, struct iovec *iov, int parts, size_t total)
 {
@@ -251,7 +273,7 @@ conn_write(struct conn *c, struct iovec *iov, int parts, size_t total)
 		n = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno != EAGAIN && errno != ENOBUFS) {
-		conn_fail(c);
+		stop_writing(c);
 		return -1;
 	}
 	counter_add(&c->net->writes, 1);
@@ -357,7 +379,7 @@ read_input(struct conn *c)
 		ssize_t got = receive(c, n->buffer, sizeof(n->buffer));
 
 		if (got < 0 && errno != EAGAIN && errno != EINTR)
-			conn_fail(c);
+			conn_fail_errno(c);
 		if (got < 0)
 			return true;
 		if (got == 0)
@@ -463,7 +485,7 @@ grow_ring(struct conn *c)
 void
 conn_queue(struct conn *c, struct frame *f)
 {
-	if (c->fd < 0 || c->failed || c->is_finishing)
+	if (c->fd < 0 || c->failed || c->is_finishing || c->is_mute)
 		return;
 	if (c->ring_n == c->ring_cap)
 		grow_ring(c);
@@ -490,6 +512,32 @@ conn_flush(struct conn *c)
 	list_remove(&c->dirty);
 	write_queue(c);
 	return c->unsent;
+}
+
+const char *
+conn_why(const struct conn *c, bool *is_distrusted)
+{
+	const char *why = conn_tls_why(c, is_distrusted);
+
+	if (why != NULL)
+		return why;
+	switch (c->why) {
+	case 0:
+		return "the other side ended the connection";
+	case ECONNRESET:
+	case EPIPE:
+		return "the other side broke the connection off";
+	case ETIMEDOUT:
+		return "the other side does not answer any more";
+	default:
+		return strerror(c->why);
+	}
+}
+
+void
+conn_hear_out(struct conn *c)
+{
+	c->hears_out = true;
 }
 
 void

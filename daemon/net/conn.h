@@ -38,6 +38,7 @@ enum conn_event {
 	CONN_EOF,   /* the peer will send no more (half-closed); writing may still work */
 	CONN_DRAINED, /* the queue was not empty after a write, and now is */
 	CONN_FAILED,  /* broken; the owner must conn_fini() it (not necessarily inside the call) */
+	CONN_SECURED, /* as a client: hands are shaken */
 	CONN_NOT_TLS, /* it should begin with TLS, and does with plain HTTP: from now on it is
 			 plain, and what came is gone */
 };
@@ -65,6 +66,9 @@ struct conn {
 	bool at_eof;
 	bool accepts_fds;
 	bool is_finishing;   /* conn_finish() was called: nothing more is queued */
+	bool hears_out;      /* conn_hear_out() was called */
+	bool is_mute;        /* ... and a write has failed */
+	int why;             /* the errno of what failed; 0: no call of the kernel has */
 	int64_t progress_ms; /* monotonic: last time that the peer took bytes, or the queue became
 				non-empty */
 };
@@ -105,10 +109,20 @@ conn_unsent(const struct conn *c)
 /** From here on it is TLS, as a server; `early` is what was read of that. Until hands are shaken,
  * nothing of the queue is written. No descriptors can be passed then. */
 void conn_start_tls(struct conn *c, struct tls_context *x, struct span early);
+/** The same as a client, with a server that has to be `host`. */
+void conn_start_tls_client(struct conn *c, struct tls_context *x, const char *host);
 /** True while its TLS is not there yet. */
 bool conn_is_shaking(const struct conn *c);
 /** Its TLS; NULL: it is plain, or hands are not shaken. */
 const struct tls *conn_tls(const struct conn *c);
+
+/** Why it failed: a plain sentence, until conn_fini(). *is_distrusted (may be NULL): it is the
+ * server's certificate. */
+const char *conn_why(const struct conn *c, bool *is_distrusted);
+
+/** From now on, when nothing more can be written, what the peer said before is still told, up to
+ * its end or a CONN_FAILED. */
+void conn_hear_out(struct conn *c);
 
 /** From now on a descriptor that comes along with input is kept, until the next one comes:
  * c->passed_fd. */

@@ -58,6 +58,8 @@ void conn_update(struct conn *c);
 void conn_mark_dirty(struct conn *c);
 /** From here on it is silent, but for CONN_FAILED at the end of the turn. */
 void conn_fail(struct conn *c);
+/** The same, by what errno says. */
+void conn_fail_errno(struct conn *c);
 /** Takes written bytes off the queue. */
 void conn_advance(struct conn *c, size_t nbytes);
 /** One call of the kernel: how many of the bytes it took, and in wants_write whether it takes no
@@ -72,6 +74,8 @@ void conn_tls_fini_net(struct net *n);
 void conn_tls_wipe(struct net *n);
 void conn_tls_add_stats(const struct net *n, struct stats *stats);
 void conn_tls_free(struct conn *c);
+/** Why it is broken, as conn_why(); NULL: it is not. */
+const char *conn_tls_why(const struct conn *c, bool *is_distrusted);
 /** Forgets what is sealed and not written. */
 void conn_tls_drop(struct conn *c);
 /** True while it need not be read: its turn will come. */

@@ -30,6 +30,7 @@ struct conn_tls {
 	struct list waiting; /* ... and while that waits for its turn */
 	char *rest;          /* owned: sealed, and not taken by the socket yet */
 	size_t rest_n;
+	bool is_client;      /* this end is */
 	bool is_early;       /* what was read before it was TLS is not looked at yet */
 	bool has_said_end;   /* so no more can be said */
 	bool has_untold_end; /* the peer has said so, while reading was paused */
@@ -156,6 +157,16 @@ conn_tls_free(struct conn *c)
 	free(t);
 	c->tls = NULL;
 	c->net->tls_conns--;
+}
+
+const char *
+conn_tls_why(const struct conn *c, bool *is_distrusted)
+{
+	bool is_broken = c->tls != NULL && tls_state(c->tls->tls) == TLS_BROKEN;
+
+	if (is_distrusted != NULL)
+		*is_distrusted = is_broken && tls_is_distrusted(c->tls->tls);
+	return is_broken ? tls_why(c->tls->tls) : NULL;
 }
 
 /** Takes what is in the net's `sealed` over: it is written behind what waits. */
@@ -294,13 +305,13 @@ acknowledge(const struct conn *c)
 static void
 stop_shaking(struct conn *c, enum tls_state state)
 {
+	bool is_done = state == TLS_OPEN || state == TLS_ENDED;
+
 	leave_shaking(c->tls);
-	if (state == TLS_OPEN || state == TLS_ENDED) {
-		counter_add(&c->net->shaken, 1);
+	if (!c->tls->is_client)
+		counter_add(is_done ? &c->net->shaken : &c->net->not_shaken, 1);
+	if (!c->tls->is_client && is_done)
 		acknowledge(c);
-	} else {
-		counter_add(&c->net->not_shaken, 1);
-	}
 	if (c->ring_n > 0)
 		conn_mark_dirty(c);
 }
@@ -318,10 +329,13 @@ take(struct conn *c, struct span input)
 	buf_reset(&n->sealed);
 	state = tls_take(t->tls, input, &n->plain, &n->sealed);
 	say(c);
-	if (tls_is_costly(t->tls))
+	if (!t->is_client && tls_is_costly(t->tls))
 		join_shaking(t);
 	else if (was_shaking && state != TLS_SHAKING)
 		stop_shaking(c, state);
+	if (t->is_client && was_shaking && conn_tls(c) != NULL &&
+		!conn_tell(c, CONN_SECURED, SPAN("")))
+		return false;
 	if (state == TLS_FOREIGN) {
 		conn_tls_free(c);
 		return conn_tell(c, CONN_NOT_TLS, SPAN(""));
@@ -348,7 +362,7 @@ read_input(struct conn *c)
 
 	got = recv(c->fd, n->buffer, TLS_READ_SIZE, MSG_DONTWAIT);
 	if (got < 0 && errno != EAGAIN && errno != EINTR)
-		conn_fail(c);
+		conn_fail_errno(c);
 	if (got < 0)
 		return true;
 	if (got == 0)
@@ -438,23 +452,42 @@ conn_tls_read(struct conn *c)
 	return true;
 }
 
-void
-conn_start_tls(struct conn *c, struct tls_context *x, struct span early)
+static struct conn_tls *
+add_tls(struct conn *c)
 {
 	struct conn_tls *t = xnew(struct conn_tls);
 
 	must(c->tls == NULL && c->ring_n == 0);
-	t->tls = tls_new(x);
 	t->conn = c;
 	list_init(&t->shaking);
 	list_init(&t->waiting);
 	c->tls = t;
 	c->net->tls_conns++;
+	return t;
+}
+
+void
+conn_start_tls(struct conn *c, struct tls_context *x, struct span early)
+{
+	struct conn_tls *t = add_tls(c);
+
+	t->tls = tls_new(x);
 	if (early.n == 0)
 		return;
 	tls_keep(t->tls, early);
 	t->is_early = true;
 	wait_for_turn(c);
+}
+
+void
+conn_start_tls_client(struct conn *c, struct tls_context *x, const char *host)
+{
+	struct conn_tls *t = add_tls(c);
+
+	buf_reset(&c->net->sealed);
+	t->tls = tls_new_client(x, host, &c->net->sealed);
+	t->is_client = true;
+	say(c);
 }
 
 bool

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/wire/trust.h"
 #include "common/xalloc.h"
 #include "daemon/net/tls_priv.h"
 
 #define HEADER_N      5                      /* bytes before a record: kind, version, length */
 #define RECORD_MAX    (TLS_PLAIN_MAX + 2048) /* what is longer is refused unread */
+#define ALERT         21
 #define HANDSHAKE     22
 #define HELLO         1
 #define HELLO_MAX     16384
@@ -21,9 +23,10 @@
 
 struct tls {
 	enum tls_state state;
-	struct tls_context *context; /* owned reference */
-	SSL *ssl;                    /* owned; NULL until the first record has come */
-	char *part;                  /* owned: input that is no whole record yet */
+	struct tls_context *context;   /* owned reference */
+	SSL *ssl;                      /* owned; NULL until a client's first record has come */
+	struct trust_verdict *verdict; /* owned: on the server; NULL: this is the server */
+	char *part;                    /* owned: input that is no whole record yet */
 	size_t part_n;
 	char *client;    /* owned; see tls_client() */
 	const char *why; /* literal */
@@ -116,6 +119,7 @@ tls_free(struct tls *t)
 		return;
 	SSL_free(t->ssl);
 	tls_context_unref(t->context);
+	free(t->verdict);
 	free(t->part);
 	free(t->client);
 	free(t);
@@ -144,7 +148,6 @@ open_ssl(struct tls *t)
 	BIO_set_init(b, 1);
 	SSL_set_bio(t->ssl, b, b);
 	SSL_set_msg_callback_arg(t->ssl, t);
-	SSL_set_accept_state(t->ssl);
 }
 
 static void
@@ -187,10 +190,27 @@ shake(struct tls *t)
 
 	if (done == 1) {
 		t->state = TLS_OPEN;
-		note_client(t);
+		if (t->verdict == NULL)
+			note_client(t);
 	} else if (SSL_get_error(t->ssl, done) != SSL_ERROR_WANT_READ) {
-		fail(t, NULL);
+		fail(t, tls_is_distrusted(t) ? t->verdict->why : NULL);
 	}
+}
+
+struct tls *
+tls_new_client(struct tls_context *x, const char *host, struct buf *out)
+{
+	struct tls *t = tls_new(x);
+
+	t->verdict = xnew(struct trust_verdict);
+	ERR_clear_error();
+	open_ssl(t);
+	SSL_set_connect_state(t->ssl);
+	trust_expect(t->ssl, host, t->verdict);
+	t->out = out;
+	shake(t);
+	t->out = NULL;
+	return t;
 }
 
 static void
@@ -233,7 +253,10 @@ judge_start(struct tls *t, struct span input)
 {
 	const unsigned char *p = (const unsigned char *)input.p;
 
-	if (p[0] >= 'A' && p[0] <= 'Z')
+	if (t->verdict != NULL) {
+		if (p[0] != HANDSHAKE && p[0] != ALERT)
+			fail(t, "the server does not speak TLS there");
+	} else if (p[0] >= 'A' && p[0] <= 'Z')
 		t->state = TLS_FOREIGN;
 	else if (p[0] != HANDSHAKE)
 		fail(t, "this is no TLS");
@@ -274,8 +297,10 @@ static void
 run(struct tls *t, struct span records, struct buf *plain, struct buf *out)
 {
 	ERR_clear_error();
-	if (t->ssl == NULL)
+	if (t->ssl == NULL) {
 		open_ssl(t);
+		SSL_set_accept_state(t->ssl);
+	}
 	t->in = records;
 	t->out = out;
 	if (t->state == TLS_SHAKING)
@@ -293,6 +318,7 @@ tls_take(struct tls *t, struct span input, struct buf *plain, struct buf *out)
 {
 	struct span held = {t->part, t->part_n};
 	char *part = t->part;
+	bool is_start = t->verdict != NULL ? t->taken == 0 : t->ssl == NULL;
 	size_t whole;
 
 	if (t->state != TLS_SHAKING && t->state != TLS_OPEN)
@@ -303,7 +329,7 @@ tls_take(struct tls *t, struct span input, struct buf *plain, struct buf *out)
 		part = t->part;
 		input = (struct span){t->part, t->part_n};
 	}
-	if (t->ssl == NULL && input.n > 0)
+	if (is_start && input.n > 0)
 		judge_start(t, input);
 	if (t->state != TLS_SHAKING && t->state != TLS_OPEN)
 		return t->state;
@@ -369,4 +395,10 @@ const char *
 tls_why(const struct tls *t)
 {
 	return t->why;
+}
+
+bool
+tls_is_distrusted(const struct tls *t)
+{
+	return t->verdict != NULL && t->verdict->is_refused;
 }

@@ -1,9 +1,9 @@
 #pragma once
 /*
- * TLS 1.2 and 1.3 for those who listen, by OpenSSL. A context has the certificate
- * and its key; a struct tls is one connection that began with it, and stays with it
- * when there is another one. It knows no socket: bytes that came go in, what they
- * say and what has to be sent comes out. Nothing is kept between calls but the
+ * TLS 1.2 and 1.3, by OpenSSL. A context of a server has the certificate and its key,
+ * that of a client the authorities that it trusts; a struct tls is one connection that
+ * began with it, and stays with it when there is another one. It knows no socket: bytes that came
+ * go in, what they say and what has to be sent comes out. Nothing is kept between calls but the
  * beginning of a record, so an idle one has no buffer. Loop thread.
  *
  * Neither tickets nor a cache of sessions: every handshake is a whole one.
@@ -31,11 +31,13 @@ struct tls_context;
 /** ERR_CONFIG_ERROR says what to do about it. */
 enum err tls_context_open(
 	const struct tls_files *files, struct tls_context **out, struct error *error);
+/** For clients. ca: a file of the certificates that are trusted, in PEM; "": the system's. */
+enum err tls_context_open_client(const char *ca, struct tls_context **out, struct error *error);
 struct tls_context *tls_context_ref(struct tls_context *x);
 void tls_context_unref(struct tls_context *x);
-/** Until when the certificate is good: wall clock. */
+/** Of a server's. Until when the certificate is good: wall clock. */
 int64_t tls_context_expires_at(const struct tls_context *x);
-/** Writes members: whose the certificate is, and until when. */
+/** Of a server's. Writes members: whose the certificate is, and until when. */
 void tls_context_add_status(const struct tls_context *x, struct json_out *o);
 
 enum tls_state {
@@ -50,6 +52,9 @@ struct tls;
 
 /** Takes a reference of its own. */
 struct tls *tls_new(struct tls_context *x);
+/** The client's side of one: `host`, a name or an address, is whom the certificate must be for. Its
+ * first word is appended to *out. */
+struct tls *tls_new_client(struct tls_context *x, const char *host, struct buf *out);
 void tls_free(struct tls *t);
 enum tls_state tls_state(const struct tls *t);
 /** True if its handshake is under way and holds memory: what began it has come. */
@@ -71,5 +76,10 @@ const char *tls_cipher(const struct tls *t);
 /** Whom the certificate that the peer showed is for, its one common name; "" if it has none or more
  * than one, or one that no token can have; NULL: it showed none. */
 const char *tls_client(const struct tls *t);
-/** Of one that is broken. */
+
+/* Of one that is broken. */
+
+/** A plain sentence, or what OpenSSL says. */
 const char *tls_why(const struct tls *t);
+/** True if the server's certificate is the reason. */
+bool tls_is_distrusted(const struct tls *t);

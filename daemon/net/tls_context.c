@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/wire/trust.h"
 #include "common/xalloc.h"
 #include "daemon/net/tls_priv.h"
 
@@ -255,6 +256,24 @@ tls_context_open(const struct tls_files *files, struct tls_context **out, struct
 	else
 		tls_context_unref(x);
 	return e;
+}
+
+enum err
+tls_context_open_client(const char *ca, struct tls_context **out, struct error *error)
+{
+	SSL_CTX *c = NULL;
+	struct tls_context *x;
+	enum err e = trust_open(ca, &c, error);
+
+	if (e != OK)
+		return e;
+	SSL_CTX_set_msg_callback(c, tls_on_record);
+	x = xnew(struct tls_context);
+	x->refs = 1;
+	x->bio = tls_bio_new();
+	x->ssl = c;
+	*out = x;
+	return OK;
 }
 
 struct tls_context *

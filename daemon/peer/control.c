@@ -125,6 +125,7 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 		break;
 	case CONN_FAILED:
 	case CONN_NOT_TLS: /* it never has TLS */
+	case CONN_SECURED:
 		control_end(c);
 		break;
 	}

@@ -353,6 +353,8 @@ on_conn(struct conn *conn, enum conn_event event, struct span input)
 	case CONN_NOT_TLS:
 		session_refuse_plain(s);
 		break;
+	case CONN_SECURED: /* it is no client */
+		break;
 	}
 }
 

@@ -123,6 +123,17 @@ grant_result(struct json_out *o, const struct op *op)
 	json_end_object(o);
 }
 
+static void
+feed_result(struct json_out *o, const struct op *op)
+{
+	json_begin_object(o, NULL);
+	json_put_string(o, "name", op->name);
+	json_put_bool(o, "created", op->created);
+	json_put_int(o, "version", op->rev);
+	json_put_int(o, "updated_at", op->now_ms);
+	json_end_object(o);
+}
+
 void
 answer_write(struct job *j)
 {
@@ -138,7 +149,9 @@ answer_write(struct job *j)
 		refill_result(&o, j);
 	else if (j->ops[0].kind == OP_GRANT)
 		grant_result(&o, &j->ops[0]);
-	else if (j->ops[0].kind == OP_WITHDRAW)
+	else if (j->ops[0].kind == OP_FEED_SET)
+		feed_result(&o, &j->ops[0]);
+	else if (j->ops[0].kind == OP_WITHDRAW || j->ops[0].kind == OP_FEED_DROP)
 		buf_add(&j->reply, "{}", 2);
 	else if (j->is_many)
 		put_many_result(&o, j);

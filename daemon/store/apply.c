@@ -98,6 +98,8 @@ apply_new(sqlite3 *db, struct apply **out, struct error *error)
 	if (e == OK)
 		e = safe_new(db, &a->safe, error);
 	if (e == OK)
+		e = feedrows_new(db, &a->feedrows, error);
+	if (e == OK)
 		e = pick_new(db, &a->pick, error);
 	if (e == OK)
 		e = apply_reload(a, error);
@@ -121,6 +123,7 @@ apply_free(struct apply *a)
 	refill_free(a->refill);
 	grants_free(a->grants);
 	safe_free(a->safe);
+	feedrows_free(a->feedrows);
 	pick_free(a->pick);
 	buf_fini(&a->before);
 	free(a);
@@ -276,6 +279,9 @@ apply_op(struct apply *a, struct op *op, struct error *error)
 	case OP_STOW:
 	case OP_DROP:
 		return safe_apply(a->safe, op, error);
+	case OP_FEED_SET:
+	case OP_FEED_DROP:
+		return feedrows_apply(a->feedrows, op, error);
 	}
 	return error_set(error, ERR_INTERNAL_ERROR, "unknown operation");
 }

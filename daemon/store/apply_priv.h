@@ -7,6 +7,7 @@
 #include "common/buf.h"
 #include "daemon/store/apply.h"
 #include "daemon/store/counts.h"
+#include "daemon/store/feedrow.h"
 #include "daemon/store/grant.h"
 #include "daemon/store/history.h"
 #include "daemon/store/pick.h"
@@ -42,6 +43,7 @@ struct apply {
 	struct refill *refill;
 	struct grants *grants;
 	struct safe *safe;
+	struct feedrows *feedrows;
 	struct pick *pick;
 	struct apply_mark now;
 	int64_t floor;  /* the last seq that was committed */

@@ -39,6 +39,9 @@ static const struct sealed {
 	{5, "secrets",
          "SELECT id, name, sum, " SUM_SECRETS
 		" FROM secrets WHERE id > ?1 ORDER BY id LIMIT ?2"     },
+	{6, "feeds",
+         "SELECT id, name, sum, " SUM_FEEDS
+		" FROM feeds WHERE id > ?1 ORDER BY id LIMIT ?2"       },
 	{3, "epochs",
          "SELECT rowid, epoch, sum, " SUM_EPOCHS
 		" FROM epochs WHERE rowid > ?1 ORDER BY rowid LIMIT ?2"},

@@ -129,6 +129,16 @@ job_drop_results(struct job *j)
 }
 
 void
+job_renew(struct job *j)
+{
+	job_drop_results(j);
+	client_unref(j->client);
+	j->client = NULL;
+	j->is_inside = false;
+	j->ticket = 0;
+}
+
+void
 job_fail(struct job *j, enum err code, const struct error *error)
 {
 	struct error copy = *error;

@@ -72,6 +72,10 @@ enum op_kind {
 	OP_STOW, /* id: its key; data: its value; given.rev: its version; now_ms: when it was
 		    sealed; if_seq: the version before it */
 	OP_DROP,
+	/* Feeds, by their names: likewise. */
+	OP_FEED_SET, /* data: the definition; if_seq 0: only if there is none. Tells rev and
+			created */
+	OP_FEED_DROP,
 };
 
 /** What restored records bring with them. */
@@ -209,6 +213,8 @@ bool job_must_last(const struct job *j);
 size_t job_done(const struct job *j);
 /** Forgets what came of it, so that it can be run again. */
 void job_drop_results(struct job *j);
+/** Forgets that too, and where it has been: it may be submitted again. Loop thread. */
+void job_renew(struct job *j);
 /** It has failed; nothing came of it. The error may be its own. */
 void job_fail(struct job *j, enum err code, const struct error *error);
 /** Frees the job, its results, its reference on the client. Loop thread, when it has a client. */

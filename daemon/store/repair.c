@@ -191,6 +191,7 @@ add_salvaged(
 	json_put_int(o, "versions", s->versions);
 	json_put_int(o, "tokens", s->tokens);
 	json_put_int(o, "secrets", s->secrets);
+	json_put_int(o, "feeds", s->feeds);
 	json_put_int(o, "doubtful", s->doubtful);
 	json_put_int(o, "lost", s->lost);
 	json_put_int(o, "pages", s->pages);

@@ -18,7 +18,7 @@
 
 #define TEXT_MAX 512 /* of an id, the longer of the two */
 
-enum what { RECORDS, TOMBSTONES, HISTORY, TOKENS, SECRETS, WHAT_N };
+enum what { RECORDS, TOMBSTONES, HISTORY, TOKENS, SECRETS, FEEDS, WHAT_N };
 
 enum statement { ST_INSERT, ST_RIVALS, ST_DROP, STATEMENTS_N };
 
@@ -30,7 +30,7 @@ static const struct shape {
 	const char *columns;
 	unsigned at; /* the category; the id, and the name and the data if it has some, follow it.
 			Of a token: its name; its hash follows it. Of a secret: its name; its key
-			follows it */
+			follows it. Of a feed: its name; its definition follows it */
 	const char *texts[STATEMENTS_N];
 } shapes[WHAT_N] = {
 	[RECORDS] = {"records",    "record",   "kttttiiin",     1,
@@ -78,6 +78,15 @@ static const struct shape {
 			[ST_RIVALS] = "SELECT id, sum IS NOT NULL FROM secrets "
 				      "WHERE (name = ?1 OR id = ?3) AND ?2 IS NOT NULL",
 			[ST_DROP] = "DELETE FROM secrets WHERE id = ?1",
+		}},
+	[FEEDS] = {"feeds",      "feed",     "kttiii",        1,
+		     {
+			[ST_INSERT] = "INSERT INTO feeds (id, name, definition, version, "
+				      "created_at, updated_at, sum) "
+				      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+			[ST_RIVALS] = "SELECT id, sum IS NOT NULL FROM feeds "
+				      "WHERE (name = ?1 OR id = ?3) AND ?2 IS NOT NULL",
+			[ST_DROP] = "DELETE FROM feeds WHERE id = ?1",
 		}},
 };
 
@@ -183,13 +192,13 @@ has_key(const struct shape *shape, const struct row *row)
 	       is_text(id);
 }
 
-/** Of tokens and secrets only the name is told. */
+/** Of tokens, secrets and feeds only the name is told. */
 static void
 tell(struct salvage *s, const struct shape *shape, const struct row *row, const char *why)
 {
 	struct span name = row->columns[shape->at].text, id = row->columns[shape->at + 1].text;
 
-	if (shape == &shapes[TOKENS] || shape == &shapes[SECRETS])
+	if (shape == &shapes[TOKENS] || shape == &shapes[SECRETS] || shape == &shapes[FEEDS])
 		findings_add(s->findings, shape->table, "%s %.*s (row %" PRId64 "): %s", shape->one,
 			SPAN_FMT(name), row->rowid, why);
 	else
@@ -305,11 +314,12 @@ put(struct salvage *s, enum what what, const struct row *row, bool is_sure, stru
 	return sql_error(s->db, error, "writing what was salvaged");
 }
 
-/** Nobody comes in by a token that may be another; the vault would refuse a secret. */
+/** Nobody comes in by a token that may be another; the vault would refuse a secret; a feed would
+ * tell its secrets to whom it should not. */
 static bool
 needs_proof(enum what what)
 {
-	return what == HISTORY || what == TOKENS || what == SECRETS;
+	return what == HISTORY || what == TOKENS || what == SECRETS || what == FEEDS;
 }
 
 /** Of a row whose columns may be anything: whether they look like what they should be. */
@@ -484,6 +494,7 @@ finish(struct salvage *s, struct error *error)
 		{"SELECT count(*) FROM history",                                &s->n.versions  },
 		{"SELECT count(*) FROM tokens WHERE name <> '$key'",            &s->n.tokens    },
 		{"SELECT count(*) FROM secrets WHERE name <> '" SAFE_VAULT "'", &s->n.secrets   },
+		{"SELECT count(*) FROM feeds",                                  &s->n.feeds     },
 	};
 	enum err e = keep_token_key(s, error);
 

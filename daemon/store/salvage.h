@@ -21,6 +21,7 @@ struct salvaged {
 	int64_t versions;   /* earlier ones, kept */
 	int64_t tokens;     /* kept */
 	int64_t secrets;
+	int64_t feeds;
 	int64_t doubtful; /* of them, in all: without a sum that proves them */
 	int64_t lost;     /* rows that are known to have been there */
 };

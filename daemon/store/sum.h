@@ -31,6 +31,7 @@
 #define SUM_TOKENS "row_sum('tokens', id, name, hash, scopes, created_at, expires_at, used_at)"
 #define SUM_SECRETS                                                                                \
 	"row_sum('secrets', id, name, key, value, version, created_at, updated_at, sealed_at)"
+#define SUM_FEEDS  "row_sum('feeds', id, name, definition, version, created_at, updated_at)"
 #define SUM_EPOCHS "row_sum('epochs', epoch, first_seq)"
 #define SUM_META   "row_sum('meta', key, value)"
 

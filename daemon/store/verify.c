@@ -154,6 +154,7 @@ count_doubtful(sqlite3 *db, struct verify *v, struct error *error)
 		{3, "SELECT count(*) FROM history WHERE sum IS NOT " SUM_HISTORY      },
 		{4, "SELECT count(*) FROM tokens WHERE sum IS NOT " SUM_TOKENS        },
 		{5, "SELECT count(*) FROM secrets WHERE sum IS NOT " SUM_SECRETS      },
+		{6, "SELECT count(*) FROM feeds WHERE sum IS NOT " SUM_FEEDS          },
 		{3, "SELECT count(*) FROM epochs WHERE sum IS NOT " SUM_EPOCHS        },
 		{3, "SELECT count(*) FROM meta WHERE sum IS NOT " SUM_META            },
 	};

@@ -11,7 +11,7 @@ _sysrtctl() {
 	fi
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket | --timeout | --output | -o | --color)
+		--socket | --url | --token-file | --ca | --timeout | --output | -o | --color)
 			((i++))
 			[[ ${COMP_WORDS[i]} == '=' ]] && ((i++))
 			;;
@@ -23,7 +23,7 @@ _sysrtctl() {
 		esac
 	done
 	case $command in
-	'') words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help' ;;
+	'') words='status ping put patch get history diff del ls search count category watch changes import export publish call methods feed limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help' ;;
 	status) words='' options='' ;;
 	ping) words='' options='' ;;
 	put) words='' options=' --name --if-seq --if-absent --ttl --expires-at --text' ;;
@@ -43,6 +43,7 @@ _sysrtctl() {
 	publish) words='' options=' --text' ;;
 	call) words='' options='' ;;
 	methods) words='' options='' ;;
+	feed) words='ls show add rm start stop test replay logs' options=' --limit' ;;
 	limits) words='list test' options=' --token --rate --method --for' ;;
 	session) words='list show close' options='' ;;
 	token) words='create list revoke' options='' ;;
@@ -59,11 +60,11 @@ _sysrtctl() {
 	shutdown) words='' options='' ;;
 	version) words='' options='' ;;
 	completion) words='bash zsh fish' options='' ;;
-	help) words='status ping put patch get history diff del ls search count category watch changes import export publish call methods limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help' options='' ;;
+	help) words='status ping put patch get history diff del ls search count category watch changes import export publish call methods feed limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help' options='' ;;
 	esac
 	# only the first word behind the command is one of a few
 	((COMP_CWORD > i + 1)) && [[ ${COMP_WORDS[i + 1]} != -* ]] && words=''
-	[[ $word == -* ]] && words="$options --socket --timeout --output -o --color --quiet -q --help -h --version"
+	[[ $word == -* ]] && words="$options --socket --url --token-file --ca --timeout --output -o --color --quiet -q --help -h --version"
 	case $before in
 	--output | -o) words='table json ndjson' ;;
 	--color) words='auto always never' ;;
@@ -71,7 +72,7 @@ _sysrtctl() {
 	--format) words='ndjson json csv tsv' ;;
 	--preset) words='journald log' ;;
 	--on-error) words='stop skip' ;;
-	--socket | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --token | --rate | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
+	--socket | --url | --token-file | --ca | --timeout | --name | --if-seq | --ttl | --expires-at | --rev | --at-seq | --at | --limit | --cursor | --where | --id | --name-like | --after | --before | --offset | --category | --snippet | --since | --state | --map | --columns | --file | --upstream | --set | --messages | --wait | --feed | --speed | --into | --token | --rate | --method | --for | --scope | --expires | --salt | --rounds | --key-file | --store | --config | --to) words='' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

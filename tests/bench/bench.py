@@ -29,6 +29,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests" / "run"))
 from certificates import Certificates  # noqa: E402
 from harness import BUILD, Closed, Daemon, wait_for  # noqa: E402
+from market import MAPPINGS, Market  # noqa: E402
 
 RUNS = int(os.environ.get("BENCH_RUNS", "5"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "3"))
@@ -457,6 +458,57 @@ def figure_import(stores):
                 bare_given(records, made_empty(stores, "bare")))
 
 
+class FeedServer:
+    """bench_feed, which says a file's lines to whoever comes; its URL."""
+
+    def __init__(self, path):
+        self.process = subprocess.Popen([str(BUILD / "bench" / "bench_feed"), str(path)],
+                                        stdout=subprocess.PIPE, text=True)
+        self.url = f"ws://127.0.0.1:{int(self.process.stdout.readline())}/"
+
+    def __enter__(self):
+        return self.url
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def figure_feed(stores):
+    """Trades of a market, made of real flights, through a feed into records of their own, beside a loop
+    that parses and inserts the same lines, in batches as large as the daemon's were."""
+    path, state = stores.where / "messages", {"batch": 1000}
+    market = Market(is_real=True)
+    with open(path, "w", encoding="utf-8") as out:
+        out.writelines(text + "\n" for text in market.messages(RECORDS))
+    n = len(market.records["trades"])
+
+    def ours(**keys):
+        with FeedServer(path) as url, Daemon(store=stores.empty("ours"), config=CONFIG) as daemon:
+            with daemon.control() as control:
+                begun = time.monotonic()
+                control.call("feed.add", name="trades",
+                             definition={"url": url, **MAPPINGS["trades"], **keys})
+                while (after := control.call("status")["store"])["writes"] < n:
+                    time.sleep(0.02)
+                took_s = time.monotonic() - begun
+        state["batch"] = max(1, round(after["writes"] / after["commits"] * RECORDS / n))
+        return RECORDS / took_s
+
+    def ceiling():
+        with open(path, "rb") as lines:
+            out = subprocess.run([str(BARE), "store", str(made_empty(stores, "bare")),
+                                  f"batch={state['batch']}", "messages=1"], stdin=lines, check=True,
+                                 stdout=subprocess.PIPE)
+        return json.loads(out.stdout)["rows_per_s"]
+
+    ours()
+    show(f"messages of a feed, {n:,} of {RECORDS:,} become records (batches of {state['batch']} messages)",
+         "messages/s", pairs_of(ceiling, ours), 0.6)
+    print(f"    with the recorder: {ours(record='trades'):,.0f} messages/s")
+
+
 def wait_indexed(daemon):
     """Waits until the search index is as far as the store."""
     def is_complete():
@@ -796,6 +848,7 @@ FIGURES = {
     "get": figure_get,
     "search": figure_search,
     "import": figure_import,
+    "feed": figure_feed,
     "memory": figure_memory,
     "start": figure_start,
     "backup": figure_backup,

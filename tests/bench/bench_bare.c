@@ -3,10 +3,11 @@
  * be run beside sysrtd on the same machine in the same minute. Prints one line
  * of JSON (servers: the port or path when ready).
  *
- * store FILE batch= seconds= existing= first= count= given=
+ * store FILE batch= seconds= existing= first= count= given= messages=
  *	upserts in transactions of `batch`, synced, a checkpoint thread beside; with count= that
  *	many instead of so many seconds; with given=1 of what comes on standard input: category,
- *	id, name and data of each record, each with a NUL behind it
+ *	id, name and data of each record, each with a NUL behind it; with messages=1 of what a
+ *	feed would be sent, a message a line, which is parsed and mapped first
  * get FILE seconds= existing=
  *	point reads by one prepared statement
  * echo PATH
@@ -33,12 +34,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/json.h"
+#include "common/json_pointer.h"
 #include "tests/bench/bench_lib.h"
 
 #define CHECKPOINT_PAGES 4000
 
 static struct {
-	unsigned batch, seconds, given;
+	unsigned batch, seconds, given, messages;
 	uint64_t existing, first, count;
 } opt = {.batch = 1, .seconds = 3};
 
@@ -60,6 +63,8 @@ read_options(int argc, char **argv, int from)
 			opt.seconds = (unsigned)value;
 		else if (strcmp(key, "given") == 0)
 			opt.given = (unsigned)value;
+		else if (strcmp(key, "messages") == 0)
+			opt.messages = (unsigned)value;
 		else if (strcmp(key, "existing") == 0)
 			opt.existing = value;
 		else if (strcmp(key, "first") == 0)
@@ -200,6 +205,69 @@ upsert_given(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
 	return true;
 }
 
+static struct span
+place_of(const char *pointer, struct json_value message)
+{
+	static struct json_pointer *known[8];
+	static const char *names[8];
+	struct json_value value;
+	struct error error;
+	int i = 0;
+
+	while (names[i] != NULL && names[i] != pointer)
+		i++;
+	if (names[i] == NULL && json_pointer_new(span_of(pointer), &known[i], &error) != OK)
+		die(pointer);
+	names[i] = pointer;
+	if (!json_pointer_find(known[i], message, &value))
+		die(pointer);
+	if (value.type == JSON_STRING)
+		return (struct span){value.raw.p + 1, value.raw.n - 2};
+	return value.raw;
+}
+
+/* A trade, as tests/run/market.py makes and maps it: each a record of its own. */
+static bool
+upsert_message(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
+{
+	static char *line;
+	static size_t size;
+	ssize_t n = getline(&line, &size, stdin);
+	struct json_value message;
+	struct json_fault fault;
+	struct span id, product;
+	char name[128];
+	int name_n;
+
+	if (n < 0)
+		return false;
+	if (json_check((struct span){line, (size_t)n - 1}, JSON_DEPTH_MAX, &message, &fault) != OK)
+		die(fault.what);
+	if (span_is(place_of("/type", message), "match")) {
+		id = place_of("/sequence", message);
+		product = place_of("/product_id", message);
+		name_n = snprintf(name, sizeof(name), "%.*s %.*s", SPAN_FMT(product), SPAN_FMT(id));
+		sqlite3_bind_text(st, 2, "trades", 6, SQLITE_STATIC);
+		sqlite3_bind_text(st, 3, id.p, (int)id.n, SQLITE_STATIC);
+		sqlite3_bind_text(st, 4, name, name_n, SQLITE_STATIC);
+		sqlite3_bind_text(st, 5, message.raw.p, (int)message.raw.n, SQLITE_STATIC);
+		run_upsert(db, st, seq);
+	}
+	return true;
+}
+
+/* False at the end of what is given. */
+static bool
+upsert_next(sqlite3 *db, sqlite3_stmt *st, int64_t seq)
+{
+	if (opt.messages != 0)
+		return upsert_message(db, st, seq);
+	if (opt.given != 0)
+		return upsert_given(db, st, seq);
+	upsert_made(db, st, seq);
+	return true;
+}
+
 static void
 run_store(const char *path)
 {
@@ -213,7 +281,7 @@ run_store(const char *path)
 	int64_t seq = db_int(db, "SELECT max(seq) FROM records"), start, end;
 	struct hist commits = {0};
 	uint64_t rows = 0;
-	bool is_over = false;
+	bool is_over = false, is_given = opt.given != 0 || opt.messages != 0;
 	pthread_t checkpointer;
 
 	db_path = path;
@@ -221,17 +289,13 @@ run_store(const char *path)
 	pthread_create(&checkpointer, NULL, checkpoint_thread, NULL);
 	start = now_ns();
 	end = start + (int64_t)opt.seconds * 1000000000;
-	while (!is_over && (opt.given || (opt.count > 0 ? rows < opt.count : now_ns() < end))) {
+	while (!is_over && (is_given || (opt.count > 0 ? rows < opt.count : now_ns() < end))) {
 		int64_t from = now_ns();
 
 		sqlite3_step(begin);
 		sqlite3_reset(begin);
-		for (unsigned i = 0; i < opt.batch && !is_over; i++, rows++) {
-			if (opt.given == 0)
-				upsert_made(db, put, ++seq);
-			else
-				is_over = !upsert_given(db, put, ++seq);
-		}
+		for (unsigned i = 0; i < opt.batch && !is_over; i++, rows++)
+			is_over = !upsert_next(db, put, ++seq);
 		if (sqlite3_step(commit) != SQLITE_DONE)
 			sql_die(db, "commit");
 		sqlite3_reset(commit);

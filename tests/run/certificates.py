@@ -17,6 +17,10 @@ basicConstraints = critical,CA:TRUE
 basicConstraints = critical,CA:FALSE
 extendedKeyUsage = serverAuth
 subjectAltName = DNS:localhost,IP:127.0.0.1
+[elsewhere]
+basicConstraints = critical,CA:FALSE
+extendedKeyUsage = serverAuth
+subjectAltName = DNS:elsewhere.example,DNS:*.elsewhere.example
 [client]
 basicConstraints = critical,CA:FALSE
 extendedKeyUsage = clientAuth
@@ -53,12 +57,28 @@ class Certificates:
         return self.folder / f"{name}.key"
 
     def make(self, name, use="server", common_name="localhost", kind="ec", signer="ca"):
-        """use: ca, server or client."""
+        """use: ca, server, elsewhere (a server of another name) or client."""
         signed = [] if use == "ca" else ["-CA", self.cert(signer), "-CAkey", self.key(signer)]
         openssl("req", "-x509", *KEYS[kind], "-nodes", "-days", "2",
                 "-config", self.folder / "config", "-extensions", use, *signed,
                 "-subj", f"/CN={common_name}", "-keyout", self.key(name), "-out", self.cert(name))
         return name
+
+    def make_expired(self, name):
+        """Of a server; its time was over a day ago."""
+        request = self.folder / f"{name}.csr"
+        openssl("req", "-new", *KEYS["ec"], "-nodes", "-config", self.folder / "config",
+                "-subj", "/CN=localhost", "-keyout", self.key(name), "-out", request)
+        openssl("x509", "-req", "-in", request, "-CA", self.cert("ca"), "-CAkey", self.key("ca"),
+                "-days", "-1", "-extfile", self.folder / "config", "-extensions", "server",
+                "-out", self.cert(name))
+        return name
+
+    def server(self, name="server"):
+        """A context for a server with that pair."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert(name), self.key(name))
+        return context
 
     def options(self, name="server", more=""):
         """The section [tls] with that pair."""

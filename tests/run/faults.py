@@ -149,15 +149,16 @@ class Writer(threading.Thread):
         return stored
 
 
-class Failing:
-    """System calls of a daemon that runs fail on these files, while the context lasts. None should
-    be under way at its end: strace lets go of one half-way, with an error that nobody asked for."""
+class Injecting:
+    """Something is done to system calls of a daemon that runs, on these files, while the context lasts.
+    None should be under way at its end: strace lets go of one half-way, with an error that nobody asked
+    for."""
 
-    def __init__(self, daemon, calls, error, paths, when="1+"):
+    def __init__(self, daemon, calls, what, paths):
         calls = ",".join(calls)
         self.argv = ["strace", "-f", "-p", str(daemon.pid), "-o", "/dev/null",
                      *(part for path in paths for part in ("-P", str(path))),
-                     "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}"]
+                     "-e", f"trace={calls}", "-e", f"inject={calls}:{what}"]
 
     def __enter__(self):
         self.process = subprocess.Popen(self.argv, stderr=subprocess.PIPE, text=True)
@@ -171,6 +172,20 @@ class Failing:
         self.process.terminate()
         self.process.wait()
         self.process.stderr.close()
+
+
+class Failing(Injecting):
+    """They fail."""
+
+    def __init__(self, daemon, calls, error, paths, when="1+"):
+        super().__init__(daemon, calls, f"error={error}:when={when}", paths)
+
+
+class Delaying(Injecting):
+    """Each takes so long before it begins."""
+
+    def __init__(self, daemon, calls, delay_ms, paths):
+        super().__init__(daemon, calls, f"delay_enter={delay_ms * 1000}", paths)
 
 
 class Disk:

@@ -39,7 +39,8 @@ class Help(unittest.TestCase):
             ["category list", "limits list", "limits test", "session list", "session show", "session close",
              "token create", "token list", "token revoke"] +
             [f"secret {verb}" for verb in "set list show remove rotate test import export".split()] +
-            [f"vault {verb}" for verb in "unlock lock rekey status".split()]))
+            [f"vault {verb}" for verb in "unlock lock rekey status".split()] +
+            [f"feed {verb}" for verb in "ls show add rm start stop test replay logs".split()]))
 
     def test_each_command(self):
         for command, told in self.commands().items():
@@ -99,7 +100,7 @@ class Completion(unittest.TestCase):
 
     def test_bash(self):
         commands = ("status ping put patch get history diff del ls search count category watch changes import "
-                    "export publish call methods limits session token secret vault config reload log-level backup check compact restore migrate shutdown version completion help").split()
+                    "export publish call methods limits session token secret vault feed config reload log-level backup check compact restore migrate shutdown version completion help").split()
         for words, wanted in (
                 (("",), commands),
                 (("st",), ["status"]),
@@ -124,7 +125,7 @@ class Completion(unittest.TestCase):
                 (("ls", "-o", ""), ["table", "json", "ndjson"]),
                 (("ls", "--output", "=", "j"), ["json"]),
                 (("import", "file", "--on-error", ""), ["stop", "skip"]),
-                (("put", "a", "b", "--t"), ["--text", "--ttl", "--timeout"]),
+                (("put", "a", "b", "--t"), ["--text", "--ttl", "--timeout", "--token-file"]),
         ):
             with self.subTest(words=words):
                 self.assertEqual(sorted(self.complete(*words)), sorted(wanted))

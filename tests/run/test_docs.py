@@ -430,12 +430,12 @@ class ProtocolPage(DocsTest):
                 ("common/json.h", "JSON_DEPTH_MAX", "nested {} deep"),
                 ("daemon/api/args.h", "ARG_PATTERN_MAX", "{} items of a pattern"),
                 ("common/name.h", "NAME_TEXT_MAX", "A category or topic: 1 to {} bytes"),
-                ("daemon/api/args.h", "ARG_ID_MAX", "1 to {} bytes of text without control"),
+                ("common/name.h", "ID_TEXT_MAX", "1 to {} bytes of text without control"),
                 ("daemon/hub/hub.c", "PATTERN_COST_MAX", "{} pairs of a category and an id in"),
                 ("daemon/api/record.c", "PUT_MANY_MAX", "{} records in one record.put_many"),
                 ("daemon/api/record.c", "DELETE_MANY_MAX", "Ids of several, all or none. At most "
                                                            "{}."),
-                ("daemon/api/record.c", "NAME_MAX_BYTES", "default: the id. At most {} bytes"),
+                ("common/name.h", "RECORD_NAME_MAX", "default: the id. At most {} bytes"),
                 ("daemon/api/record.c", "LIST_LIMIT", "Records of a page; default {}."),
                 ("daemon/api/record.c", "LIST_LIMIT_MAX", "{} records or changes"),
                 ("daemon/api/subscribe.c", "CHANGES_LIMIT", "Changes of a page; default {}."),
@@ -476,7 +476,8 @@ class LibraryPage(DocsTest):
     def test_the_example(self):
         """It is compiled with the sources that the page names, and follows a real daemon."""
         daemon = daemon_for(self)
-        sources = [TOP / name for name in self.block("DESCRIPTION").split()]
+        sources = [word if word.startswith("-l") else TOP / word
+                   for word in self.block("DESCRIPTION").split()]
         program = daemon.folder / "example"
         code = daemon.folder / "example.c"
         code.write_text(self.block("EXAMPLE"))

@@ -295,7 +295,7 @@ class Notices(GoldenTest):
         self.assertEqual({path.name for path in (GOLDEN / "notices").iterdir()}, sent)
 
     def test_changes_and_positions(self):
-        for name in ("change", "synced", "message", "closing", "job"):
+        for name in ("change", "synced", "message", "closing", "job", "stale", "fresh"):
             self.play_file(GOLDEN / "notices" / name)
         self.play_file(GOLDEN / "notices" / "progress", goes_on=True)
 

@@ -372,6 +372,13 @@ on_notification(struct view *v, struct span method, struct json_value params)
 		on_change(v, params);
 	} else if (span_is(method, "message")) {
 		v->messages++;
+	} else if (span_is(method, "stale")) {
+		if (v->stale++ == 0)
+			v->before_stale = v->changes + v->synced;
+		v->stale_since = int_of(params, "since", -1);
+	} else if (span_is(method, "fresh")) {
+		v->fresh++;
+		v->stale_since = 0;
 	} else if (span_is(method, "resync")) {
 		v->resync = seq;
 	} else {

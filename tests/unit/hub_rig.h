@@ -39,6 +39,10 @@ struct view {
 	unsigned lagged;
 	unsigned messages;
 	unsigned dropped;
+	unsigned stale;
+	unsigned fresh;
+	int64_t stale_since;   /* 0: it is not stale */
+	unsigned before_stale; /* changes and positions told before the first */
 };
 
 struct reader {

@@ -54,6 +54,7 @@ on_event(struct conn *c, enum conn_event event, struct span input)
 		break;
 	case CONN_FAILED:
 	case CONN_NOT_TLS: /* there is none */
+	case CONN_SECURED:
 		e->failures++;
 		break;
 	}

@@ -64,6 +64,8 @@ on_event(struct conn *c, enum conn_event event, struct span input)
 	case CONN_NOT_TLS:
 		e->plains++;
 		break;
+	case CONN_SECURED: /* it is no client */
+		break;
 	}
 }
 

@@ -104,6 +104,24 @@ rig_make(const char *name, const char *common_names)
 }
 
 void
+rig_make_for(const char *name, const char *hosts, int from, int to, bool is_own)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256"), *signer = is_own ? key : ca_key;
+	X509 *x = new_cert(key, name, signer, is_own ? NULL : ca);
+	X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, hosts);
+
+	ck_assert_ptr_nonnull(e);
+	X509_add_ext(x, e, -1);
+	X509_EXTENSION_free(e);
+	X509_gmtime_adj(X509_getm_notBefore(x), (long)from * DAY_S);
+	X509_gmtime_adj(X509_getm_notAfter(x), (long)to * DAY_S);
+	ck_assert_int_gt(X509_sign(x, signer, EVP_sha256()), 0);
+	write_pair(name, x, key);
+	X509_free(x);
+	EVP_PKEY_free(key);
+}
+
+void
 rig_init(void)
 {
 	strcpy(folder + strlen(folder) - 6, "XXXXXX");

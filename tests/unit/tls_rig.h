@@ -18,6 +18,9 @@ void rig_fini(void);
 const char *rig_path(const char *name);
 /** Makes NAME.crt and NAME.key, signed by the CA. common_names: parted by commas. */
 void rig_make(const char *name, const char *common_names);
+/** The same for hosts ("DNS:a.example,IP:127.0.0.1"), good from and to so many days from now.
+ * is_own: signed by itself. */
+void rig_make_for(const char *name, const char *hosts, int from, int to, bool is_own);
 
 /** A context on server.crt and server.key. */
 struct tls_context *rig_context(bool asks_clients);

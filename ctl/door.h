@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * Where the daemon is: its socket on this machine, or a URL (--url, --token-file, --ca
+ * or their variables of the environment).
+ */
+
+#include <stdbool.h>
+
+#include "ctl/ctl.h"
+
+/** Connects: 0, and c->sysrt is set; or -1 and why not. */
+int door_open(struct ctl *c, struct sysrt_error *error);
+/** True if it is a URL. */
+bool door_is_remote(const struct ctl *c);
+/** Waits until there is something to be read, or a signal came, and keeps the connection alive
+ * meanwhile. */
+void door_await(struct ctl *c, int fd);
