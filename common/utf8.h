@@ -4,8 +4,11 @@
  * U+10FFFF. Pure; any thread.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/span.h"
 
 static inline size_t
 utf8_sequence_length(unsigned char lead)
@@ -44,6 +47,20 @@ utf8_next(const char *p, const char *end)
 		if ((s[i] & 0xc0) != 0x80)
 			return 0;
 	return n;
+}
+
+/** True if all of it is. */
+static inline bool
+utf8_is_valid(struct span text)
+{
+	const char *p = text.n > 0 ? text.p : "", *end = p + text.n;
+	size_t n = 1;
+
+	while (p < end && n > 0) {
+		n = utf8_next(p, end);
+		p += n;
+	}
+	return n > 0;
 }
 
 /** The longest length up to n at which text can be cut without cutting through a sequence. */

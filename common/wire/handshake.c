@@ -57,19 +57,16 @@ handshake_check_header(struct span name, struct span value, struct error *error)
 {
 	if (name.n > HEADER_NAME_MAX || !http_is_token(name))
 		return error_set(error, ERR_INVALID_ARGUMENT,
-			"a header is \"Name: value\", with a name of letters, digits and \"-\"");
+			"a header is written \"Name: value\", with a name of letters, digits and "
+			"\"-\"");
 	if (is_own(name))
 		return error_set(error, ERR_INVALID_ARGUMENT,
-			"the header %.*s belongs to the handshake itself: leave it out%s",
-			SPAN_FMT(name),
-			http_text_is(name, "Sec-WebSocket-Protocol")
-				? " (subprotocols have an option of their own)"
-				: "");
+			"the header %.*s is made by the handshake itself%s", SPAN_FMT(name),
+			http_text_is(name, "Sec-WebSocket-Protocol") ? ": see subprotocols" : "");
 	for (size_t i = 0; i < value.n; i++)
-		if ((unsigned char)value.p[i] < ' ' || value.p[i] == 0x7f)
+		if (((unsigned char)value.p[i] < ' ' && value.p[i] != '\t') || value.p[i] == 0x7f)
 			return error_set(error, ERR_INVALID_ARGUMENT,
-				"the value of the header %.*s has a control character in it",
-				SPAN_FMT(name));
+				"the header %.*s has a control character", SPAN_FMT(name));
 	return OK;
 }
 
@@ -79,8 +76,8 @@ handshake_check_protocol(struct span name, struct error *error)
 	if (http_is_token(name))
 		return OK;
 	return error_set(error, ERR_INVALID_ARGUMENT,
-		"\"%.*s\" is no name of a subprotocol: it has letters, digits and signs but "
-		"for separators, and neither spaces nor commas",
+		"\"%.*s\" is no name of one: that has letters, digits and signs, and neither "
+		"spaces nor commas",
 		SPAN_FMT(name));
 }
 

@@ -491,20 +491,6 @@ is_close_code(unsigned code)
 	       (code >= 3000 && code <= 4999);
 }
 
-static bool
-is_utf8(struct span text)
-{
-	const char *end = text.p + text.n;
-	size_t n;
-
-	for (const char *p = text.p; p < end; p += n) {
-		n = utf8_next(p, end);
-		if (n == 0)
-			return false;
-	}
-	return true;
-}
-
 /** A close frame is whole: it is answered with the same. */
 static void
 take_close(struct ws *ws)
@@ -523,7 +509,7 @@ take_close(struct ws *ws)
 	}
 	if (n >= 2 && !is_close_code(code)) {
 		fail(ws, WSLAY_CODE_PROTOCOL_ERROR, "close code that must not be sent");
-	} else if (!is_utf8(reason)) {
+	} else if (!utf8_is_valid(reason)) {
 		fail(ws, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, "close reason that is not UTF-8");
 	} else {
 		ws->fn(ws->arg, WS_CLOSE, reason, code);

@@ -109,6 +109,26 @@ const struct arg_spec feed_add_args[] = {
 };
 /* clang-format on */
 
+/** From the network no path of the file system is taken. */
+static enum err
+check_files(const struct call *c, struct json_value definition)
+{
+	struct json_value value;
+	struct json_walk w;
+	struct span key;
+
+	if (c->caller->kind == ORIGIN_CONTROL || definition.raw.n == 0 ||
+		definition.type != JSON_OBJECT)
+		return OK;
+	w = json_walk_start(definition);
+	while (json_object_next(&w, &key, &value))
+		if (json_string_is(key, "ca") && !span_is(value.raw, "\"\""))
+			return error_set(c->error, ERR_PERMISSION_DENIED,
+				"ca names a file of the daemon's machine: that is for its control "
+				"socket, or its configuration");
+	return OK;
+}
+
 /** Of the rest of the daemon only the store's answer is told. */
 static enum err
 submit_definition(struct call *c, bool replaces)
@@ -133,8 +153,11 @@ enum err
 feed_add(struct call *c)
 {
 	bool replaces = c->args[ADD_REPLACE].i != 0;
-	enum err e = feeds_check_new(c->api->feeds, c->args[ADD_NAME].text,
-		c->args[ADD_DEFINITION].value, replaces, c->error);
+	enum err e = check_files(c, c->args[ADD_DEFINITION].value);
+
+	if (e == OK)
+		e = feeds_check_new(c->api->feeds, c->args[ADD_NAME].text,
+			c->args[ADD_DEFINITION].value, replaces, c->error);
 
 	return e == OK ? submit_definition(c, replaces) : e;
 }
@@ -174,6 +197,8 @@ feed_test(struct call *c)
 
 	if (!a[TEST_NAME].is_set && !a[TEST_DEFINITION].is_set)
 		return error_set(c->error, ERR_INVALID_ARGUMENT, "give name or definition");
+	if (a[TEST_DEFINITION].is_set && check_files(c, a[TEST_DEFINITION].value) != OK)
+		return c->error->code;
 	return feeds_try(c->api->feeds, &c->origin,
 		&(struct feeds_trial){
 			.name = a[TEST_NAME].is_set ? a[TEST_NAME].text : SPAN("test"),

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/url.h"
-#include "common/wire/http.h"
+#include "common/wire/handshake.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf_table.h"
 #include "daemon/feed/expand.h"
@@ -43,11 +43,8 @@ static enum err
 check_subprotocols(const struct conf_feed *f, struct error *error)
 {
 	for (size_t i = 0; i < f->subprotocols.n; i++) {
-		struct span text = span_of(f->subprotocols.v[i]);
-
-		if (!http_is_token(text))
-			return error_set(error, ERR_INVALID_ARGUMENT,
-				"subprotocols: \"%.*s\" is no name of one", SPAN_FMT(text));
+		if (handshake_check_protocol(span_of(f->subprotocols.v[i]), error) != OK)
+			return error_wrap(error, "subprotocols");
 	}
 	return OK;
 }

@@ -16,6 +16,7 @@
 #include "common/redact.h"
 #include "common/time.h"
 #include "common/utf8.h"
+#include "common/wire/handshake.h"
 #include "common/wire/http.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf.h"
@@ -153,9 +154,6 @@ has_control(struct span text)
 static enum err
 check_header(struct span text, struct error *error)
 {
-	static const char *const ours[] = {"Host", "Upgrade", "Connection", "Content-Length",
-		"Transfer-Encoding", "Sec-WebSocket-Key", "Sec-WebSocket-Version",
-		"Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"};
 	const char *colon = text.n > 0 ? memchr(text.p, ':', text.n) : NULL;
 	size_t n = colon != NULL ? (size_t)(colon - text.p) : 0;
 
@@ -163,15 +161,8 @@ check_header(struct span text, struct error *error)
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"a header is written \"Name: value\"; this is none: \"%.*s\"",
 			(int)(text.n < 64 ? text.n : 64), text.p);
-	if (has_control(text))
-		return error_set(error, ERR_INVALID_ARGUMENT,
-			"the header %.*s has a control character", (int)n, text.p);
-	for (size_t i = 0; i < COUNT_OF(ours); i++)
-		if (http_text_is((struct span){text.p, n}, ours[i]))
-			return error_set(error, ERR_INVALID_ARGUMENT,
-				"the header %s is made by the handshake itself%s", ours[i],
-				n == strlen("Sec-WebSocket-Protocol") ? ": see subprotocols" : "");
-	return OK;
+	return handshake_check_header(
+		(struct span){text.p, n}, (struct span){text.p + n + 1, text.n - n - 1}, error);
 }
 
 enum err
@@ -466,19 +457,6 @@ looks_like_json(struct span text)
 	return n < text.n && (text.p[n] == '{' || text.p[n] == '[');
 }
 
-static bool
-is_utf8(struct span text)
-{
-	const char *p = text.p, *end = text.p + text.n;
-	size_t n = 1;
-
-	while (p < end && n > 0) {
-		n = utf8_next(p, end);
-		p += n;
-	}
-	return n > 0;
-}
-
 enum err
 expand_add_message(struct expand *x, struct span text, struct buf *out, struct error *error)
 {
@@ -486,7 +464,7 @@ expand_add_message(struct expand *x, struct span text, struct buf *out, struct e
 	struct piece piece;
 
 	while (take_piece(&text, &piece)) {
-		if (piece.kind == SECRET && !is_utf8(secret_span(find_secret(x, piece.text))))
+		if (piece.kind == SECRET && !utf8_is_valid(secret_span(find_secret(x, piece.text))))
 			return error_set(error, ERR_INVALID_ARGUMENT,
 				"the secret %.*s is no text, and cannot stand in a message",
 				SPAN_FMT(piece.text));

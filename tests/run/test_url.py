@@ -123,6 +123,16 @@ class Commands(UrlTest):
         for words in (["restore", "x"], ["migrate"], ["check", "--repair"]):
             self.refuse(1, "on the files of the daemon's machine", *self.options(), *words)
 
+    def test_no_paths_of_the_daemons_files(self):
+        self.start()
+        for method, more in (("feed.add", {"name": "f"}), ("feed.test", {})):
+            params = {"definition": {"url": "wss://127.0.0.1:1", "topic": "t", "ca": "/etc/passwd"},
+                      **more}
+            self.refuse(6, "ca names a file of the daemon's machine", *self.options(), "call", method,
+                        json.dumps(params))
+            params["definition"]["ca"] = ""
+            self.ctl("call", method, json.dumps(params))
+
 
 class Tokens(UrlTest):
     def test_scopes(self):
@@ -234,10 +244,12 @@ class Settings(UrlTest):
 
 
 class Relay:
-    """A port that stays the same and leads to the daemon, whatever port that has now."""
+    """A port that stays the same and leads to the daemon, whatever port that has now. limit: so many
+    bytes come from there, and no more."""
 
-    def __init__(self, daemon):
+    def __init__(self, daemon, limit=None):
         self.daemon = daemon
+        self.limit = limit
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.sockets = []
@@ -256,14 +268,16 @@ class Relay:
                 near.close()
                 continue
             self.sockets.append(far)
-            for pair in ((near, far), (far, near)):
+            for pair in ((near, far, None), (far, near, self.limit)):
                 threading.Thread(target=self.pass_on, args=pair, daemon=True).start()
 
     @staticmethod
-    def pass_on(a, b):
+    def pass_on(a, b, limit):
         try:
             while data := a.recv(65536):
-                b.sendall(data)
+                b.sendall(data if limit is None else data[:limit])
+                if limit is not None:
+                    limit = max(0, limit - len(data))
         except OSError:
             pass
         for s in (a, b):
@@ -330,6 +344,20 @@ class Staying(UrlTest):
             opened = [s["opened_at"] for s in control.call("session.list")["items"]
                       if s["door"] == "websocket"]
             return control.call("ping")["time"] - opened[-1] if opened else 0
+
+    def test_half_a_record(self):
+        """The time limit holds while the rest of a record does not come, and nothing is burnt."""
+        self.start(tls=True)
+        self.ctl("put", "large", "1", "-", input=json.dumps("z" * 500000))
+        relay = Relay(self.daemon, limit=50000)
+        self.addCleanup(relay.close)
+        self.url = f"wss://127.0.0.1:{relay.port}"
+        before = os.times()
+        self.refuse(5, "no answer in time", *self.options(), "--timeout=2s", "get", "large", "1")
+        after = os.times()
+        used_s = (after.children_user - before.children_user
+                  + after.children_system - before.children_system)
+        self.assertLess(used_s, 1)
 
     def test_the_heartbeat_is_answered_by_who_waits(self):
         self.start(config='[websocket]\nheartbeat = "200ms"\n', tls=True)

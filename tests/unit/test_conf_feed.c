@@ -250,7 +250,7 @@ static const struct {
 	{"\"headers\":[\": c\"]",
          "headers: a header is written \"Name: value\"; this is none: \": c\""										      },
 	{"\"headers\":[\"A: b\\r\\nC: d\"]",						   "headers: the header A has a control character"                      },
-	{"\"headers\":[\"host: x\"]",							  "headers: the header Host is made by the handshake itself"           },
+	{"\"headers\":[\"host: x\"]",							  "headers: the header host is made by the handshake itself"           },
 	{"\"headers\":[\"sec-websocket-protocol: x\"]",
          "headers: the header Sec-WebSocket-Protocol is made by the handshake itself: see "
 		"subprotocols"																      },
