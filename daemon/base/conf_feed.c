@@ -6,8 +6,8 @@
 #include "common/wire/handshake.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf_table.h"
-#include "daemon/feed/expand.h"
-#include "daemon/feed/mapping.h"
+#include "daemon/base/expand.h"
+#include "daemon/base/mapping.h"
 
 #define DEFINITION_MAX 262144 /* bytes */
 
