@@ -252,7 +252,7 @@ static const struct {
 	{"\"headers\":[\"A: b\\r\\nC: d\"]",						   "headers: the header A has a control character"                      },
 	{"\"headers\":[\"host: x\"]",							  "headers: the header host is made by the handshake itself"           },
 	{"\"headers\":[\"sec-websocket-protocol: x\"]",
-         "headers: the header Sec-WebSocket-Protocol is made by the handshake itself: see "
+         "headers: the header sec-websocket-protocol is made by the handshake itself: see "
 		"subprotocols"																      },
 	{"\"headers\":[\"A: ${env:X}\"]",
          "headers: ${env:X} is not known: there are ${secret:NAME}, ${now_ms}, ${now_s}, "
