@@ -261,8 +261,10 @@ static const struct {
          "headers: the name in ${secret:NAME} must have 1 to 128 bytes"											     },
 	{"\"headers\":[\"A: ${secret:x\"]",
          "headers: a ${ has no } (a text \"${\" is written \"$${\")"												},
-	{"\"subprotocols\":[\"a b\"]",							 "subprotocols: \"a b\" is no name of one"                            },
-	{"\"subprotocols\":[\"\"]",							    "subprotocols: \"\" is no name of one"                               },
+	{"\"subprotocols\":[\"a b\"]",
+         "subprotocols: \"a b\" is no name of one: that has letters, digits and signs, and neither spaces nor commas"                                               },
+	{"\"subprotocols\":[\"\"]",
+         "subprotocols: \"\" is no name of one: that has letters, digits and signs, and neither spaces nor commas"                                                  },
 	{"\"on_connect\":[\"${x}\"]",
          "on_connect: ${x} is not known: there are ${secret:NAME}, ${now_ms}, ${now_s}, "
 		"${now_iso} and ${signature} (a text \"${\" is written \"$${\")"										    },
