@@ -71,9 +71,9 @@ daemon_sources := \
 	daemon/guard/scope.c \
 	daemon/guard/grant_text.c \
 	daemon/base/conf.h \
-	daemon/feed/template.c \
-	daemon/feed/mapping.c \
-	daemon/feed/expand.c \
+	daemon/base/template.c \
+	daemon/base/mapping.c \
+	daemon/base/expand.c \
 	daemon/base/conf_table.c \
 	daemon/base/conf_value.c \
 	daemon/base/conf_steps.c \

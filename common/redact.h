@@ -1,8 +1,8 @@
 #pragma once
 /*
  * Leaving secrets out of what is shown or written down: each place where a text has
- * one of them, as it is or with any of JSON's escapes in it, becomes "***". Pure; any
- * thread.
+ * one of them becomes "***": as it is, or with any of JSON's escapes in it, or with
+ * escapes of escapes, for a text in JSON may be JSON again. Pure; any thread.
  */
 
 #include <stdbool.h>

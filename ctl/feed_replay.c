@@ -27,6 +27,7 @@
 #define BATCH_BYTES ((size_t)512 << 10)
 #define BATCH_ITEMS 2000
 #define CALLS_MAX   2
+#define ENVELOPE    1024 /* of a call, around its items */
 #define ENDING      ".ndjson"
 #define WARNINGS    3
 
@@ -37,6 +38,7 @@ struct replay {
 	int fd;
 	struct source source;
 	struct progress progress;
+	size_t items_max; /* bytes that a call may have of them */
 	struct buf items; /* of the next call, with commas */
 	size_t items_n;
 	int64_t calls[CALLS_MAX]; /* that are under way */
@@ -171,6 +173,8 @@ add(struct replay *r, const struct source_item *item)
 		return 0;
 	}
 	status = wait_for_turn(r, at_ms);
+	if (status == 0 && r->items.n + 1 + item->text.n > r->items_max)
+		status = flush(r);
 	if (status != 0)
 		return status;
 	if (r->items_n > 0)
@@ -191,7 +195,8 @@ take_items(struct replay *r, bool at_end)
 	while (status == 0 && interrupt_status() == 0 &&
 		(found = source_next(&r->source, at_end, &item)) != SOURCE_NONE) {
 		if (found == SOURCE_BAD)
-			leave_out(r, item.place.line, item.why);
+			leave_out(r, item.place.line,
+				"it is too large for one message (websocket.max_message)");
 		else
 			status = add(r, &item);
 	}
@@ -234,6 +239,30 @@ print_summary(const struct replay *r)
 }
 
 /* What it is into. */
+
+/** A message that is too large for a call is left out: the daemon would end at it. */
+static int
+read_limit(struct replay *r)
+{
+	struct buf params;
+	struct json_out o = ctl_params(&params);
+	struct json_value limits;
+	int64_t max;
+	char *result = NULL;
+	int status;
+
+	json_end_object(&o);
+	status = ctl_call(r->c, "status", &params, &result);
+	if (status == 0) {
+		limits = answer_member(answer_value(span_of(result)), "limits");
+		max = answer_int(limits, "max_message", SOURCE_ITEM_MAX);
+		r->items_max = max < SOURCE_ITEM_MAX ? (size_t)max : SOURCE_ITEM_MAX;
+		r->items_max -= r->items_max > ENVELOPE ? ENVELOPE : 0;
+		r->source.item_max = r->items_max;
+	}
+	free(result);
+	return status;
+}
 
 /** Takes the feed over into the scratch store, where it connects to nothing. */
 static int
@@ -321,6 +350,8 @@ run(struct replay *r)
 	struct scratch *scratch = NULL;
 	int status = into != NULL ? start_scratch(r, into, &scratch) : ctl_connect(r->c), stopped;
 
+	if (status == 0)
+		status = read_limit(r);
 	if (status == 0) {
 		interrupt_catch();
 		status = read_to_end(r);

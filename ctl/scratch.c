@@ -43,7 +43,7 @@ write_config(const struct scratch *s)
 
 	if (f == NULL)
 		return false;
-	fputs("[websocket]\nlisten = []\n[log]\nfilter = \"error\"\n", f);
+	fputs("[websocket]\nlisten = []\nmax_message = \"256MiB\"\n[log]\nfilter = \"error\"\n", f);
 	return fclose(f) == 0;
 }
 

@@ -16,6 +16,7 @@
 
 #define WHY_SIZE        512
 #define TEXT_MAX        300 /* bytes of the server's text that are shown */
+#define REASON_MAX      64  /* longer ones are not: half of one may be half a secret */
 #define RETRY_MAX_S     86400
 #define HEADER_NAME_MAX 256
 
@@ -257,7 +258,9 @@ judge_refusal(struct handshake *h)
 {
 	const struct response *r = h->response;
 	int status = response_status(r);
-	struct span reason = response_reason(r);
+	struct span given = response_reason(r);
+	struct span reason =
+		given.n > 0 && given.n <= REASON_MAX ? given : span_of(http_reason(status));
 	struct buf text;
 	size_t head;
 
@@ -266,7 +269,7 @@ judge_refusal(struct handshake *h)
 		status / 100 == 2 ? "the server has no WebSocket there (it answers %d "
 				  : "the server refuses it (it answers %d ",
 		status);
-	add_text(&text, reason.n > 0 ? reason : span_of(http_reason(status)), 64);
+	add_text(&text, reason, REASON_MAX);
 	buf_add_char(&text, ')');
 	head = text.n;
 	if (is_plain(r)) {

@@ -94,7 +94,7 @@ enum conf_sign_as { SIGN_AS_HEX, SIGN_AS_BASE64 };
 enum conf_on_full { FULL_WAIT, FULL_CONFLATE };
 
 /** [feed.NAME]. Texts that are not given are "". In headers, messages and sign_text ${...} stands
- * for something: see feed/expand.h. */
+ * for something: see expand.h. */
 struct conf_feed {
 	struct conf_named named;
 	char *url;
@@ -116,7 +116,7 @@ struct conf_feed {
 	enum conf_sign_as sign_as;
 	char *split;    /* a JSON Pointer; "{}": the message itself is the array */
 	char *where;    /* a condition on a message */
-	char *category; /* from here on templates: see feed/template.h */
+	char *category; /* from here on templates: see template.h */
 	char *id;
 	char *name;
 	char *data; /* of one place */
@@ -276,6 +276,7 @@ const struct conf_feed *conf_feed_find(const struct conf *c, struct span name);
  * the key, and the nearest known one if it is none. On success the caller owns *out. */
 enum err conf_feed_read(struct span name, struct json_value definition, struct conf_feed **out,
 	struct error *error);
+struct conf_feed *conf_feed_dup(const struct conf_feed *f);
 void conf_feed_free(struct conf_feed *f);
 /** Writes members for what is not the default, or for all: what conf_feed_read() takes. */
 void conf_feed_add(const struct conf_feed *f, bool all, struct json_out *o);

@@ -6,8 +6,8 @@
 #include "common/wire/handshake.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf_table.h"
-#include "daemon/feed/expand.h"
-#include "daemon/feed/mapping.h"
+#include "daemon/base/expand.h"
+#include "daemon/base/mapping.h"
 
 #define DEFINITION_MAX 262144 /* bytes */
 
@@ -222,6 +222,16 @@ read_members(struct conf_named *n, struct json_value definition, struct error *e
 	return e == OK ? conf_feed_check(n, NULL, error) : e;
 }
 
+static struct conf_named *
+named_new(struct span name)
+{
+	struct conf_named *n = conf_named_new(section());
+
+	n->name = xstrndup(name.p, name.n);
+	n->pattern.text = span_of(n->name);
+	return n;
+}
+
 enum err
 conf_feed_read(
 	struct span name, struct json_value definition, struct conf_feed **out, struct error *error)
@@ -234,9 +244,7 @@ conf_feed_read(
 	if (definition.type != JSON_OBJECT || definition.raw.n > DEFINITION_MAX)
 		return error_set(error, ERR_INVALID_ARGUMENT,
 			"a definition is an object of at most %d bytes", DEFINITION_MAX);
-	n = conf_named_new(section());
-	n->name = xstrndup(name.p, name.n);
-	n->pattern.text = span_of(n->name);
+	n = named_new(name);
 	e = read_members(n, definition, error);
 	if (e != OK) {
 		conf_named_free(n, section());
@@ -245,6 +253,17 @@ conf_feed_read(
 	}
 	*out = (struct conf_feed *)(void *)n;
 	return OK;
+}
+
+struct conf_feed *
+conf_feed_dup(const struct conf_feed *f)
+{
+	const struct conf_section *s = section();
+	struct conf_named *n = named_new(span_of(f->named.name));
+
+	for (size_t i = 0; i < s->options_n; i++)
+		conf_copy(n, f, &s->options[i]);
+	return (struct conf_feed *)(void *)n;
 }
 
 void

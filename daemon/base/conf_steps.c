@@ -102,6 +102,11 @@ set_member(struct conf_step *step, const struct conf_option *o, const struct tom
 {
 	bool is_text = node->type == TOML_STRING;
 
+	/* In JSON it may be given twice. */
+	if ((span_is(node->key, "await") && step->await != NULL) ||
+		(span_is(node->key, "timeout") && step->timeout_ms != 0))
+		return error_set(error, ERR_CONFIG_ERROR, "%s: a table has one %.*s", o->name,
+			SPAN_FMT(node->key));
 	if ((span_is(node->key, "send") || span_is(node->key, "send_base64")) && is_text)
 		return set_send(step, o, node, error);
 	if (span_is(node->key, "await") && is_text)

@@ -8,7 +8,7 @@
 #include "common/span.h"
 #include "common/uuid.h"
 #include "daemon/base/conf.h"
-#include "daemon/feed/mapping.h"
+#include "daemon/base/mapping.h"
 #include "daemon/store/job.h"
 
 struct feed_record {

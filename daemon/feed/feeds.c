@@ -119,27 +119,6 @@ read_definition(
 	return conf_feed_read(name, value, out, error);
 }
 
-/** A feed's own copy of a definition: that of the configuration goes with it. */
-static struct conf_feed *
-copy_definition(const struct conf_feed *f)
-{
-	struct conf_feed *copy = NULL;
-	struct json_value value;
-	struct json_fault fault;
-	struct json_out o;
-	struct buf text;
-
-	buf_init(&text, SIZE_MAX / 2);
-	o = json_out_start(&text);
-	json_begin_object(&o, NULL);
-	conf_feed_add(f, false, &o);
-	json_end_object(&o);
-	must(json_check(buf_span(&text), JSON_DEPTH_MAX, &value, &fault) == OK);
-	must(conf_feed_read(span_of(f->named.name), value, &copy, NULL) == OK);
-	buf_fini(&text);
-	return copy;
-}
-
 /** What a name stands for now: the configuration goes first. The caller owns *def; NULL: nothing.
  */
 static struct conf_feed *
@@ -152,7 +131,7 @@ wanted(const struct feeds *fs, struct span name, enum feed_source *source)
 
 	*source = of_conf != NULL ? FEED_OF_CONF : FEED_OF_STORE;
 	if (of_conf != NULL)
-		return copy_definition(of_conf);
+		return conf_feed_dup(of_conf);
 	if (row != NULL && read_definition(name, span_of(row->definition), &def, &error) != OK)
 		log_error("feed", "a feed of the store is left out", F_SPAN("feed", name),
 			F_ERROR(&error));
@@ -525,7 +504,7 @@ feeds_try(struct feeds *fs, const struct origin *origin, const struct feeds_tria
 	else
 		e = feeds_get(fs, wish->name, &f, error);
 	if (f != NULL)
-		def = copy_definition(feed_definition(f));
+		def = conf_feed_dup(feed_definition(f));
 	if (e == OK)
 		e = trial_start(&(struct trial_wish){.loop = fs->parts.loop,
 					.links = fs->context.links,

@@ -12,8 +12,8 @@
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf.h"
+#include "daemon/base/expand.h"
 #include "daemon/base/loop.h"
-#include "daemon/feed/expand.h"
 #include "daemon/feed/greeting.h"
 #include "daemon/feed/upstream.h"
 #include "daemon/guard/vault.h"
@@ -265,6 +265,17 @@ on_batch(struct link *l)
 	tell_batch(l);
 }
 
+/** It ends with the first secret: what is behind may be half of another, where the server's text
+ * was cut. */
+static void
+end_at_stars(struct buf *text)
+{
+	const char *stars = memmem(text->p, text->n, "***", 3);
+
+	if (stars != NULL)
+		text->n = (size_t)(stars - text->p) + 3;
+}
+
 static void
 on_ended(struct link *l, const struct upstream_news *news)
 {
@@ -277,6 +288,7 @@ on_ended(struct link *l, const struct upstream_news *news)
 	connection_free(c);
 	buf_init(&safe, TEXT_WHY_MAX);
 	if (link_redact(l, span_of(news->why), &safe)) {
+		end_at_stars(&safe);
 		buf_add_char(&safe, '\0');
 		why = safe.failed ? "it ended, for a reason that holds a secret" : safe.p;
 	}

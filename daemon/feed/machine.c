@@ -212,12 +212,24 @@ go_live(struct machine *m, int64_t now_ms, uint64_t random)
 	m->ping_ms = later(now_ms, beat_ms);
 }
 
+/** What we owe the upstream, whether we read or not. */
+static unsigned
+owe(struct machine *m, int64_t now_ms)
+{
+	if (now_ms < m->app_ping_ms)
+		return 0;
+	m->app_ping_ms = later(now_ms, m->limits.app_ping_every_ms);
+	return MACHINE_APP_PING;
+}
+
 /** What is due of a connection that is live. */
 static unsigned
 beat(struct machine *m, int64_t now_ms, uint64_t random)
 {
 	unsigned actions = 0;
 
+	if (m->is_held)
+		return owe(m, now_ms);
 	if (now_ms >= m->idle_ms)
 		return give_up(m, "the upstream sent nothing (idle_timeout)", 0, now_ms, random);
 	if (now_ms >= m->ping_ms && m->unanswered >= BEATS_MISSED)
@@ -227,21 +239,15 @@ beat(struct machine *m, int64_t now_ms, uint64_t random)
 		m->ping_ms = later(now_ms, m->limits.heartbeat_ms);
 		actions |= MACHINE_PING;
 	}
-	if (now_ms >= m->app_ping_ms) {
-		m->app_ping_ms = later(now_ms, m->limits.app_ping_every_ms);
-		actions |= MACHINE_APP_PING;
-	}
-	return actions;
+	return actions | owe(m, now_ms);
 }
 
 static unsigned
 tick(struct machine *m, int64_t now_ms, uint64_t random)
 {
-	if (m->is_held)
-		return 0;
 	if (m->state == FEED_LIVE)
 		return beat(m, now_ms, random);
-	if (now_ms < m->deadline_ms)
+	if (m->is_held || now_ms < m->deadline_ms)
 		return 0;
 	if (m->state == FEED_BACKOFF)
 		return start_connecting(m, now_ms);
@@ -266,7 +272,6 @@ stand_still(struct machine *m, int64_t now_ms)
 
 	move_clock(&m->deadline_ms, by_ms);
 	move_clock(&m->ping_ms, by_ms);
-	move_clock(&m->app_ping_ms, by_ms);
 	move_clock(&m->idle_ms, by_ms);
 	move_clock(&m->live_ms, by_ms);
 	m->held_ms = now_ms;
@@ -356,6 +361,6 @@ int64_t
 machine_next(const struct machine *m)
 {
 	if (m->is_held)
-		return MACHINE_NEVER;
+		return m->app_ping_ms;
 	return earlier(earlier(m->deadline_ms, m->ping_ms), earlier(m->app_ping_ms, m->idle_ms));
 }

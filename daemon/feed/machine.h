@@ -45,7 +45,7 @@ enum machine_event_kind {
 	MACHINE_GREETED, /* the greeting is done */
 	MACHINE_MESSAGE,
 	MACHINE_PONG,
-	MACHINE_HELD, /* the feed does not read: its clocks stand still */
+	MACHINE_HELD, /* the feed does not read: all clocks but app_ping stand still */
 	MACHINE_RELEASED,
 	MACHINE_ENDED,  /* there is no connection any longer: is_permanent, wait_ms (it asked for;
 			   0: it did not), why */

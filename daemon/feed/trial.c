@@ -11,8 +11,8 @@
 #include "common/rpc.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
+#include "daemon/base/mapping.h"
 #include "daemon/feed/link.h"
-#include "daemon/feed/mapping.h"
 
 #define SHOWN_MAX  16384 /* bytes of a message, and of a record's data */
 #define ITEMS_MAX  ((size_t)3 << 20)

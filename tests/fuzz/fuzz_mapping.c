@@ -12,7 +12,7 @@
 #include "common/name.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf.h"
-#include "daemon/feed/mapping.h"
+#include "daemon/base/mapping.h"
 
 #define NOW        INT64_C(1800000000000)
 #define MAX_RECORD 200

@@ -9,7 +9,7 @@
 
 #include "common/json_pointer.h"
 #include "common/xalloc.h"
-#include "daemon/feed/template.h"
+#include "daemon/base/template.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -530,6 +530,24 @@ class Recording(Basics):
         self.assertIn("line 203 is left out", done.stderr)
         self.assertEqual(self.get("ticker", "p7")["data"]["price"], 7)
 
+    def test_a_replay_of_large_messages(self):
+        """What is too large for a call is told and left out, all else goes in; a store of its own
+        takes all."""
+        self.start("[websocket]\nmax_message = \"64KiB\"\n" +
+                   section("t", url="ws://127.0.0.1:1/", enabled=False, **TRADES))
+        path = self.daemon.folder / "t.ndjson"
+        sizes = (10, 60_000, 100_000, 60_000, 10)
+        path.write_text("".join(json.dumps({"at": i, "text": trade(f"p{i}", "x" * n)}) + "\n"
+                                for i, n in enumerate(sizes)))
+        done = sysrtctl(self.daemon, "-o", "json", "feed", "replay", str(path))
+        summary = json.loads(done.stdout)
+        self.assertEqual((summary["records"], summary["left_out"]), (4, 1))
+        self.assertIn("line 3 is left out: it is too large for one message "
+                      "(websocket.max_message)\n", done.stderr)
+        done = sysrtctl(self.daemon, "-o", "json", "feed", "replay", str(path), "--into",
+                        str(self.daemon.folder / "scratch.db"))
+        self.assertEqual((json.loads(done.stdout)["records"], done.stderr), (5, ""))
+
     def test_bounded(self):
         server = self.upstream()
         self.start(section("t", url=server.url, record="ab", record_max="1MiB", **TRADES))

@@ -162,9 +162,9 @@ class Slow(FeedTest):
 
     def test_a_full_disk(self):
         """The recorder's disk is the same: that is told, and the feed goes on when there is room."""
-        disk = self.enterContext(SmallDisk("24m")).path
+        disk = self.enterContext(SmallDisk("64m")).path
         ballast = disk / "ballast"
-        ballast.write_bytes(bytes(12 * MIB))
+        ballast.write_bytes(bytes(52 * MIB))
         self.begin(store=disk / "sysrt.db", record="r")
         self.sender.say(self.make(9000))
         wait_for(lambda: "full" in str(self.logs("f")), what="it to be told")

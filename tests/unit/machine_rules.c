@@ -42,7 +42,9 @@ rules_step(struct machine *m, const struct machine_event *e, int64_t now_ms, uin
 
 	check_connection(&before, m, e, actions);
 	if (actions & (MACHINE_PING | MACHINE_APP_PING))
-		must(m->state == FEED_LIVE && before.state == FEED_LIVE && !m->is_held);
+		must(m->state == FEED_LIVE && before.state == FEED_LIVE);
+	if (m->is_held)
+		must((actions & MACHINE_PING) == 0);
 	must(m->unanswered <= 3);
 	if (m->state != before.state) {
 		must(m->since_ms == now_ms);

@@ -281,6 +281,12 @@ static const struct {
 	{"\"on_connect\":[{\"await\":\"{\\\"type\\\":1}\"}]",                                  "on_connect: await: "                                                },
 	{"\"on_connect\":[{\"await\":\"{}\",\"timeout\":\"2d\"}]",
          "on_connect: timeout must be a duration between 1ms and 1d"												},
+	{"\"on_connect\":[{\"send\":\"a\",\"send\":\"b\"}]",
+         "on_connect: a table sends one message: send or send_base64"											       },
+	{"\"on_connect\":[{\"await\":\"{}\",\"await\":\"{}\"}]",
+         "on_connect: a table has one await"															},
+	{"\"on_connect\":[{\"await\":\"{}\",\"timeout\":\"1s\",\"timeout\":\"2s\"}]",
+         "on_connect: a table has one timeout"														      },
 	{"\"on_connect\":[{\"wait\":\"{}\"}]",
          "on_connect: a table has send or send_base64, await and timeout, all of them texts; "
 		"\"wait\" is none"																  },
@@ -368,6 +374,30 @@ START_TEST(what_is_refused)
 }
 END_TEST
 
+/* What the file may hold is more than a definition may. */
+START_TEST(a_copy_of_a_large_one)
+{
+	struct conf_feed *copy;
+	struct conf *c;
+	struct buf text;
+
+	buf_init(&text, 1 << 22);
+	buf_addf(&text, "[feed.a]\nurl = \"ws://h\"\non_connect = [");
+	for (int i = 0; i < 8; i++)
+		buf_addf(&text, "\"%060000d\", ", i);
+	buf_addf(&text, "]\n");
+	buf_add_char(&text, '\0');
+	c = must_load(text.p);
+	copy = conf_feed_dup(conf_feed_at(c, 0));
+	ck_assert(conf_feed_is_equal(copy, conf_feed_at(c, 0)));
+	ck_assert_str_eq(copy->named.name, "a");
+	conf_free(c);
+	ck_assert_uint_eq(strlen(copy->on_connect.v[7].send), 60000);
+	conf_feed_free(copy);
+	buf_fini(&text);
+}
+END_TEST
+
 START_TEST(definitions_that_are_none)
 {
 	static const char *const some[] = {"[]", "1", "\"x\"", "null"};
@@ -445,8 +475,8 @@ main(void)
 {
 	const TTest *const tests[] = {the_same_in_both, prints_parse_back,
 		only_what_is_not_the_default, the_effective_configuration_parses_back,
-		what_is_refused, definitions_that_are_none, errors_of_the_file_name_the_place,
-		a_reload};
+		what_is_refused, a_copy_of_a_large_one, definitions_that_are_none,
+		errors_of_the_file_name_the_place, a_reload};
 	Suite *suite = suite_create("conf_feed");
 	TCase *tcase = tcase_create("conf_feed");
 	SRunner *runner = srunner_create(suite);

@@ -9,7 +9,7 @@
 
 #include "common/xalloc.h"
 #include "daemon/base/conf.h"
-#include "daemon/feed/expand.h"
+#include "daemon/base/expand.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW         INT64_C(1700000000123)

@@ -232,7 +232,6 @@ START_TEST(clocks_stand_still_while_it_is_held)
 	int64_t left_ms;
 
 	m.limits.idle_timeout_ms = 40 * SECOND;
-	m.limits.app_ping_every_ms = 50 * SECOND;
 	go_live();
 	tick_in(10 * SECOND);
 	left_ms = machine_next(&m) - now_ms;
@@ -248,6 +247,23 @@ START_TEST(clocks_stand_still_while_it_is_held)
 	ck_assert_uint_eq(tick_in(30 * SECOND - 1) & MACHINE_CLOSE, 0);
 	ck_assert_uint_eq(tick_in(1), MACHINE_CLOSE);
 	ck_assert_str_eq(m.why, "the upstream sent nothing (idle_timeout)");
+}
+END_TEST
+
+/* What the upstream wants to hear, it wants to hear while nothing is read, too. */
+START_TEST(what_is_owed_is_sent_while_it_is_held)
+{
+	m.limits.app_ping_every_ms = 20 * SECOND;
+	go_live();
+	happens(MACHINE_HELD);
+	for (int i = 0; i < 100; i++) {
+		ck_assert_int_eq(machine_next(&m), now_ms + 20 * SECOND);
+		ck_assert_uint_eq(tick_in(10 * SECOND), 0);
+		ck_assert_uint_eq(tick_next(), MACHINE_APP_PING);
+	}
+	happens(MACHINE_RELEASED);
+	ck_assert_int_le(machine_next(&m), now_ms + 20 * SECOND);
+	expect_state(FEED_LIVE);
 }
 END_TEST
 
@@ -564,7 +580,8 @@ main(void)
 		each_phase_has_words_for_being_late, a_step_of_the_greeting_has_its_time,
 		pings_and_their_answers, an_upstream_that_should_not_be_silent,
 		messages_that_the_upstream_wants, clocks_stand_still_while_it_is_held,
-		what_is_held_is_not_stable, the_back_off_is_doubled, a_stable_minute_begins_anew,
+		what_is_owed_is_sent_while_it_is_held, what_is_held_is_not_stable,
+		the_back_off_is_doubled, a_stable_minute_begins_anew,
 		what_is_refused_for_good_waits_long, what_the_upstream_asks_for_is_waited,
 		too_many_retries, a_vault_that_is_locked, a_start_does_not_wait,
 		the_settings_of_a_feed, random_events, live_again_within_the_back_off};

@@ -11,7 +11,7 @@
 
 #include "common/xalloc.h"
 #include "daemon/base/conf.h"
-#include "daemon/feed/mapping.h"
+#include "daemon/base/mapping.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define NOW         INT64_C(1800000000000)

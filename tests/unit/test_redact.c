@@ -39,6 +39,11 @@ START_TEST(what_is_left)
 		{"\\ud834\\udd1e",                                 "***"            },
 		{"\\ud834\\u0061",                                 NULL             },
 		{"\\ud834\\uzzzz",                                 NULL             },
+		{"\"\\\"s3cr\\\\\\\"t/\\u00e9\\\"\"",              "\"\\\"***\\\"\""},
+		{"\\\\u005cu0061\\u0062c",                         "***"            },
+		{"\\\\ud834\\u005cudd1e",                          "***"            },
+		{"\\\\ud834\\\\",				  NULL             },
+		{"\\\\",					   NULL             },
 	};
 	struct buf out;
 
@@ -55,41 +60,86 @@ START_TEST(what_is_left)
 }
 END_TEST
 
-/** How somebody may write a text in JSON. */
-static void
-add_some_way(struct buf *out, const char *text, unsigned *random)
+static unsigned
+below(unsigned n)
 {
-	for (; *text != '\0'; text++) {
-		*random = *random * 1103515245 + 12345;
-		if (*text == '"' || *text == '\\' || (*random >> 16) % 3 == 0)
-			buf_addf(out, "\\u%04x", (unsigned char)*text);
+	return (unsigned)rand() % n;
+}
+
+/** How somebody may write a text in a string of JSON. */
+static void
+add_some_way(struct buf *out, struct span text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		bool has_to = text.p[i] == '"' || text.p[i] == '\\' || text.p[i] == '\n';
+
+		if (text.p[i] == '\n' && below(2) == 0)
+			buf_addf(out, "\\n");
+		else if (has_to && text.p[i] != '\n' && below(2) == 0)
+			buf_addf(out, "\\%c", text.p[i]);
+		else if (has_to || below(4) == 0)
+			buf_addf(out, "\\u%04x", (unsigned char)text.p[i]);
 		else
-			buf_add_char(out, *text);
+			buf_add_char(out, text.p[i]);
 	}
 }
 
-/* Any text in any way of writing it is found. */
+/* Any text in any way of writing it is found, in JSON, and in JSON that is in JSON; and what is
+ * around it is as it was. */
 START_TEST(any_escapes)
 {
-	static const char *const some[] = {
-		"k", "pass\"word", "\\\\", "a\\u0041", "0123456789abcdef"};
-	unsigned random = 1;
+	static const char *const some[] = {"k", "pass\"word", "\\\\", "a\\u0041",
+		"0123456789abcdef", "x\ny", "\\n\"\\", "u0041n"};
 
-	for (int round = 0; round < 1000; round++) {
-		const char *secret = some[round % COUNT_OF(some)];
-		struct span span = span_of(secret);
-		struct buf text, out;
+	for (int round = 0; round < 4000; round++) {
+		struct span secret = span_of(some[round % COUNT_OF(some)]);
+		int depth = round % 4;
+		struct buf text, next, out;
 
-		buf_init(&text, 1000);
-		buf_init(&out, 1000);
-		buf_add_span(&text, SPAN("{\"--\":\""));
-		add_some_way(&text, secret, &random);
-		buf_add_span(&text, SPAN("\"}"));
-		ck_assert_msg(redact_text(buf_span(&text), &span, 1, &out), "%.*s",
-			SPAN_FMT(buf_span(&text)));
-		ck_assert_msg(span_is(buf_span(&out), "{\"--\":\"***\"}"), "%.*s",
-			SPAN_FMT(buf_span(&out)));
+		buf_init(&text, 10000);
+		buf_init(&next, 10000);
+		buf_init(&out, 10000);
+		buf_add_span(&text, secret);
+		for (int i = 0; i < depth; i++) {
+			buf_reset(&next);
+			add_some_way(&next, buf_span(&text));
+			buf_reset(&text);
+			buf_add_span(&text, buf_span(&next));
+		}
+		buf_reset(&next);
+		buf_addf(&next, "[7,\"%.*s\",8]", SPAN_FMT(buf_span(&text)));
+		ck_assert_msg(redact_text(buf_span(&next), &secret, 1, &out), "%.*s",
+			SPAN_FMT(buf_span(&next)));
+		ck_assert_msg(span_is(buf_span(&out), "[7,\"***\",8]"), "%d: %.*s: %.*s", depth,
+			SPAN_FMT(buf_span(&next)), SPAN_FMT(buf_span(&out)));
 		buf_fini(&text);
+		buf_fini(&next);
+		buf_fini(&out);
+	}
+}
+END_TEST
+
+/* An object that says a secret back as a text of JSON stays JSON. */
+START_TEST(what_is_around_stays_sound)
+{
+	static const struct span ends_so = SPAN("a\\");
+	static const char *const texts[][2] = {
+		{"{\"e\":\"{\\\"k\\\":\\\"a\\\\\\\\\\\"}\"}",
+                 "{\"e\":\"{\\\"k\\\":\\\"***\\\"}\"}"                              },
+		{"{\"e\":\"a\\\\\"}",                         "{\"e\":\"***\"}"     },
+		{"{\"e\":\"'a\\\\\\\"\"}",                    "{\"e\":\"'***\\\"\"}"},
+	};
+	struct json_value value;
+	struct json_fault fault;
+	struct buf out;
+
+	for (size_t i = 0; i < COUNT_OF(texts); i++) {
+		buf_init(&out, 1000);
+		ck_assert(json_check(span_of(texts[i][0]), 10, &value, &fault) == OK);
+		ck_assert(redact_text(span_of(texts[i][0]), &ends_so, 1, &out));
+		ck_assert_msg(span_is(buf_span(&out), texts[i][1]), "%s: %.*s", texts[i][0],
+			SPAN_FMT(buf_span(&out)));
+		ck_assert(json_check(buf_span(&out), 10, &value, &fault) == OK);
 		buf_fini(&out);
 	}
 }
@@ -105,6 +155,7 @@ main(void)
 
 	tcase_add_test(tcase, what_is_left);
 	tcase_add_test(tcase, any_escapes);
+	tcase_add_test(tcase, what_is_around_stays_sound);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
-#include "daemon/feed/template.h"
+#include "daemon/base/template.h"
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -3,7 +3,7 @@
  * never compiled: it is said once a connection.
  */
 
-#include "daemon/feed/expand.h"
+#include "daemon/base/expand.h"
 
 #include <sodium.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * a place; the texts stand in one copy of what was written, braces undone.
  */
 
-#include "daemon/feed/template.h"
+#include "daemon/base/template.h"
 
 #include <stdlib.h>
 #include <string.h>

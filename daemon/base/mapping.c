@@ -1,6 +1,6 @@
 /* The mapping of a feed: see mapping.h. */
 
-#include "daemon/feed/mapping.h"
+#include "daemon/base/mapping.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "common/where.h"
 #include "common/xalloc.h"
 #include "daemon/base/conf.h"
-#include "daemon/feed/template.h"
+#include "daemon/base/template.h"
 
 #define TEXTS_MAX (64u << 10) /* of one item */
 
