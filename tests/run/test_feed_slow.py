@@ -8,10 +8,13 @@ builds: release
 
 import contextlib
 import fcntl
+import json
 import struct
+import tempfile
 import termios
 import threading
 import unittest
+from pathlib import Path
 
 from faults import Delaying, Failing, SmallDisk
 from feeds import NEVER, PRICES, FeedTest, price, section
@@ -161,7 +164,7 @@ class Slow(FeedTest):
         self.assertLess(growth_kib, GROWTH_KIB)
 
     def test_a_full_disk(self):
-        """The recorder's disk is the same: that is told, and the feed goes on when there is room."""
+        """That is told, and the feed goes on when there is room; the recorder's disk is the same."""
         disk = self.enterContext(SmallDisk("64m")).path
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(52 * MIB))
@@ -169,12 +172,34 @@ class Slow(FeedTest):
         self.sender.say(self.make(9000))
         wait_for(lambda: "full" in str(self.logs("f")), what="it to be told")
         self.assertEqual(self.show("f")["waits_for"], "store")
-        self.assertIn("No space left", self.show("f")["recorder"]["error"])
         self.wait_stuck()
         self.assertIn("time", self.control.call("ping"))
         ballast.unlink()
         self.wait_done()
         self.expect_all(9000)
+
+    def test_a_recorder_without_room(self):
+        """It is told and counted, and does not stop the feed; it goes on when there is room."""
+        disk = self.enterContext(SmallDisk("1m")).path
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / "recordings").symlink_to(disk)
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(MIB // 2))
+        self.begin(store=folder / "sysrt.db", record="r")
+        self.sender.say(self.make(2000))
+        self.wait_done()
+        self.expect_all(2000)
+        told = self.show("f")["recorder"]
+        self.assertIn("No space left", told["error"])
+        self.assertEqual(told["messages"] + told["lost"], 2000)
+        ballast.unlink()
+        self.sender.say(self.make(1))
+        self.wait_done()
+        wait_for(lambda: "error" not in self.show("f")["recorder"], what="it to record again")
+        lines = [json.loads(line) for line in (disk / "r.ndjson").read_text().splitlines()]
+        self.assertEqual(len(lines), told["messages"] + 1)
+        self.assertIn('{"n":2000,', lines[-1]["text"])
+        self.daemon.stop()
 
     def test_errors_of_the_disk(self):
         """Some commits fail: what was in them is written again."""
