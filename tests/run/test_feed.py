@@ -16,7 +16,8 @@ import unittest
 import websockets
 
 from feeds import FeedTest, section
-from harness import TIMEOUT_S, RpcError, sysrtctl, wait_for
+from harness import TEXT, TIMEOUT_S, RpcError, encode_frame, sysrtctl, wait_for
+from upstream import upstream_for
 
 SECRET = "s3cret/\"value\""
 
@@ -247,6 +248,27 @@ class Connection(Basics):
         self.assertEqual(self.show("t")["handshake"], {})
         done = self.control.call("feed.test", name="t", timeout_ms=100)
         self.assertEqual((done["ok"], done["handshake"]), (True, {}))
+
+    def test_what_was_read_is_stored_when_it_is_stopped(self):
+        """Held back by the rate, it waits inside."""
+        frames = b"".join(encode_frame(TEXT, trade(f"p{i}", i).encode(), mask=None) for i in range(25))
+        upstream = upstream_for(self, lambda peer: (peer.read_head(), peer.switch(),
+                                                    peer.send_raw(frames), peer.linger()))
+        self.start(section("t", url=upstream.url(), rate="1/h burst 5", **TRADES))
+        self.wait_metric("mapped_total", "t", 5)
+        self.assertLess(self.metric("mapped_total", "t"), 25)
+        self.control.call("feed.stop", name="t")
+        wait_for(lambda: self.control.call("record.count")["count"] == 25, what="all records")
+
+    def test_headers_that_are_too_large(self):
+        server = self.upstream()
+        self.start(section("t", url=server.url, enabled=False, headers=[
+            f"X-{i}: ${{secret:big}}" for i in range(6)], **TRADES))
+        self.control.call("vault.unlock", key="00" * 32)
+        self.control.call("secret.set", name="big", value="x" * 60000)
+        self.control.call("feed.start", name="t")
+        self.assertIn("the headers are larger than", self.wait_state("t", "backoff")["why"])
+        self.assertEqual(server.headers, [])
 
     def test_it_comes_back(self):
         server = self.upstream()

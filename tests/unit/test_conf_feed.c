@@ -252,7 +252,7 @@ static const struct {
 	{"\"headers\":[\"A: b\\r\\nC: d\"]",						   "headers: the header A has a control character"                      },
 	{"\"headers\":[\"host: x\"]",							  "headers: the header host is made by the handshake itself"           },
 	{"\"headers\":[\"sec-websocket-protocol: x\"]",
-         "headers: the header Sec-WebSocket-Protocol is made by the handshake itself: see "
+         "headers: the header sec-websocket-protocol is made by the handshake itself: see "
 		"subprotocols"																      },
 	{"\"headers\":[\"A: ${env:X}\"]",
          "headers: ${env:X} is not known: there are ${secret:NAME}, ${now_ms}, ${now_s}, "
@@ -261,8 +261,10 @@ static const struct {
          "headers: the name in ${secret:NAME} must have 1 to 128 bytes"											     },
 	{"\"headers\":[\"A: ${secret:x\"]",
          "headers: a ${ has no } (a text \"${\" is written \"$${\")"												},
-	{"\"subprotocols\":[\"a b\"]",							 "subprotocols: \"a b\" is no name of one"                            },
-	{"\"subprotocols\":[\"\"]",							    "subprotocols: \"\" is no name of one"                               },
+	{"\"subprotocols\":[\"a b\"]",
+         "subprotocols: \"a b\" is no name of one: that has letters, digits and signs, and neither spaces nor commas"                                               },
+	{"\"subprotocols\":[\"\"]",
+         "subprotocols: \"\" is no name of one: that has letters, digits and signs, and neither spaces nor commas"                                                  },
 	{"\"on_connect\":[\"${x}\"]",
          "on_connect: ${x} is not known: there are ${secret:NAME}, ${now_ms}, ${now_s}, "
 		"${now_iso} and ${signature} (a text \"${\" is written \"$${\")"										    },

@@ -359,22 +359,22 @@ START_TEST(headers_that_may_be_added)
 		struct span value;
 		const char *why; /* NULL: it may */
 	} headers[] = {
-		{{"Authorization", 13},          {"Bearer x", 8},        NULL                },
-		{{"X-Empty", 7},                 {"", 0},                NULL                },
-		{{"Cookie", 6},                  {"a=\xc3\xa9", 4},      NULL                },
-		{{"Origin", 6},                  {"https://x", 9},       NULL                },
-		{{"host", 4},                    {"x", 1},               "made by the handshake"        },
-		{{"CONNECTION", 10},             {"close", 5},           "made by the handshake"        },
-		{{"sec-websocket-key", 17},      {"x", 1},               "made by the handshake"        },
-		{{"Sec-WebSocket-Protocol", 22}, {"x", 1},               "see subprotocols"},
-		{{"Content-Length", 14},         {"5", 1},               "made by the handshake"        },
-		{{"", 0},                        {"x", 1},               "Name: value"       },
-		{{"a b", 3},                     {"x", 1},               "Name: value"       },
-		{{"a:", 2},                      {"x", 1},               "Name: value"       },
-		{{"a\r", 2},                     {"x", 1},               "Name: value"       },
-		{{"X-Key", 5},                   {"s3cret\r\nX: y", 12}, "control character" },
-		{{"X-Key", 5},                   {"s3cret\0", 7},        "control character" },
-		{{"X-Key", 5},                   {"s3cret\x7f", 7},      "control character" },
+		{{"Authorization", 13},          {"Bearer x", 8},        NULL                   },
+		{{"X-Empty", 7},                 {"", 0},                NULL                   },
+		{{"Cookie", 6},                  {"a=\xc3\xa9", 4},      NULL                   },
+		{{"Origin", 6},                  {"https://x", 9},       NULL                   },
+		{{"host", 4},                    {"x", 1},               "made by the handshake"},
+		{{"CONNECTION", 10},             {"close", 5},           "made by the handshake"},
+		{{"sec-websocket-key", 17},      {"x", 1},               "made by the handshake"},
+		{{"Sec-WebSocket-Protocol", 22}, {"x", 1},               "see subprotocols"     },
+		{{"Content-Length", 14},         {"5", 1},               "made by the handshake"},
+		{{"", 0},                        {"x", 1},               "Name: value"          },
+		{{"a b", 3},                     {"x", 1},               "Name: value"          },
+		{{"a:", 2},                      {"x", 1},               "Name: value"          },
+		{{"a\r", 2},                     {"x", 1},               "Name: value"          },
+		{{"X-Key", 5},                   {"s3cret\r\nX: y", 12}, "control character"    },
+		{{"X-Key", 5},                   {"s3cret\0", 7},        "control character"    },
+		{{"X-Key", 5},                   {"s3cret\x7f", 7},      "control character"    },
 	};
 
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++) {
