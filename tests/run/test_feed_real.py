@@ -7,12 +7,14 @@ In the short form there are fewer of them, and they are invented.
 builds: release; in check-long: asan
 """
 
+import contextlib
 import json
 import os
 import subprocess
 import time
 import unittest
 
+from faults import Delaying
 from feeds import FeedTest, section
 from harness import BUILD, LONG, TEXT, TIMEOUT_S, encode_frame, seeded, sysrtctl, wait_for
 from market import MAPPINGS, Market
@@ -101,29 +103,41 @@ class Killed(FeedTest):
         self.market = Market(is_real=LONG)
         self.messages = [text for text in self.market.messages(KILLED_MESSAGES)
                          if '"type":"match"' in text]
-        self.at = 0
+        self.at = self.limit = 0  # in messages
+        self.peer = None  # the newest, which alone goes on
         self.upstream = upstream_for(self, self.serve)
         self.mapping = {"url": self.upstream.url(), "record": "trades", "record_max": "1GiB",
                         **MAPPINGS["trades"]}
         self.start(section("trades", **self.mapping), config=CONFIG)
 
     def serve(self, peer):
-        """Says all that is left."""
+        """Says all that is left, as far as it may."""
         peer.shake_hands()
+        self.peer = peer
         try:
-            while self.at < len(self.messages):
+            while self.at < len(self.messages) and self.peer is peer:
+                if self.at >= self.limit:
+                    time.sleep(0.002)
+                    continue
                 batch = self.messages[self.at:self.at + BATCH]
                 self.at += len(batch)
                 peer.send_raw(b"".join(encode_frame(TEXT, text.encode(), mask=None)
                                        for text in batch))
-                peer.settle()  # what it runs ahead is lost at a kill, and not to be judged
+                peer.settle()  # what it runs ahead is lost at a kill
         except Gone:
             return
         peer.linger()
 
+    def slow_recorder(self):
+        """What it writes comes late, so that what is stored before would be seen."""
+        return Delaying(self.daemon, ["write"], 100, [self.recording()])
+
+    def recording(self):
+        return self.daemon.folder / "recordings" / "trades.ndjson"
+
     def recorded(self):
         """The messages of the recording, in order. A kill may have left half a line."""
-        lines = (self.daemon.folder / "recordings" / "trades.ndjson").read_bytes().split(b"\n")
+        lines = self.recording().read_bytes().split(b"\n")
         texts, broken = [], 0
         for line in filter(None, lines):
             try:
@@ -135,12 +149,14 @@ class Killed(FeedTest):
 
     def test_kills(self):
         for n in range(KILLS):
-            goal = len(self.messages) * (n + 1) // (KILLS + 2)
-            wait_for(lambda g=goal: self.at >= g, LONGEST_S, "messages to be sent")
+            self.limit = len(self.messages) * (n + 2) // (KILLS + 2)
+            wait_for(lambda g=len(self.messages) * (n + 1) // (KILLS + 2): self.at >= g, LONGEST_S,
+                     "messages to be sent")
             wait_for(lambda m=self.rng.randrange(2 * BATCH): self.metric("mapped_total", "trades") > m)
-            time.sleep(self.rng.random() * 0.02)
-            self.control.close()
-            self.daemon.kill()
+            with self.slow_recorder() if n % 3 == 0 else contextlib.nullcontext():
+                time.sleep(self.rng.uniform(0.2, 0.5) if n % 3 == 0 else self.rng.random() * 0.02)
+                self.control.close()
+                self.daemon.kill()
             recorded = self.recorded()
             stored = self.stored()
             ids = {str(json.loads(text)["sequence"]) for text in recorded}
@@ -149,15 +165,15 @@ class Killed(FeedTest):
             print(f"kill {n}: {len(ids)} recorded, {len(stored)} stored", flush=True)
             self.daemon.start()
             self.control = self.daemon.control()
-        wait_for(lambda: self.at >= len(self.messages), LONGEST_S, "all to be sent")
+        self.limit = len(self.messages)
+        wait_for(lambda: self.at >= self.limit, LONGEST_S, "all to be sent")
         last = str(json.loads(self.messages[-1])["sequence"])
         wait_for(lambda: ("trades", last) in self.stored(), what="the last of them")
         self.control.call("feed.stop", name="trades")
         recorded = self.recorded()
         self.check_order(recorded)
-        recording = self.daemon.folder / "recordings" / "trades.ndjson"
         before = self.stored()
-        sysrtctl(self.daemon, "feed", "replay", str(recording), "--feed", "trades", timeout=LONGEST_S)
+        sysrtctl(self.daemon, "feed", "replay", str(self.recording()), "--feed", "trades", timeout=LONGEST_S)
         ids = {("trades", str(json.loads(text)["sequence"])) for text in recorded}
         wanted = {key: self.market.records["trades"][key] for key in ids}
         stored = {key: (name, data) for key, (name, data, _) in self.stored().items()}
