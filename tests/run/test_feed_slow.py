@@ -184,20 +184,22 @@ class Slow(FeedTest):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         (folder / "recordings").symlink_to(disk)
         ballast = disk / "ballast"
-        ballast.write_bytes(bytes(MIB // 2))
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as full:
+            while full.write(bytes(4096)):
+                pass
         self.begin(store=folder / "sysrt.db", record="r")
         self.sender.say(self.make(2000))
         self.wait_done()
         self.expect_all(2000)
         told = self.show("f")["recorder"]
         self.assertIn("No space left", told["error"])
-        self.assertEqual(told["messages"] + told["lost"], 2000)
+        self.assertEqual((told["messages"], told["lost"]), (0, 2000))
         ballast.unlink()
         self.sender.say(self.make(1))
         self.wait_done()
         wait_for(lambda: "error" not in self.show("f")["recorder"], what="it to record again")
         lines = [json.loads(line) for line in (disk / "r.ndjson").read_text().splitlines()]
-        self.assertEqual(len(lines), told["messages"] + 1)
+        self.assertEqual(len(lines), 1)
         self.assertIn('{"n":2000,', lines[-1]["text"])
         self.daemon.stop()
 

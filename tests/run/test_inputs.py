@@ -18,7 +18,8 @@ from harness import TEXT, OnControl, OnWebSocket, daemon_for, error_table
 # Only with parameters that are refused.
 NEVER_CALLED = ("auth", "system.backup", "system.check", "system.compact", "system.reload", "system.shutdown",
                 "secret.export", "secret.import", "secret.remove", "secret.rotate", "secret.set", "secret.show",
-                "secret.test", "vault.lock", "vault.rekey", "vault.unlock")
+                "secret.test", "vault.lock", "vault.rekey", "vault.unlock",
+                "feed.add", "feed.remove", "feed.replay", "feed.start", "feed.test")
 ALONE = ("auth", "subscribe", "secret.export", "secret.import", "secret.set", "secret.show",
          "vault.rekey", "vault.unlock")  # not in a batch
 ERRORS = {name: int(number) for name, number, *_ in error_table()}
@@ -55,6 +56,9 @@ WANTED = {
 RESTORED = {"category": "a", "id": "x", "seq": 2, "rev": 1, "data": 1, "created_at": 5, "updated_at": 5}
 
 
+FEED = '[feed.x]\nurl = "ws://127.0.0.1:9/"\nenabled = false\n'
+MESSAGE = {"at": 1, "text": "1"}  # an item of feed.replay
+
 FOREIGN = {"name": "x", "format": "aes256gcm-pbkdf2", "passphrase": "x", "salt": "A" * 24, "rounds": 1000}
 
 
@@ -74,6 +78,15 @@ def good_calls(epoch):
         "category.list": [{"category": "a*"}],
         "changes": [{"since": 1, "epoch": epoch, "base": 0, "categories": "a", "ids": "x*",
                      "where": {"/n": [1]}, "limit": 5}],
+        "feed.add": [{"name": "y", "definition": {}, "replace": False}],
+        "feed.list": [{}],
+        "feed.logs": [{"name": "x", "limit": 5}],
+        "feed.remove": [{"name": "x"}],
+        "feed.replay": [{"name": "x", "items": [MESSAGE]}],
+        "feed.show": [{"name": "x"}],
+        "feed.start": [{"name": "x"}],
+        "feed.stop": [{"name": "x"}],
+        "feed.test": [{"name": "x", "definition": {}, "messages": 1, "timeout_ms": 1}],
         "limits.list": [{"limit": 5}],
         "limits.test": [{"rate": "50/s", "method": "ping", "for": "1s", "token": "z"}],
         "methods": [{}],
@@ -199,6 +212,9 @@ def bad_items(param):
     """(good item, bad items, what the message begins with) of a parameter that is an array."""
     if param["name"] == "records":
         return text({"data": 1} if param["required"] else RESTORED), ["{}", *other_types("object")], "record 1: "
+    if param["name"] == "items":
+        return text(MESSAGE), ["{}", '{"at":1}', '{"at":1,"text":"x","base64":"eA=="}',
+                               '{"at":1,"base64":"x"}', *other_types("object")], "item 1: "
     return '"gone"', [*bad_ids({"min": 1, "max": 512}), *other_types("string")], "ids, item 1: "
 
 
@@ -363,7 +379,7 @@ class Inputs:
     """What is sent to one door of one daemon, with a question for the store's seq behind each."""
 
     def setUp(self):
-        self.daemon = daemon_for(self)
+        self.daemon = daemon_for(self, config=FEED)
         self.peer = self.open()
         self.peer.call("record.put", category="a", id="x", data=1)
         status = self.peer.call("status")
@@ -440,7 +456,8 @@ class Inputs:
                                  {param["name"] for param in target.params})
         self.assertEqual({(row["method"], param["name"]) for row in self.table
                           for param in row["params"] if param["kind"] == "array"},
-                         {*OBJECTS, ("record.delete", "ids"), ("record.restore", "records")})
+                         {*OBJECTS, ("feed.replay", "items"), ("record.delete", "ids"),
+                          ("record.restore", "records")})
         self.assertEqual({param["kind"] for row in self.table for param in row["params"]},
                          set(TAKES))
 
