@@ -425,9 +425,11 @@ peer_answer(struct peer *p, const struct origin *origin, enum err result, struct
 void
 peer_answer_secret(struct peer *p, const struct origin *origin, struct span reply)
 {
+	const struct error none = ERROR_NONE;
+
 	if (origin->batch == NO_BATCH)
 		begin_secret(p, reply.n);
-	peer_answer(p, origin, OK, reply, NULL);
+	peer_answer(p, origin, OK, reply, &none);
 }
 
 void
