@@ -219,3 +219,13 @@ url_is_same_server(const struct url *a, const struct url *b)
 {
 	return a->port == b->port && strcmp(a->host, b->host) == 0;
 }
+
+const char *
+url_lookup_name(const char *host)
+{
+	static const char name[] = "localhost", domain[] = ".localhost";
+	size_t n = strlen(host), domain_n = sizeof(domain) - 1;
+	bool is_below = n > domain_n && strcmp(host + n - domain_n, domain) == 0;
+
+	return is_below || strcmp(host, name) == 0 ? NULL : host;
+}

@@ -34,5 +34,8 @@ enum err url_resolve(
 /** "host", with brackets and the port where they are needed: what the header Host says. */
 void url_authority(const struct url *u, char out[URL_AUTHORITY_SIZE]);
 void url_add(struct buf *out, const struct url *u);
+/** What getaddrinfo() is to be asked for a host: NULL, which is this machine by its loopback, for
+ * the names that always are (RFC 6761 6.3), whatever the files and servers of names say. */
+const char *url_lookup_name(const char *host);
 /** True if host and port are the same. */
 bool url_is_same_server(const struct url *a, const struct url *b);

@@ -105,7 +105,7 @@ connect_to(const struct url *url, int64_t until_us, struct sysrt_error *error)
 	char port[8];
 
 	snprintf(port, sizeof(port), "%u", url->port);
-	failed = getaddrinfo(url->host, port, &hints, &list);
+	failed = getaddrinfo(url_lookup_name(url->host), port, &hints, &list);
 	if (failed != 0)
 		return fail_connect(error, url, gai_strerror(failed));
 	*error = (struct sysrt_error){.seq = -1};

@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/list.h"
+#include "common/url.h"
 #include "common/xalloc.h"
 #include "daemon/base/loop.h"
 #include "daemon/base/queue.h"
@@ -109,7 +110,7 @@ look_up(struct lookup *l, int flags)
 {
 	struct addrinfo hints = {.ai_flags = flags | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
 
-	l->code = getaddrinfo(l->host, l->service, &hints, &l->list);
+	l->code = getaddrinfo(url_lookup_name(l->host), l->service, &hints, &l->list);
 	if (l->code != 0)
 		l->list = NULL;
 }

@@ -4,7 +4,7 @@
  * for as long as it takes. RESOLVE_THREADS run at once; those that take longer than a
  * second do not count, and the next look-ups of their names have RESOLVE_DOUBTFUL threads
  * for themselves: names that nobody answers for delay each other and nobody else.
- * Addresses in figures need none. Loop thread.
+ * Addresses in figures and localhost need none. Loop thread.
  */
 
 #include <netinet/in.h>

@@ -71,10 +71,13 @@ getaddrinfo(
 	const char *host, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
 	struct in6_addr any;
-	bool is_figures = inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any);
+	bool is_figures;
 	int port = atoi(service);
 
 	*out = NULL;
+	if (host == NULL)
+		host = "127.0.0.1";
+	is_figures = inet_pton(AF_INET, host, &any) == 1 || inet_pton(AF_INET6, host, &any);
 	if ((hints->ai_flags & AI_NUMERICHOST) != 0 && !is_figures)
 		return EAI_NONAME;
 	if (is_figures)
@@ -233,6 +236,19 @@ START_TEST(figures_are_known_at_once)
 	turn();
 	until_told(2);
 	expect_address(0, "2001:db8::7");
+}
+END_TEST
+
+START_TEST(localhost_is_this_machine)
+{
+	ask("localhost");
+	ask("a.localhost");
+	turn();
+	until_told(2);
+	expect_address(0, "127.0.0.1");
+	ask("notlocalhost");
+	until_told(3);
+	expect_address(0, "10.0.0.1");
 }
 END_TEST
 
@@ -437,6 +453,7 @@ main(void)
 	tcase_set_timeout(t, 90);
 	tcase_add_checked_fixture(t, set_up, tear_down);
 	tcase_add_test(t, figures_are_known_at_once);
+	tcase_add_test(t, localhost_is_this_machine);
 	tcase_add_test(t, families_alternate);
 	tcase_add_test(t, names_without_addresses);
 	tcase_add_test(t, cancelled);
