@@ -3,9 +3,11 @@ as sqlite3 sees it outside of the daemon."""
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 import unittest
+from pathlib import Path
 
 from harness import TIMEOUT_S, daemon_for, wait_for
 
@@ -51,13 +53,16 @@ def text_of(data):
 
 
 def with_file(path, text, folder):
-    """A command under which a daemon sees this text in a file of the system, alone on the machine."""
+    """A command under which a daemon sees this text in a file of the system's, which need not be
+    there, alone on the machine: in a copy of the folder that it is in."""
     if os.geteuid() != 0:
         raise AssertionError(f"only root can put another {path} in the way")
-    file = folder / path.replace("/", "_")
-    file.write_text(text)
+    path, copy = Path(path), folder / "copy"
+    shutil.copytree(path.parent, copy, symlinks=True)
+    (copy / path.name).unlink(missing_ok=True)  # it may be a link
+    (copy / path.name).write_text(text)
     return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
-            f'mount --bind {file} {path} && exec "$@"', "sh"]
+            f'mount --bind {copy} {path.parent} && exec "$@"', "sh"]
 
 
 class FeedTest(unittest.TestCase):
