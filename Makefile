@@ -111,6 +111,7 @@ daemon_sources := \
 	daemon/store/backup.c \
 	daemon/store/patch.c \
 	daemon/store/refill.c \
+	daemon/store/rows.c \
 	daemon/store/grant.c \
 	daemon/store/safe.c \
 	daemon/store/feedrow.c \

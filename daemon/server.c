@@ -268,7 +268,7 @@ static enum err
 auth_init(struct server *s, struct error *error)
 {
 	struct grant_list list;
-	enum err e = grants_read(s->conf->store.path, s->conf, &list, error);
+	enum err e = grants_read(s->conf->store.path, &list, error);
 
 	if (e != OK)
 		return e;

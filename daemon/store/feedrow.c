@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/store/rows.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
 
@@ -110,17 +111,11 @@ feedrows_apply(struct feedrows *f, struct op *op, struct error *error)
 	return run(f, ST_DROP, op->name, error);
 }
 
-static char *
-dup_column(sqlite3_stmt *st, int column)
-{
-	struct span text = sql_span(st, column);
-
-	return xstrndup(text.p, text.n);
-}
-
 static void
-take_row(struct feedrow_list *list, sqlite3_stmt *st)
+take_row(void *arg, sqlite3_stmt *st)
 {
+	struct feedrow_list *list = arg;
+
 	if (sqlite3_column_int(st, 5) == 0) {
 		log_error("store",
 			"a feed is damaged, or was written by another program: it is not taken",
@@ -129,43 +124,22 @@ take_row(struct feedrow_list *list, sqlite3_stmt *st)
 	}
 	list->v = xrealloc(list->v, list->n + 1, sizeof(*list->v));
 	list->v[list->n++] = (struct feedrow){
-		.name = dup_column(st, 0),
-		.definition = dup_column(st, 1),
+		.name = rows_dup_text(st, 0),
+		.definition = rows_dup_text(st, 1),
 		.version = sqlite3_column_int64(st, 2),
 		.created_at = sqlite3_column_int64(st, 3),
 		.updated_at = sqlite3_column_int64(st, 4),
 	};
 }
 
-static enum err
-read_rows(sqlite3 *db, struct feedrow_list *list, struct error *error)
-{
-	sqlite3_stmt *st = NULL;
-	enum err e = sum_add_function(db, error);
-	int rc;
-
-	if (e == OK)
-		e = sql_prepare(db, read_all, &st, error);
-	if (e != OK)
-		return e;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-		take_row(list, st);
-	if (rc != SQLITE_DONE)
-		e = sql_error(db, error, "reading the feeds");
-	sqlite3_finalize(st);
-	return e;
-}
-
 enum err
 feedrows_read(const char *path, struct feedrow_list *list, struct error *error)
 {
-	sqlite3 *db = NULL;
-	enum err e = sql_open_plain(path, &db, error);
+	struct rows_reading reading = {read_all, "reading the feeds", take_row, list};
+	enum err e;
 
 	*list = (struct feedrow_list){.v = NULL};
-	if (e == OK)
-		e = read_rows(db, list, error);
-	sql_close(db);
+	e = rows_read(path, &reading, error);
 	if (e != OK)
 		feedrow_list_fini(list);
 	return e;

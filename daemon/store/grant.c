@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/store/rows.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
 
@@ -126,22 +127,14 @@ grants_drop(sqlite3 *db, struct error *error)
 	return sql_exec(db, "DELETE FROM tokens WHERE name <> '$key'", error);
 }
 
-static char *
-dup_column(sqlite3_stmt *st, int column)
-{
-	struct span text = sql_span(st, column);
-
-	return xstrndup(text.p, text.n);
-}
-
 static void
 append(struct grant_list *list, sqlite3_stmt *st)
 {
 	list->v = xrealloc(list->v, list->n + 1, sizeof(*list->v));
 	list->v[list->n++] = (struct grant){
-		.name = dup_column(st, 0),
-		.hash = dup_column(st, 1),
-		.scopes = dup_column(st, 2),
+		.name = rows_dup_text(st, 0),
+		.hash = rows_dup_text(st, 1),
+		.scopes = rows_dup_text(st, 2),
 		.created_at = sqlite3_column_int64(st, 3),
 		.expires_at = sqlite3_column_int64(st, 4),
 		.used_at = sqlite3_column_int64(st, 5),
@@ -149,8 +142,9 @@ append(struct grant_list *list, sqlite3_stmt *st)
 }
 
 static void
-take_row(struct grant_list *list, sqlite3_stmt *st)
+take_row(void *arg, sqlite3_stmt *st)
 {
+	struct grant_list *list = arg;
 	struct span name = sql_span(st, 0);
 
 	if (sqlite3_column_int(st, 6) == 0) {
@@ -160,46 +154,25 @@ take_row(struct grant_list *list, sqlite3_stmt *st)
 			F_SPAN("token", name));
 	} else if (span_is(name, "$key")) {
 		free(list->key);
-		list->key = dup_column(st, 1);
+		list->key = rows_dup_text(st, 1);
 	} else {
 		append(list, st);
 	}
 }
 
-static enum err
-read_rows(sqlite3 *db, struct grant_list *list, struct error *error)
-{
-	sqlite3_stmt *st = NULL;
-	enum err e = sum_add_function(db, error);
-	int rc;
-
-	if (e == OK)
-		e = sql_prepare(db, read_all, &st, error);
-	if (e != OK)
-		return e;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-		take_row(list, st);
-	if (rc != SQLITE_DONE)
-		e = sql_error(db, error, "reading the tokens");
-	sqlite3_finalize(st);
-	if (e == OK && list->key == NULL)
-		log_error("store", "the key of the tokens is gone, none is good any longer: "
-				   "`sysrtd store repair` makes another");
-	return e;
-}
-
 enum err
-grants_read(const char *path, const struct conf *conf, struct grant_list *list, struct error *error)
+grants_read(const char *path, struct grant_list *list, struct error *error)
 {
-	sqlite3 *db = NULL;
-	enum err e = sql_open(path, SQL_READER, conf, &db, error);
+	struct rows_reading reading = {read_all, "reading the tokens", take_row, list};
+	enum err e;
 
 	*list = (struct grant_list){.v = NULL};
-	if (e == OK)
-		e = read_rows(db, list, error);
-	sql_close(db);
+	e = rows_read(path, &reading, error);
 	if (e != OK)
 		grant_list_fini(list);
+	else if (list->key == NULL)
+		log_error("store", "the key of the tokens is gone, none is good any longer: "
+				   "`sysrtd store repair` makes another");
 	return e;
 }
 

@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "common/err.h"
-#include "daemon/base/conf.h"
 #include "daemon/store/job.h"
 
 struct grants;
@@ -42,6 +41,5 @@ struct grant_list {
 
 /** All that prove themselves; those that do not are logged and left out. On a failure the list is
  * empty. Any thread. */
-enum err grants_read(
-	const char *path, const struct conf *conf, struct grant_list *list, struct error *error);
+enum err grants_read(const char *path, struct grant_list *list, struct error *error);
 void grant_list_fini(struct grant_list *list);

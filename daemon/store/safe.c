@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/name.h"
 #include "common/xalloc.h"
+#include "daemon/store/rows.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
 
@@ -114,14 +115,6 @@ safe_apply(struct safe *s, struct op *op, struct error *error)
 	return op->kind == OP_STOW ? stow(s, op, error) : run(s, ST_REMOVE, op->name, error);
 }
 
-static char *
-dup_column(sqlite3_stmt *st, int column)
-{
-	struct span text = sql_span(st, column);
-
-	return xstrndup(text.p, text.n);
-}
-
 /** Of what another program wrote, what could not be one of ours is not taken. */
 static bool
 is_usable(sqlite3_stmt *st)
@@ -133,8 +126,10 @@ is_usable(sqlite3_stmt *st)
 }
 
 static void
-take_row(struct safe_rows *rows, sqlite3_stmt *st)
+take_row(void *arg, sqlite3_stmt *st)
 {
+	struct safe_rows *rows = arg;
+
 	if (sqlite3_column_int(st, 7) == 0)
 		log_error("store", "a secret is damaged, or was written by another program",
 			F_SPAN("secret", sql_span(st, 0)));
@@ -142,9 +137,9 @@ take_row(struct safe_rows *rows, sqlite3_stmt *st)
 		return;
 	rows->v = xrealloc(rows->v, rows->n + 1, sizeof(*rows->v));
 	rows->v[rows->n++] = (struct safe_row){
-		.name = dup_column(st, 0),
-		.key = dup_column(st, 1),
-		.value = dup_column(st, 2),
+		.name = rows_dup_text(st, 0),
+		.key = rows_dup_text(st, 1),
+		.value = rows_dup_text(st, 2),
 		.version = sqlite3_column_int64(st, 3),
 		.created_at = sqlite3_column_int64(st, 4),
 		.updated_at = sqlite3_column_int64(st, 5),
@@ -152,35 +147,14 @@ take_row(struct safe_rows *rows, sqlite3_stmt *st)
 	};
 }
 
-static enum err
-read_rows(sqlite3 *db, struct safe_rows *rows, struct error *error)
-{
-	sqlite3_stmt *st = NULL;
-	enum err e = sum_add_function(db, error);
-	int rc;
-
-	if (e == OK)
-		e = sql_prepare(db, read_all, &st, error);
-	if (e != OK)
-		return e;
-	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-		take_row(rows, st);
-	if (rc != SQLITE_DONE)
-		e = sql_error(db, error, "reading the secrets");
-	sqlite3_finalize(st);
-	return e;
-}
-
 enum err
 safe_read(const char *path, struct safe_rows *rows, struct error *error)
 {
-	sqlite3 *db = NULL;
-	enum err e = sql_open_plain(path, &db, error);
+	struct rows_reading reading = {read_all, "reading the secrets", take_row, rows};
+	enum err e;
 
 	*rows = (struct safe_rows){.v = NULL};
-	if (e == OK)
-		e = read_rows(db, rows, error);
-	sql_close(db);
+	e = rows_read(path, &reading, error);
 	if (e != OK)
 		safe_rows_fini(rows);
 	return e;
