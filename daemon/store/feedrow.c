@@ -135,10 +135,11 @@ take_row(void *arg, sqlite3_stmt *st)
 enum err
 feedrows_read(const char *path, struct feedrow_list *list, struct error *error)
 {
-	struct rows_reading reading = {read_all, "reading the feeds", take_row, list};
+	struct rows_reading reading = {read_all, "reading the feeds", take_row, NULL};
 	enum err e;
 
 	*list = (struct feedrow_list){.v = NULL};
+	reading.arg = list;
 	e = rows_read(path, &reading, error);
 	if (e != OK)
 		feedrow_list_fini(list);

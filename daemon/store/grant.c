@@ -163,10 +163,11 @@ take_row(void *arg, sqlite3_stmt *st)
 enum err
 grants_read(const char *path, struct grant_list *list, struct error *error)
 {
-	struct rows_reading reading = {read_all, "reading the tokens", take_row, list};
+	struct rows_reading reading = {read_all, "reading the tokens", take_row, NULL};
 	enum err e;
 
 	*list = (struct grant_list){.v = NULL};
+	reading.arg = list;
 	e = rows_read(path, &reading, error);
 	if (e != OK)
 		grant_list_fini(list);

@@ -150,10 +150,11 @@ take_row(void *arg, sqlite3_stmt *st)
 enum err
 safe_read(const char *path, struct safe_rows *rows, struct error *error)
 {
-	struct rows_reading reading = {read_all, "reading the secrets", take_row, rows};
+	struct rows_reading reading = {read_all, "reading the secrets", take_row, NULL};
 	enum err e;
 
 	*rows = (struct safe_rows){.v = NULL};
+	reading.arg = rows;
 	e = rows_read(path, &reading, error);
 	if (e != OK)
 		safe_rows_fini(rows);
