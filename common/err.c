@@ -11,6 +11,8 @@
 
 #include "common/utf8.h"
 
+#undef error_set /* the analyzer has a macro of that name */
+
 /* clang-format off */
 static const struct err_info infos[ERR_COUNT] = {
 	/*                        name                rpc code  http  exit */

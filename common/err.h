@@ -82,6 +82,12 @@ enum err err_by_name(struct span name);
 enum err error_set(struct error *error, enum err code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+#ifdef __clang_analyzer__
+/* The analyzer does not look into other files: without this it would follow paths on which what was
+ * refused is OK. */
+#define error_set(error, code, ...) ((void)(error_set)(error, code, __VA_ARGS__), (code))
+#endif
+
 /** As error_set() with ERR_LIMIT_EXCEEDED, for the limit of this name: a literal, the option's
  * where there is one. */
 enum err error_set_limit(struct error *error, const char *name, const char *fmt, ...)

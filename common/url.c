@@ -149,9 +149,9 @@ add_resolved(struct buf *out, const struct url *base, struct span reference)
 	buf_add_span(out, reference);
 }
 
-/** Takes "." and ".." out of the path (RFC 3986 5.2.4). */
+/** Copies a target without the "." and ".." of its path (RFC 3986 5.2.4). */
 static void
-remove_dots(char *target)
+copy_without_dots(const char *target, char *out)
 {
 	size_t path_n = strcspn(target, "?"), to = 0, n;
 
@@ -160,17 +160,17 @@ remove_dots(char *target)
 
 		n = 1 + strcspn(segment + 1, "/?");
 		if (n == 3 && memcmp(segment, "/..", 3) == 0) {
-			while (to > 0 && target[--to] != '/')
+			while (to > 0 && out[--to] != '/')
 				;
 		} else if (n != 2 || segment[1] != '.') {
-			memmove(target + to, segment, n);
+			memcpy(out + to, segment, n);
 			to += n;
 			continue;
 		}
 		if (at + n == path_n)
-			target[to++] = '/';
+			out[to++] = '/';
 	}
-	memmove(target + to, target + path_n, strlen(target + path_n) + 1);
+	memcpy(out + to, target + path_n, strlen(target + path_n) + 1);
 }
 
 enum err
@@ -190,8 +190,8 @@ url_resolve(const struct url *base, struct span reference, struct url *out, stru
 	buf_fini(&text);
 	if (e != OK)
 		return e;
-	remove_dots(u.target);
 	*out = u;
+	copy_without_dots(u.target, out->target);
 	return OK;
 }
 

@@ -342,7 +342,7 @@ main(void)
 	SRunner *r = srunner_create(s);
 	int failed;
 
-	tcase_set_timeout(t, 20);
+	tcase_set_timeout(t, getenv("SYSRT_LONG") != NULL ? 600 : 20);
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, a_whole_file);
 	tcase_add_test(t, without_its_trees);
