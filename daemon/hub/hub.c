@@ -323,6 +323,7 @@ subscriber_drained(struct subscriber *s)
 	if (list_is_empty(&s->subscriptions))
 		s->lagging = false;
 	s->has_drained = s->lagging;
+	s->is_full = false;
 	if (!list_is_empty(&s->subscriptions))
 		replay_wake(s);
 }

@@ -40,6 +40,7 @@ struct subscriber {
 	enum framing framing;
 	bool lagging;         /* over send_queue: takes no more changes until drained */
 	bool has_drained;     /* since then: the hub's next turn goes on with it */
+	bool is_full;         /* a replay had no room: none of it goes on until drained */
 	unsigned next_number; /* of the next subscription, from 1 */
 	unsigned lags;        /* times that it began to lag */
 	int64_t lagged_ms;    /* wall clock: the last of them */

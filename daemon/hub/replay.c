@@ -305,6 +305,15 @@ note_horizon(struct hub *h, struct subscription *sub, const struct page *page)
 		sub->horizon = seen;
 }
 
+/** True if so many bytes more may be told. If not, nothing is read for the peer before it has
+ * drained: it would be read again and again, while others wait for the reader. */
+static bool
+has_room(struct subscriber *s, size_t nbytes)
+{
+	s->is_full = !subscriber_has_replay_room(s, nbytes);
+	return !s->is_full;
+}
+
 /** Tells a subscription what the page has for it, as far as there is room. Rows above what is
  * published come live. */
 static void
@@ -321,7 +330,7 @@ tell_page(struct hub *h, struct fetch *f, struct subscription *sub)
 	for (size_t i = 0; i < page->n && page->changes[i]->seq <= end; i++) {
 		const struct change *c = page->changes[i];
 
-		if (!subscriber_has_replay_room(sub->subscriber, c->body->n + HEAD_SIZE))
+		if (!has_room(sub->subscriber, c->body->n + HEAD_SIZE))
 			return;
 		subscriber_send(sub->subscriber, page_frame(f, i, sub));
 		told_change(sub, c->seq);
@@ -372,7 +381,7 @@ tell_ringed(struct subscription *sub, const struct change *c, struct body *body)
 {
 	struct frame *f;
 
-	if (!subscriber_has_replay_room(sub->subscriber, body->n + HEAD_SIZE))
+	if (!has_room(sub->subscriber, body->n + HEAD_SIZE))
 		return false;
 	f = notify_change(sub->subscriber->framing, sub->number, c->seq, sub->told, body);
 	subscriber_send(sub->subscriber, f);
@@ -422,7 +431,7 @@ advance(struct hub *h, struct subscription *sub, size_t *budget)
 		return ADVANCE_WAIT;
 	if (sub->position >= sub->base && ring_has_all_after(&h->ring, sub->position))
 		return advance_by_ring(h, sub, budget);
-	if (subscriber_has_replay_room(sub->subscriber, HEAD_SIZE))
+	if (has_room(sub->subscriber, HEAD_SIZE))
 		ask(h, sub);
 	return ADVANCE_DONE;
 }
@@ -436,7 +445,7 @@ advance_all(struct hub *h, struct subscriber *s, size_t *budget)
 
 	if (s->has_drained)
 		subscriber_end_lag(s);
-	if (s->lagging)
+	if (s->lagging || s->is_full)
 		return ADVANCE_DONE;
 	list_each (at, tmp, &s->subscriptions) {
 		struct subscription *sub = list_item(at, struct subscription, in_subscriber);
