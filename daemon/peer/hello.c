@@ -2,6 +2,8 @@
 
 #include "daemon/peer/hello.h"
 
+#define PARAMS_MAX (256u << 10) /* a token may have 256 names, of 128 bytes each */
+
 static void
 put_limits(struct json_out *o, const struct conf *conf)
 {
@@ -21,7 +23,7 @@ hello_say(struct peer *p)
 	struct json_out o;
 	struct buf params;
 
-	buf_init(&params, 4096);
+	buf_init(&params, PARAMS_MAX);
 	o = json_out_start(&params);
 	json_begin_object(&o, NULL);
 	json_put_str(&o, "version", SYSRT_VERSION);

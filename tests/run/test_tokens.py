@@ -250,6 +250,12 @@ class Showing(Shared):
             self.assertEqual(ws.answer(answer), {"name": "t", "scopes": ["read:a"]})
             ws.call("ping")
 
+    def test_one_with_very_many_names(self):
+        names = [f"{i:03}{'n' * 125}" for i in range(256)]
+        token = create(self.daemon, name="many", scopes=(f"read:{','.join(names)}",))
+        with self.daemon.ws(headers=bearer(token)) as ws:
+            self.assertEqual(ws.notification("hello")["scopes"], [f"read:{','.join(names)}"])
+
     def test_the_answer_never_has_the_token(self):
         with self.daemon.ws(subprotocol=subprotocol(self.token)) as ws:
             self.assertEqual(ws.headers["sec-websocket-protocol"], "sysrt.v1")
