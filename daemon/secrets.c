@@ -384,7 +384,6 @@ start_next(void *arg)
 	struct secrets *s = arg;
 	struct list *link;
 
-	peers_check_room(s->peers);
 	link = s->now == NULL ? list_shift(&s->waiting) : NULL;
 	if (link == NULL)
 		return;

@@ -375,12 +375,23 @@ tell_outcome(struct peer *p, struct batch *b, struct span id, enum err result, s
 }
 
 static void
+give_room(void *arg)
+{
+	peers_check_room(arg);
+}
+
+static void
 note_answered(struct peer *p)
 {
+	struct peers *ps = p->peers;
+
 	must(p->in_flight > 0);
 	p->in_flight--;
-	if (!list_is_linked(&p->answered))
-		list_append(&p->peers->answered, &p->answered);
+	if (list_is_linked(&p->answered))
+		return;
+	if (list_is_empty(&ps->answered))
+		loop_defer(ps->loop, give_room, ps);
+	list_append(&ps->answered, &p->answered);
 }
 
 void

@@ -83,7 +83,7 @@ struct loop *peers_loop(struct peers *ps);
 void peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg);
 /** Looks at all clocks, over several turns if much is due; the doors do that. */
 void peers_look(struct peers *ps);
-/** Gives room to those that were answered since the last call. */
+/** Gives room to those that were answered, before the end of the turn does. */
 void peers_check_room(struct peers *ps);
 /** True when no peer has a request outstanding or bytes unsent. */
 bool peers_are_idle(const struct peers *ps);

@@ -507,6 +507,17 @@ class Definitions(Basics):
         with self.assertRaises(RpcError):
             self.control.call("feed.test", name="none")
 
+    def test_who_waited_for_a_trial_is_served_when_it_is_over(self):
+        """A peer with a batch under way is not read."""
+        server = self.upstream(greeting=[trade("a", 1)])
+        self.start()
+        trial = {"jsonrpc": "2.0", "id": "trial", "method": "feed.test",
+                 "params": {"messages": 1, "definition": {"url": server.url, **TRADES}}}
+        self.control.send_text(json.dumps([trial]))
+        ping = self.control.send("ping")
+        self.assertTrue(json.loads(self.control.recv_text())[0]["result"]["ok"])
+        self.control.answer(ping, timeout=10)
+
 
 class Recording(Basics):
     def lines(self, name="t"):
