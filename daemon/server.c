@@ -16,7 +16,8 @@
 #include "daemon/server_priv.h"
 
 #define DRAIN_LOOK_MS 10
-#define CLOSING_MS    1000 /* for the last bytes to go out */
+#define CLOSING_MS    1000  /* for the last bytes to go out */
+#define ABANDONING_MS 10000 /* for the commit that is under way, and for reads */
 #define FEEDS_END_MS  3000
 #define CLOSE_GOING   1001
 #define NOTE_USE_MS   300000
@@ -148,13 +149,19 @@ start_draining(struct server *s)
 	enter_phase(s, DRAINING, s->conf->daemon.shutdown_timeout_ms);
 }
 
+/** Who waits is told what became of it: that it was not done, or what the commit under way brings.
+ */
 static void
-start_closing(struct server *s, bool is_late)
+start_abandoning(struct server *s)
 {
-	if (is_late) {
-		log_warn("server", "the time to stop is up: what still waits is given up");
-		store_abandon(s->store);
-	}
+	log_warn("server", "the time to stop is up: what still waits is given up");
+	store_abandon(s->store);
+	enter_phase(s, ABANDONING, ABANDONING_MS);
+}
+
+static void
+start_closing(struct server *s)
+{
 	peers_each(s->peers, close_peer, NULL);
 	enter_phase(s, CLOSING, CLOSING_MS);
 }
@@ -181,8 +188,12 @@ on_drain_look(void *arg)
 	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
 	if (s->phase == ANNOUNCING && is_late && have_feeds_ended(s))
 		start_draining(s);
-	else if (s->phase == DRAINING && (is_late || is_drained(s)))
-		start_closing(s, is_late);
+	else if (s->phase == DRAINING && is_drained(s))
+		start_closing(s);
+	else if (s->phase == DRAINING && is_late)
+		start_abandoning(s);
+	else if (s->phase == ABANDONING && (is_late || store_is_idle(s->store)))
+		start_closing(s);
 	else if (s->phase == CLOSING &&
 		 (is_late || (store_is_idle(s->store) && peers_are_idle(s->peers))))
 		loop_stop(s->loop);
@@ -199,8 +210,8 @@ server_begin_stop(struct server *s)
 	sessions_drain(s->sessions);
 	feeds_hurry(s->feeds);
 	enter_phase(s, ANNOUNCING, s->conf->websocket.shutdown_delay_ms);
-	if (s->conf->websocket.shutdown_delay_ms == 0 && feeds_are_idle(s->feeds))
-		start_draining(s);
+	if (s->conf->websocket.shutdown_delay_ms == 0)
+		loop_timer_start(s->drain_timer, 0); /* not from inside a request */
 }
 
 static void

@@ -6,8 +6,6 @@
 #include "common/clock.h"
 #include "daemon/server_priv.h"
 
-static const char *const phase_names[] = {"serving", "stopping", "stopping", "stopping"};
-
 static void
 put_limit(struct json_out *o, const char *key, int64_t value)
 {
@@ -46,7 +44,7 @@ add_status(void *arg, struct json_out *o)
 {
 	const struct server *s = arg;
 
-	json_put_str(o, "state", phase_names[s->phase]);
+	json_put_str(o, "state", s->phase == SERVING ? "serving" : "stopping");
 	json_put_int(o, "pid", getpid());
 	json_put_int(o, "uptime_ms", clock_mono_ms() - s->started_ms);
 	doors_add_status(s->doors, o);

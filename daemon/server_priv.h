@@ -9,7 +9,7 @@
 #include "daemon/peer/session.h"
 #include "daemon/server.h"
 
-enum phase { SERVING, ANNOUNCING, DRAINING, CLOSING };
+enum phase { SERVING, ANNOUNCING, DRAINING, ABANDONING, CLOSING };
 
 struct server {
 	struct conf *conf; /* owned */

@@ -8,11 +8,12 @@ builds: release; in check-long: asan
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import unittest
 from pathlib import Path
 
-from faults import Failing, Faults, Writer
+from faults import Delaying, Failing, Faults, Writer
 from follow import Follower, View, stored_records
 from harness import LONG, RpcError, wait_for
 
@@ -136,6 +137,34 @@ class Calls(Faults):
             self.assertRegex(error.message, "Input/output error$")
         self.assertEqual(self.control.call("record.get", id="before")["record"]["data"], 1)
         self.check("IO_ERROR", "Input/output error$")
+
+
+class Stopping(Faults):
+    def test_who_waits_is_told_what_became_of_it(self):
+        """Also when the time to stop is up: what is committed then, and that the rest was not."""
+        self.start('[daemon]\nshutdown_timeout = "100ms"\n')
+        log = [self.daemon.store, f"{self.daemon.store}-wal"]
+        with self.daemon.ws() as ws, Delaying(self.daemon, SYNCS, 1000, log):
+            asked = {ws.send("record.put", id="first", data=1): "first"}
+            ws.call("ping")
+            asked |= {ws.send("record.put", id=f"i{i}", data=i): f"i{i}" for i in range(50)}
+            ws.call("ping")
+            self.daemon.signal(signal.SIGTERM)
+            done, refused = set(), set()
+            for request, key in asked.items():
+                try:
+                    ws.answer(request)
+                    done.add(key)
+                except RpcError as error:
+                    self.assertEqual(error.code, "UNAVAILABLE")
+                    refused.add(key)
+            self.assertEqual(ws.close_code(), 1001)
+        self.assertIn("first", done)
+        self.assertTrue(refused)
+        self.daemon.wait_exit()
+        db = self.outsider()
+        self.assertEqual({row[0] for row in db.execute("SELECT id FROM records")}, done)
+        db.close()
 
 
 class Moved(Faults):
