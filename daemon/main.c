@@ -222,6 +222,10 @@ take_words(struct command_line *c, char *const *words, int n)
 		fprintf(stderr, "sysrtd: store %s needs a file: see sysrtd --help\n", verb->name);
 		return EX_USAGE;
 	}
+	if (verb != NULL && c->mode != MODE_RUN) {
+		fputs("sysrtd: --check and --print-... do not go with store\n", stderr);
+		return EX_USAGE;
+	}
 	if ((c->offline.to != 0 || !c->offline.does_copy) && (verb == NULL || !verb->is_move)) {
 		fputs("sysrtd: --to and --no-copy go with store migrate\n", stderr);
 		return EX_USAGE;

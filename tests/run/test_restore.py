@@ -293,7 +293,8 @@ class Commands(Restores):
                             (("restore", "a", "b"), 'unexpected argument "b"'),
                             (("mend",), 'unexpected argument "store"'),
                             (("--to", "1", "export", "a"), "go with store migrate"),
-                            (("--drop-tokens", "export", "a"), "goes with store restore")):
+                            (("--drop-tokens", "export", "a"), "goes with store restore"),
+                            (("--check", "export", "a"), "do not go with store")):
             done = self.sysrtd(*words)
             self.assertEqual(done.returncode, 64, done)
             self.assertIn(says, done.stderr)
