@@ -158,7 +158,7 @@ on_rested(void *arg)
 	struct listener *l = arg;
 
 	l->is_resting = false;
-	if (l->watch == NULL && l->paused_since_ms < 0)
+	if (l->watch == NULL && l->fd >= 0)
 		watch(l);
 }
 
