@@ -159,18 +159,42 @@ map(struct feed *f, struct span message, int64_t at_ms, int64_t came_us)
 
 /* Recording. */
 
+/** Has it wait, all of it or nothing. */
+static void
+keep_waiting(struct feed *f, struct span message)
+{
+	struct waiting_head head = {f->batch_ms, f->batch_us, message.n};
+
+	if (buf_reserve(&f->waiting, sizeof(head) + message.n) == NULL) {
+		f->waiting.failed = false; /* a smaller one may have room */
+		count_unmapped(f, "out of memory");
+		return;
+	}
+	buf_add(&f->waiting, &head, sizeof(head));
+	buf_add_span(&f->waiting, message);
+}
+
 static void
 record(struct feed *f, bool is_text, struct span message)
 {
-	struct waiting_head head = {f->batch_ms, f->batch_us, message.n};
 	struct buf safe;
 
 	buf_init(&safe, SIZE_MAX / 2);
 	recorder_add(f->recorder, f->batch_ms, is_text,
 		link_redact(f->link, message, &safe) ? buf_span(&safe) : message);
 	buf_fini(&safe);
-	buf_add(&f->waiting, &head, sizeof(head));
-	buf_add_span(&f->waiting, message);
+	keep_waiting(f, message);
+}
+
+/** What waits is written, all at once. What comes meanwhile, out of a connection that is given up,
+ * is written when that is done. */
+static void
+write_waiting(struct feed *f)
+{
+	if (recorder_is_writing(f->recorder))
+		return;
+	f->recording = f->waiting.n;
+	set_hold(f, HOLD_RECORDER, recorder_write(f->recorder));
 }
 
 /** What was recorded goes on. */
@@ -180,7 +204,7 @@ on_recorded(void *arg)
 	struct feed *f = arg;
 	size_t at = 0;
 
-	while (at < f->waiting.n) {
+	while (at < f->recording) {
 		struct waiting_head head;
 
 		memcpy(&head, f->waiting.p + at, sizeof(head));
@@ -188,14 +212,14 @@ on_recorded(void *arg)
 		map(f, (struct span){f->waiting.p + at, head.n}, head.at_ms, head.came_us);
 		at += head.n;
 	}
-	buf_reset(&f->waiting);
-	if (f->waiting.cap > WAITING_KEPT) {
+	buf_consume(&f->waiting, at);
+	if (f->waiting.n == 0 && f->waiting.cap > WAITING_KEPT) {
 		buf_fini(&f->waiting);
 		buf_init(&f->waiting, SIZE_MAX / 2);
 	}
 	writing_flush(f->writing);
 	look_for_room(f);
-	set_hold(f, HOLD_RECORDER, false);
+	write_waiting(f);
 	if (f->is_retired)
 		f->all->idle(f->all->arg);
 }
@@ -228,8 +252,8 @@ on_batch(void *arg)
 	struct feed *f = arg;
 
 	f->batch_us = 0;
-	if (f->recorder != NULL && recorder_write(f->recorder))
-		set_hold(f, HOLD_RECORDER, true);
+	if (f->recorder != NULL)
+		write_waiting(f);
 	writing_flush(f->writing);
 	look_for_room(f);
 }

@@ -36,7 +36,8 @@ struct feed {
 	struct loop_timer *rate_timer;
 	struct loop_timer *stale_timer;
 	struct feedrecord_texts texts;
-	struct buf waiting; /* messages that are being recorded: see feed.c */
+	struct buf waiting; /* messages that are to be recorded: see feed.c */
+	size_t recording;   /* bytes of them, at the front, that the recorder is writing */
 	struct bucket bucket;
 	bool is_retired;
 	bool is_withheld;

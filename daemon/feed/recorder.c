@@ -25,6 +25,12 @@ struct recorders {
 	struct list all; /* those that are closed while they write, too */
 };
 
+/** Messages that are written together. */
+struct piece {
+	struct buf lines;
+	uint64_t n;
+};
+
 struct recorder {
 	struct offload_work work; /* first */
 	struct recorders *owner;
@@ -35,9 +41,9 @@ struct recorder {
 	int64_t max;
 	void (*written)(void *arg);
 	void *arg;
-	struct buf piece;
-	uint64_t piece_n; /* messages in it */
-	bool is_writing;  /* the thread has the piece, and what stands below */
+	struct piece next; /* is added to */
+	struct piece piece;
+	bool is_writing; /* the thread has `piece`, `fd`, `size` and `error` */
 	bool is_retired;
 	bool is_closed;
 	int fd; /* -1: not open */
@@ -63,7 +69,8 @@ static void
 recorder_free(struct recorder *r)
 {
 	list_remove(&r->link);
-	buf_fini(&r->piece);
+	buf_fini(&r->next.lines);
+	buf_fini(&r->piece.lines);
 	if (r->fd >= 0)
 		close(r->fd);
 	free(r->name);
@@ -105,7 +112,8 @@ recorder_open(struct recorders *rs, const struct recorder_wish *wish)
 	r->arg = wish->arg;
 	r->fd = -1;
 	r->error = ERROR_NONE;
-	buf_init(&r->piece, PIECE_MAX);
+	buf_init(&r->next.lines, PIECE_MAX);
+	buf_init(&r->piece.lines, PIECE_MAX);
 	list_append(&rs->all, &r->link);
 	return r;
 }
@@ -143,14 +151,15 @@ add_base64(struct buf *out, struct span message)
 void
 recorder_add(struct recorder *r, int64_t at_ms, bool is_text, struct span message)
 {
-	must(!r->is_writing);
-	buf_addf(&r->piece, "{\"at\":%lld,\"%s\":", (long long)at_ms, is_text ? "text" : "base64");
+	struct buf *lines = &r->next.lines;
+
+	buf_addf(lines, "{\"at\":%lld,\"%s\":", (long long)at_ms, is_text ? "text" : "base64");
 	if (is_text)
-		json_add_string(&r->piece, message);
+		json_add_string(lines, message);
 	else
-		add_base64(&r->piece, message);
-	buf_add(&r->piece, "}\n", 2);
-	r->piece_n++;
+		add_base64(lines, message);
+	buf_add(lines, "}\n", 2);
+	r->next.n++;
 }
 
 /* On the thread. */
@@ -205,7 +214,7 @@ make_room(struct recorder *r)
 {
 	enum err e = r->fd < 0 ? open_file(r) : OK;
 
-	if (e != OK || r->size == 0 || r->size + (int64_t)r->piece.n <= r->max / 2)
+	if (e != OK || r->size == 0 || r->size + (int64_t)r->piece.lines.n <= r->max / 2)
 		return e;
 	close_file(r);
 	if (rename(r->path, r->old_path) != 0)
@@ -216,10 +225,11 @@ make_room(struct recorder *r)
 static enum err
 write_piece(struct recorder *r)
 {
+	const struct buf *lines = &r->piece.lines;
 	size_t done = 0;
 
-	while (done < r->piece.n) {
-		ssize_t n = write(r->fd, r->piece.p + done, r->piece.n - done);
+	while (done < lines->n) {
+		ssize_t n = write(r->fd, lines->p + done, lines->n - done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -235,8 +245,9 @@ static void
 run(struct offload_work *work)
 {
 	struct recorder *r = (struct recorder *)(void *)work;
-	enum err e = r->piece.failed ? error_set(&r->error, ERR_LIMIT_EXCEEDED, "out of memory")
-				     : make_room(r);
+	enum err e = r->piece.lines.failed
+			     ? error_set(&r->error, ERR_LIMIT_EXCEEDED, "out of memory")
+			     : make_room(r);
 
 	if (e == OK) {
 		e = write_piece(r);
@@ -265,9 +276,9 @@ note(struct recorder *r)
 			F_INT("lost", r->lost));
 	r->is_failing = is_failing;
 	if (is_failing)
-		r->lost += r->piece_n;
+		r->lost += r->piece.n;
 	else
-		r->messages += r->piece_n;
+		r->messages += r->piece.n;
 }
 
 static void
@@ -281,11 +292,11 @@ done(struct offload_work *work)
 		recorder_free(r);
 		return;
 	}
-	r->piece_n = 0;
-	buf_reset(&r->piece);
-	if (r->piece.cap > PIECE_KEPT) {
-		buf_fini(&r->piece);
-		buf_init(&r->piece, PIECE_MAX);
+	r->piece.n = 0;
+	buf_reset(&r->piece.lines);
+	if (r->piece.lines.cap > PIECE_KEPT) {
+		buf_fini(&r->piece.lines);
+		buf_init(&r->piece.lines, PIECE_MAX);
 	}
 	r->written(r->arg);
 }
@@ -293,9 +304,13 @@ done(struct offload_work *work)
 bool
 recorder_write(struct recorder *r)
 {
+	struct piece empty = r->piece;
+
 	must(!r->is_writing);
-	if (r->piece_n == 0)
+	if (r->next.n == 0)
 		return false;
+	r->piece = r->next;
+	r->next = empty;
 	r->is_writing = true;
 	r->work.run = run;
 	r->work.done = done;

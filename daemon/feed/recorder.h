@@ -41,9 +41,10 @@ void recorder_retire(struct recorder *r);
 /** What was added and not written is lost; `written` is not called any more. NULL is fine. */
 void recorder_close(struct recorder *r);
 
-/** Adds a message to the piece; not while one is being written. */
+/** Adds a message to the next piece. */
 void recorder_add(struct recorder *r, int64_t at_ms, bool is_text, struct span message);
-/** Has the piece written: true, and `written` is called; false: there is nothing in it. */
+/** Has it written, not while one is: true, and `written` is called; false: there is nothing in it.
+ */
 bool recorder_write(struct recorder *r);
 bool recorder_is_writing(const struct recorder *r);
 /** Writes members: file, messages, lost?, error? */

@@ -15,6 +15,7 @@ import unittest
 
 import websockets
 
+from faults import Delaying
 from feeds import FeedTest, section
 from harness import TEXT, TIMEOUT_S, RpcError, encode_frame, sysrtctl, wait_for
 from upstream import upstream_for
@@ -259,6 +260,36 @@ class Connection(Basics):
         self.assertLess(self.metric("mapped_total", "t"), 25)
         self.control.call("feed.stop", name="t")
         wait_for(lambda: self.control.call("record.count")["count"] == 25, what="all records")
+
+    def test_what_was_read_is_stored_when_it_is_stopped_while_it_records(self):
+        """Some of it is being recorded, the rest is held back by the rate."""
+        frames = b"".join(encode_frame(TEXT, trade(f"p{i}", i).encode(), mask=None) for i in range(25))
+        upstream = upstream_for(self, lambda peer: (peer.read_head(), peer.switch(),
+                                                    peer.send_raw(frames), peer.linger()))
+        for end in ("stop", "replace", "remove", "shutdown"):
+            with self.subTest(end=end):
+                define = {"url": upstream.url(), "rate": "1/h burst 5", "record": end,
+                          "enabled": False, **TRADES, "category": end}
+                self.start()
+                recording = self.daemon.folder / "recordings" / f"{end}.ndjson"
+                recording.parent.mkdir(mode=0o700)
+                recording.touch(mode=0o600)
+                self.control.call("feed.add", name="t", definition=define)
+                with Delaying(self.daemon, ["write"], 1000, [recording]):
+                    self.control.call("feed.start", name="t")
+                    self.wait_metric("messages_total", "t", 5)
+                    self.assertEqual(self.metric("mapped_total", "t"), 0)
+                    if end == "replace":
+                        self.control.call("feed.add", name="t", replace=True,
+                                          definition={**define, "ttl": "1h"})
+                    elif end == "shutdown":
+                        self.daemon.stop()
+                    else:
+                        self.control.call(f"feed.{end}", name="t")
+                    wait_for(lambda: len(self.stored()) == 25, what="all records")
+                lines = recording.read_text().splitlines()
+                self.assertEqual([json.loads(line)["text"] for line in lines],
+                                 [trade(f"p{i}", i) for i in range(25)])
 
     def test_headers_that_are_too_large(self):
         server = self.upstream()

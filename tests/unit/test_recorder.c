@@ -132,6 +132,26 @@ START_TEST(a_line_each)
 }
 END_TEST
 
+/** It goes into a piece of its own. */
+START_TEST(added_while_it_writes)
+{
+	struct recorder *r = open_one(1 << 20);
+
+	recorder_add(r, 1, true, SPAN("a"));
+	ck_assert(recorder_write(r));
+	recorder_add(r, 2, true, SPAN("b"));
+	while (written_n == 0)
+		loop_run(loop);
+	check_file(path, "{\"at\":1,\"text\":\"a\"}\n");
+	check_status(r, "\"messages\":1", true);
+	write_and_wait(r);
+	check_file(path, "{\"at\":1,\"text\":\"a\"}\n{\"at\":2,\"text\":\"b\"}\n");
+	check_status(r, "\"messages\":2", true);
+	ck_assert(!recorder_write(r));
+	recorder_close(r);
+}
+END_TEST
+
 /** What a death has cut short does not spoil the line behind it. */
 START_TEST(goes_on_behind_half_a_line)
 {
@@ -247,6 +267,7 @@ static void
 add_tests(TCase *tc)
 {
 	tcase_add_test(tc, a_line_each);
+	tcase_add_test(tc, added_while_it_writes);
 	tcase_add_test(tc, goes_on_behind_half_a_line);
 	tcase_add_test(tc, bounded);
 	tcase_add_test(tc, a_full_disk_is_told_and_left_out);
