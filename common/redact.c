@@ -6,8 +6,9 @@
 
 #include "common/utf8.h"
 
-#define STARS  SPAN("***")
-#define LEVELS 3 /* JSON in JSON in JSON */
+#define STARS   SPAN("***")
+#define LEVELS  3 /* JSON in JSON in JSON */
+#define CUT_MIN 4 /* bytes of a secret that were cut off the others */
 
 /** Takes a text byte by byte, each level of it with the escapes of the one below undone. */
 struct reader {
@@ -90,18 +91,23 @@ take(struct reader *r, unsigned level)
 
 /** How many bytes of the text begin with the secret; 0: it does not. */
 static size_t
-match_level(struct span text, struct span secret, unsigned level)
+match_level(struct span text, struct span secret, unsigned level, bool may_be_cut)
 {
 	struct reader r = {.p = text.p, .end = text.p + text.n};
 
-	for (size_t i = 0; i < secret.n; i++)
-		if (take(&r, level) != (unsigned char)secret.p[i])
+	for (size_t i = 0; i < secret.n; i++) {
+		int c = take(&r, level);
+
+		if (c < 0 && r.p == r.end && may_be_cut && i >= CUT_MIN)
+			return text.n;
+		if (c != (unsigned char)secret.p[i])
 			return 0;
+	}
 	return (size_t)(r.p - text.p);
 }
 
 static size_t
-match(struct span text, struct span secret, unsigned levels)
+match(struct span text, struct span secret, unsigned levels, bool may_be_cut)
 {
 	size_t n = text.n < secret.n ? text.n : secret.n, longest = 0;
 
@@ -109,11 +115,13 @@ match(struct span text, struct span secret, unsigned levels)
 		return 0;
 	if (span_has_prefix(text, secret))
 		longest = secret.n;
+	else if (may_be_cut && text.n >= CUT_MIN && span_has_prefix(secret, text))
+		longest = text.n;
 	/* Without a backslash in it it would be that. */
 	if (memchr(text.p, '\\', n) == NULL)
 		return longest;
 	for (unsigned level = 1; level <= levels; level++) {
-		size_t length = match_level(text, secret, level);
+		size_t length = match_level(text, secret, level, may_be_cut);
 
 		if (length > longest)
 			longest = length;
@@ -122,12 +130,13 @@ match(struct span text, struct span secret, unsigned levels)
 }
 
 static size_t
-longest_match(struct span text, const struct span *secrets, size_t n, unsigned levels)
+longest_match(
+	struct span text, const struct span *secrets, size_t n, unsigned levels, bool may_be_cut)
 {
 	size_t longest = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		size_t length = match(text, secrets[i], levels);
+		size_t length = match(text, secrets[i], levels, may_be_cut);
 
 		if (length > longest)
 			longest = length;
@@ -156,7 +165,8 @@ count_backslashes(struct span text, size_t before)
 }
 
 bool
-redact_text(struct span text, const struct span *secrets, size_t n, struct buf *out)
+redact_text(
+	struct span text, const struct span *secrets, size_t n, bool may_be_cut, struct buf *out)
 {
 	bool may_begin[UCHAR_MAX + 1] = {['\\'] = true};
 	unsigned levels = has_escaped_backslash(text) ? LEVELS : 1;
@@ -171,8 +181,8 @@ redact_text(struct span text, const struct span *secrets, size_t n, struct buf *
 		size_t length = 0, start = i, stop;
 
 		if (may_begin[(unsigned char)text.p[i]])
-			length = longest_match(
-				(struct span){text.p + i, text.n - i}, secrets, n, levels);
+			length = longest_match((struct span){text.p + i, text.n - i}, secrets, n,
+				levels, may_be_cut);
 		if (length == 0)
 			continue;
 		/* A backslash and what it escapes are not parted. */

@@ -11,6 +11,8 @@
 #include "common/buf.h"
 #include "common/span.h"
 
-/** Appends the text without the secrets; an empty one counts for nothing. False: none of them is in
- * it, and nothing was appended. */
-bool redact_text(struct span text, const struct span *secrets, size_t n, struct buf *out);
+/** Appends the text without the secrets; an empty one counts for nothing. may_be_cut: the beginning
+ * of one, of four bytes or more, counts at the end of the text. False: none of them is in it, and
+ * nothing was appended. */
+bool redact_text(
+	struct span text, const struct span *secrets, size_t n, bool may_be_cut, struct buf *out);

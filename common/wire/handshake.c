@@ -16,7 +16,7 @@
 
 #define WHY_SIZE        512
 #define TEXT_MAX        300 /* bytes of the server's text that are shown */
-#define REASON_MAX      64  /* longer ones are not: half of one may be half a secret */
+#define REASON_MAX      64  /* longer ones, and names, are not: half of one may be half a secret */
 #define RETRY_MAX_S     86400
 #define HEADER_NAME_MAX 256
 
@@ -28,6 +28,8 @@ struct handshake {
 	const char *const *protocols;
 	size_t protocols_n;
 	struct span protocol;
+	handshake_redact_fn *redact; /* NULL: none */
+	void *arg;
 	char accept[WS_ACCEPT_SIZE];
 	char why[WHY_SIZE];
 };
@@ -129,6 +131,8 @@ handshake_new(const struct handshake_wish *wish, const char *key)
 	h->protocols = wish->protocols;
 	h->protocols_n = wish->protocols_n;
 	h->protocol = SPAN("");
+	h->redact = wish->redact;
+	h->arg = wish->arg;
 	ws_accept_key(span_of(key), h->accept);
 	return h;
 }
@@ -169,10 +173,12 @@ judge_protocol(struct handshake *h)
 		return end(h, HANDSHAKE_OPEN, false, "");
 	}
 	end(h, HANDSHAKE_BROKEN, true, "");
+	if (chosen.n > REASON_MAX)
+		chosen = SPAN("...");
 	snprintf(h->why, sizeof(h->why),
 		"the server chose a subprotocol that was not offered (%.*s): name it in "
 		"`subprotocols`, if that is meant",
-		(int)utf8_cut(chosen.p, chosen.n < TEXT_MAX ? chosen.n : TEXT_MAX), chosen.p);
+		SPAN_FMT(chosen));
 	return h->state;
 }
 
@@ -241,6 +247,19 @@ add_text(struct buf *out, struct span text, size_t max)
 	}
 }
 
+/** The same of what the server says: of a text that is changed first no secret could be found. */
+static void
+add_said(const struct handshake *h, struct buf *out, struct span text, size_t max)
+{
+	struct buf safe;
+
+	buf_init(&safe, SIZE_MAX / 2);
+	if (h->redact != NULL && h->redact(h->arg, text, &safe))
+		text = buf_span(&safe);
+	add_text(out, text, max);
+	buf_fini(&safe);
+}
+
 /** True if the body can be shown: neither a page nor coded. */
 static bool
 is_plain(const struct response *r)
@@ -269,12 +288,12 @@ judge_refusal(struct handshake *h)
 		status / 100 == 2 ? "the server has no WebSocket there (it answers %d "
 				  : "the server refuses it (it answers %d ",
 		status);
-	add_text(&text, reason, REASON_MAX);
+	add_said(h, &text, reason, REASON_MAX);
 	buf_add_char(&text, ')');
 	head = text.n;
 	if (is_plain(r)) {
 		buf_add_span(&text, SPAN(": "));
-		add_text(&text, response_body(r), TEXT_MAX);
+		add_said(h, &text, response_body(r), TEXT_MAX);
 	}
 	if (text.n == head + 2)
 		text.n = head;

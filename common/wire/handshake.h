@@ -16,6 +16,10 @@
 #include "common/json.h"
 #include "common/span.h"
 
+/** Appends a text of the server's without what must not be shown, and returns true; false: there is
+ * nothing of that in it. The text may be cut at its end. */
+typedef bool handshake_redact_fn(void *arg, struct span text, struct buf *out);
+
 /** All of it is borrowed, as long as the handshake is there; `headers` only while it is written. */
 struct handshake_wish {
 	struct span authority;        /* "host[:port]" */
@@ -23,6 +27,8 @@ struct handshake_wish {
 	struct span headers;          /* more lines, each "Name: value\r\n" */
 	const char *const *protocols; /* that are offered, the one liked best first */
 	size_t protocols_n;
+	handshake_redact_fn *redact; /* NULL: all may be shown */
+	void *arg;                   /* of redact */
 };
 
 #define HANDSHAKE_KEY_SIZE 25
@@ -62,7 +68,8 @@ int handshake_status(const struct handshake *h);
 
 /* Once it is not HANDSHAKE_READING: */
 
-/** Why it is refused or broken: a plain sentence, with the beginning of the server's text. */
+/** Why it is refused or broken: a plain sentence, with the beginning of the server's text, redacted
+ * before it is cut. */
 const char *handshake_why(const struct handshake *h);
 /** True if trying again soon is of no use: a status that says so, or what no server can mean to be
  * for a moment. */

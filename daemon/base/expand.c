@@ -481,7 +481,7 @@ expand_add_message(struct expand *x, struct span text, struct buf *out, struct e
 }
 
 bool
-expand_redact(const struct expand *x, struct span text, struct buf *out)
+expand_redact(const struct expand *x, struct span text, bool may_be_cut, struct buf *out)
 {
 	struct span *secrets = xnew_n(x->n + 2, struct span);
 	bool found;
@@ -490,7 +490,7 @@ expand_redact(const struct expand *x, struct span text, struct buf *out)
 		secrets[i] = secret_span(x->v[i].value);
 	secrets[x->n] = span_of(x->signature);
 	secrets[x->n + 1] = span_of(x->last_signature);
-	found = redact_text(text, secrets, x->n + 2, out);
+	found = redact_text(text, secrets, x->n + 2, may_be_cut, out);
 	free(secrets);
 	return found;
 }

@@ -51,6 +51,6 @@ enum err expand_add_message(
 	struct expand *x, struct span text, struct buf *out, struct error *error);
 
 /** Appends the text with each secret that was fetched, and each signature, replaced by "***":
- * written out, or escaped as in JSON. Returns whether there was one; if not, nothing is appended.
- */
-bool expand_redact(const struct expand *x, struct span text, struct buf *out);
+ * written out, or escaped as in JSON. may_be_cut: so is what is half of one, at the end of the
+ * text. Returns whether there was one; if not, nothing is appended. */
+bool expand_redact(const struct expand *x, struct span text, bool may_be_cut, struct buf *out);

@@ -265,6 +265,21 @@ on_batch(struct link *l)
 	tell_batch(l);
 }
 
+/** The same of what a server says, which may end in the middle of a secret. */
+static bool
+redact_said(const struct link *l, struct span text, struct buf *out)
+{
+	return l->expand != NULL && expand_redact(l->expand, text, true, out);
+}
+
+static bool
+on_said(void *arg, struct span text, struct buf *out)
+{
+	const struct connection *c = arg;
+
+	return c->owner != NULL && redact_said(c->owner, text, out);
+}
+
 /** It ends with the first secret: what is behind may be half of another, where the server's text
  * was cut. */
 static void
@@ -287,7 +302,7 @@ on_ended(struct link *l, const struct upstream_news *news)
 	l->connection = NULL;
 	connection_free(c);
 	buf_init(&safe, TEXT_WHY_MAX);
-	if (link_redact(l, span_of(news->why), &safe)) {
+	if (redact_said(l, span_of(news->why), &safe)) {
 		end_at_stars(&safe);
 		buf_add_char(&safe, '\0');
 		why = safe.failed ? "it ended, for a reason that holds a secret" : safe.p;
@@ -392,7 +407,8 @@ open_upstream(struct link *l, struct span headers)
 			.headers = headers,
 			.subprotocols = &l->feed->subprotocols,
 			.max_message = (size_t)l->feed->max_message,
-			.is_loyal = expand_needs_secrets(l->feed)},
+			.is_loyal = expand_needs_secrets(l->feed),
+			.redact = on_said},
 		on_news, c);
 	l->connection = c;
 	l->has_heard = false;
@@ -584,7 +600,7 @@ link_read_bytes(const struct link *l)
 bool
 link_redact(const struct link *l, struct span text, struct buf *out)
 {
-	return l->expand != NULL && expand_redact(l->expand, text, out);
+	return l->expand != NULL && expand_redact(l->expand, text, false, out);
 }
 
 void

@@ -166,6 +166,7 @@ upstream_open(struct upstreams *us, const struct upstream_wish *wish, upstream_f
 	u->first = u->url;
 	u->ca = xstrdup(wish->ca != NULL ? wish->ca : "");
 	u->is_loyal = wish->is_loyal;
+	u->redact = wish->redact;
 	if (wish->headers.n > 0)
 		u->headers = secret_copy(wish->headers);
 	copy_protocols(u, wish->subprotocols);

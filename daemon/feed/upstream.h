@@ -16,6 +16,7 @@
 
 #include "common/json.h"
 #include "common/span.h"
+#include "common/wire/handshake.h"
 #include "common/wire/ws.h"
 
 struct loop;
@@ -63,6 +64,8 @@ struct upstream_wish {
 	size_t max_message;
 	bool is_loyal; /* a redirect to another host or port is the end: what is to be said is for
 			  this one */
+	/** Of the handshake's text: see there; NULL: all is shown. arg: as of upstream_fn. */
+	handshake_redact_fn *redact;
 };
 
 /** What all have in common: the resolver, the authorities that were read. */

@@ -58,6 +58,8 @@ ask(struct upstream *u)
 		.headers = is_first ? secret_span(u->headers) : SPAN(""),
 		.protocols = (const char *const *)u->protocols,
 		.protocols_n = u->protocols_n,
+		.redact = u->redact,
+		.arg = u->arg,
 	};
 	must(getrandom(random, sizeof(random), 0) == sizeof(random));
 	handshake_key(random, key);

@@ -5,7 +5,6 @@
 #include "common/buf.h"
 #include "common/secret.h"
 #include "common/url.h"
-#include "common/wire/handshake.h"
 #include "daemon/base/conf.h"
 #include "daemon/base/stats.h"
 #include "daemon/feed/upstream.h"
@@ -53,6 +52,7 @@ struct upstream {
 	bool has_url;     /* false: `why` says what is wrong with it */
 	char *ca;
 	bool is_loyal;
+	handshake_redact_fn *redact;
 	struct secret *headers; /* NULL: none, or no longer needed */
 	char **protocols;
 	size_t protocols_n;

@@ -17,6 +17,7 @@ from test_vault_memory import dumpable
 from upstream import Upstream, close_payload, upstream_for
 
 TOO_MUCH = 2048
+SAID_ALONE = ("long", "wide", "json", "wide-reason", "long-protocol", "long-close")
 FAST = 'argon2_memory = "1MiB"\nargon2_passes = 1\n'
 
 
@@ -45,6 +46,19 @@ class Echo(Upstream):
             peer.answer("403 No", f"X-Echo: {told}", f"Set-Cookie: {told}", body=told.encode())
         elif target.startswith("/cut"):  # so that a reason which is shortened ends in a secret
             peer.answer("403 No", body=b"x" * int(target[4:]) + 5 * (b" " + told.encode()))
+        elif target in ("/long", "/wide"):  # alone, and more than is shown of a refusal
+            peer.answer("403 No", body=b"no: " + 5 * (peer.headers[f"z{target}".replace("/", "-")]
+                                                      + " ").encode())
+        elif target == "/json":  # cut in the middle, wherever that is
+            peer.answer("403 No", body=json.dumps({"no": peer.headers["z-long"]}).encode())
+        elif target == "/wide-reason":
+            peer.answer(f"403 {peer.headers['z-wide'][:60]}")
+        elif target == "/long-protocol":
+            peer.switch(f"Sec-WebSocket-Protocol: {peer.headers['z-long']}")
+        elif target == "/long-close":
+            peer.switch()
+            peer.send_frame(CLOSE, close_payload(4000, peer.headers["z-long"][:123].encode()))
+            peer.linger()
         elif target == "/wait":
             peer.answer(f"503 {told}", f"X-Echo: {told}", body=told.encode())
         elif target == "/reason":
@@ -87,17 +101,21 @@ class Secrets(FeedTest):
         self.planted = {}
         self.values = {"plain": self.plant("a token"),
                        "odd": 'a"b\\c/\t' + self.plant("one with escapes") + "ü",
-                       "key": self.plant("a key that signs")}
+                       "key": self.plant("a key that signs"),
+                       "long": self.plant("a long one", 200),
+                       "wide": self.plant("one with blanks", 10) + "  " +
+                       self.plant("one with blanks, its end")}
         self.echo = Echo()
         self.addCleanup(self.echo.close)
 
-    def plant(self, what):
-        text = os.urandom(20).hex()
+    def plant(self, what, size=20):
+        text = os.urandom(size).hex()
         self.planted[what] = text
         return text
 
     def begin(self, *feeds, **keys):
-        keys = {"headers": ["X-Token: Bearer ${secret:plain}", "X-Sign: ${signature}"],
+        keys = {"headers": ["X-Token: Bearer ${secret:plain}", "X-Sign: ${signature}",
+                            "Z-Long: ${secret:long}", "Z-Wide: ${secret:wide}"],
                 "on_connect": ['{"login":"${secret:odd}","sign":"${signature}","at":${now_ms}}'],
                 "sign_text": "GET/${now_ms}${secret:plain}", "sign_secret": "key",
                 "drop_unmapped": False, **PRICES, **keys}
@@ -136,7 +154,7 @@ class Secrets(FeedTest):
         """No whole one, nor the half that a text which was cut could have."""
         text = text if isinstance(text, bytes) else text.encode()
         for what, planted in self.planted.items():
-            for form in forms(planted[:len(planted) // 2].encode()):
+            for form in forms(planted[:min(20, len(planted) // 2)].encode()):
                 if form in text:
                     at = text.index(form)
                     self.fail(f"{what} is in {where}: {text[max(0, at - 200):at + 60]!r}")
@@ -162,13 +180,14 @@ class Secrets(FeedTest):
     def test_what_comes_back(self):
         cuts = [f"cut{n}" for n in range(0, 200, 7)]
         names = ["ok", "refuse", "wait", "move", "loop", "protocol", "garbage", "close", "reason",
-                 *cuts]
+                 *SAID_ALONE, *cuts]
         self.begin(*names)
         for name in ("ok", "move", "close"):
             wait_for(lambda n=name: (self.daemon.folder / "recordings" / f"{n}.rec.ndjson").exists()
                      and b'"done' in (self.daemon.folder / "recordings" / f"{n}.rec.ndjson")
                      .read_bytes().replace(b"\\", b""), what=f"the recording of {name}")
-        for name in ("refuse", "wait", "loop", "protocol", "garbage", "close", "reason", *cuts):
+        for name in ("refuse", "wait", "loop", "protocol", "garbage", "close", "reason", *SAID_ALONE,
+                     *cuts):
             wait_for(lambda n=name: self.show(n).get("why"), what=f"{name} to say why")
         self.note_signatures()
         for where, text in self.all_answers(names):

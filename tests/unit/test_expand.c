@@ -359,11 +359,11 @@ START_TEST(what_comes_back_is_left_out)
 		&message, &error);
 	buf_add_span(&message, SPAN("signing key"));
 	expand_set_time(x, NOW + 1); /* the last one may still come back */
-	ck_assert(expand_redact(x, buf_span(&message), &out));
+	ck_assert(expand_redact(x, buf_span(&message), false, &out));
 	ck_assert_msg(span_is(buf_span(&out), "{\"echo\":\"***\",\"s\":\"***\"}***"), "%.*s",
 		SPAN_FMT(buf_span(&out)));
 	buf_reset(&out);
-	ck_assert(!expand_redact(x, SPAN("{\"price\":1}"), &out));
+	ck_assert(!expand_redact(x, SPAN("{\"price\":1}"), false, &out));
 	ck_assert_uint_eq(out.n, 0);
 	buf_fini(&message);
 	buf_fini(&out);

@@ -324,6 +324,40 @@ START_TEST(bounds)
 }
 END_TEST
 
+/** Finds two blanks, and shows what it was asked. */
+static bool
+leave_out(void *arg, struct span text, struct buf *out)
+{
+	const char *blanks = text.n > 0 ? memmem(text.p, text.n, "  ", 2) : NULL;
+
+	buf_addf(arg, "[%.*s]", SPAN_FMT(text));
+	if (blanks == NULL)
+		return false;
+	buf_addf(out, "%.*s...", (int)(blanks - text.p), text.p);
+	return true;
+}
+
+/* What is to be left out is looked for in what came, not in what was made of it. */
+START_TEST(what_is_left_out)
+{
+	struct handshake_wish secretive = wish;
+	struct handshake *h;
+	struct buf seen;
+	size_t used;
+
+	buf_init(&seen, 4096);
+	secretive.redact = leave_out;
+	secretive.arg = &seen;
+	h = handshake_new(&secretive, KEY);
+	handshake_take(
+		h, SPAN("HTTP/1.1 403 a  b\r\nContent-Length: 10\r\n\r\n\nc \td  e\nf"), &used);
+	ck_assert_str_eq(handshake_why(h), "the server refuses it (it answers 403 a...): c d...");
+	ck_assert(span_is(buf_span(&seen), "[a  b][\nc \td  e\nf]"));
+	handshake_free(h);
+	buf_fini(&seen);
+}
+END_TEST
+
 START_TEST(what_is_shown)
 {
 	struct span rest;
@@ -410,6 +444,7 @@ main(void)
 	tcase_add_test(t, retry_after);
 	tcase_add_test(t, bounds);
 	tcase_add_test(t, what_is_shown);
+	tcase_add_test(t, what_is_left_out);
 	tcase_add_test(t, headers_that_may_be_added);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);

@@ -51,7 +51,44 @@ START_TEST(what_is_left)
 		bool found;
 
 		buf_init(&out, 1000);
-		found = redact_text(span_of(rows[i].text), secrets, COUNT_OF(secrets), &out);
+		found = redact_text(span_of(rows[i].text), secrets, COUNT_OF(secrets), false, &out);
+		ck_assert_msg(found == (rows[i].want != NULL), "%s", rows[i].text);
+		ck_assert_msg(span_eq(buf_span(&out), span_of(rows[i].want)), "%s: %.*s",
+			rows[i].text, SPAN_FMT(buf_span(&out)));
+		buf_fini(&out);
+	}
+}
+END_TEST
+
+/* What was cut off at the end of a text, however it was written there. */
+START_TEST(half_of_one)
+{
+	static const struct span half[] = {SPAN("s3cr\"t \303\251x"), SPAN("abc")};
+	static const struct {
+		const char *text;
+		const char *want; /* NULL: there is none in it */
+	} rows[] = {
+		{"",			       NULL        },
+		{"no s3c",                         NULL        },
+		{"a s3cr",                         "a ***"     },
+		{"a s3cr\"t \303",                 "a ***"     },
+		{"a s3cr b",                       NULL        },
+		{"s3cr\"t \303\251x s3cr\"",       "*** ***"   },
+		{"\"s3cr\\\"t",                    "\"***"     },
+		{"\"s3cr\\",                       "\"***"     },
+		{"\"\\u0073\\u0033\\u0063\\u0072", "\"***"     },
+		{"\"s3cr\\u00",                    "\"***"     },
+		{"\"{\\\"s3cr\\\\\\\"t",           "\"{\\\"***"},
+		{"\"s3cr\\\"T",                    NULL        },
+		{"ab",			     NULL        },
+	};
+	struct buf out;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		bool found;
+
+		buf_init(&out, 1000);
+		found = redact_text(span_of(rows[i].text), half, COUNT_OF(half), true, &out);
 		ck_assert_msg(found == (rows[i].want != NULL), "%s", rows[i].text);
 		ck_assert_msg(span_eq(buf_span(&out), span_of(rows[i].want)), "%s: %.*s",
 			rows[i].text, SPAN_FMT(buf_span(&out)));
@@ -108,7 +145,7 @@ START_TEST(any_escapes)
 		}
 		buf_reset(&next);
 		buf_addf(&next, "[7,\"%.*s\",8]", SPAN_FMT(buf_span(&text)));
-		ck_assert_msg(redact_text(buf_span(&next), &secret, 1, &out), "%.*s",
+		ck_assert_msg(redact_text(buf_span(&next), &secret, 1, false, &out), "%.*s",
 			SPAN_FMT(buf_span(&next)));
 		ck_assert_msg(span_is(buf_span(&out), "[7,\"***\",8]"), "%d: %.*s: %.*s", depth,
 			SPAN_FMT(buf_span(&next)), SPAN_FMT(buf_span(&out)));
@@ -136,7 +173,7 @@ START_TEST(what_is_around_stays_sound)
 	for (size_t i = 0; i < COUNT_OF(texts); i++) {
 		buf_init(&out, 1000);
 		ck_assert(json_check(span_of(texts[i][0]), 10, &value, &fault) == OK);
-		ck_assert(redact_text(span_of(texts[i][0]), &ends_so, 1, &out));
+		ck_assert(redact_text(span_of(texts[i][0]), &ends_so, 1, false, &out));
 		ck_assert_msg(span_is(buf_span(&out), texts[i][1]), "%s: %.*s", texts[i][0],
 			SPAN_FMT(buf_span(&out)));
 		ck_assert(json_check(buf_span(&out), 10, &value, &fault) == OK);
@@ -154,6 +191,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(tcase, what_is_left);
+	tcase_add_test(tcase, half_of_one);
 	tcase_add_test(tcase, any_escapes);
 	tcase_add_test(tcase, what_is_around_stays_sound);
 	suite_add_tcase(suite, tcase);
