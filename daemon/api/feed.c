@@ -5,6 +5,8 @@
 #include "common/base64.h"
 #include "common/xalloc.h"
 #include "daemon/api/methods.h"
+#include "daemon/api/reach.h"
+#include "daemon/base/expand.h"
 #include "daemon/feed/feeds.h"
 #include "daemon/feed/playback.h"
 
@@ -129,6 +131,27 @@ check_files(const struct call *c, struct json_value definition)
 	return OK;
 }
 
+static enum err
+need_secret(void *arg, struct span name, struct error *error)
+{
+	const struct call *c = arg;
+
+	return reach_need(c->method, c->caller->scopes, SCOPE_SECRETS, name, error);
+}
+
+/** Whoever says where secrets are sent to reads them. */
+static enum err
+check_secrets(struct call *c, struct span name, struct json_value definition)
+{
+	struct conf_feed *def = NULL;
+	enum err e = conf_feed_read(name, definition, &def, c->error);
+
+	if (e == OK)
+		e = expand_each_secret(def, need_secret, c, c->error);
+	conf_feed_free(def);
+	return e;
+}
+
 /** Of the rest of the daemon only the store's answer is told. */
 static enum err
 submit_definition(struct call *c, bool replaces)
@@ -158,7 +181,8 @@ feed_add(struct call *c)
 	if (e == OK)
 		e = feeds_check_new(c->api->feeds, c->args[ADD_NAME].text,
 			c->args[ADD_DEFINITION].value, replaces, c->error);
-
+	if (e == OK)
+		e = check_secrets(c, c->args[ADD_NAME].text, c->args[ADD_DEFINITION].value);
 	return e == OK ? submit_definition(c, replaces) : e;
 }
 
@@ -194,16 +218,24 @@ enum err
 feed_test(struct call *c)
 {
 	const struct arg *a = c->args;
+	struct span name = a[TEST_NAME].is_set ? a[TEST_NAME].text : SPAN("test");
+	struct json_value definition = {0};
+	enum err e = OK;
 
 	if (!a[TEST_NAME].is_set && !a[TEST_DEFINITION].is_set)
 		return error_set(c->error, ERR_INVALID_ARGUMENT, "give name or definition");
-	if (a[TEST_DEFINITION].is_set && check_files(c, a[TEST_DEFINITION].value) != OK)
-		return c->error->code;
+	if (a[TEST_DEFINITION].is_set) {
+		definition = a[TEST_DEFINITION].value;
+		e = check_files(c, definition);
+		if (e == OK)
+			e = check_secrets(c, name, definition);
+	}
+	if (e != OK)
+		return e;
 	return feeds_try(c->api->feeds, &c->origin,
 		&(struct feeds_trial){
-			.name = a[TEST_NAME].is_set ? a[TEST_NAME].text : SPAN("test"),
-			.definition = a[TEST_DEFINITION].is_set ? a[TEST_DEFINITION].value
-								: (struct json_value){0},
+			.name = name,
+			.definition = definition,
 			.messages =
 				a[TEST_MESSAGES_N].is_set ? a[TEST_MESSAGES_N].i : TEST_MESSAGES,
 			.timeout_ms = a[TEST_TIMEOUT].is_set ? a[TEST_TIMEOUT].i : TEST_TIMEOUT_MS,

@@ -148,6 +148,15 @@ reach_check(
 	return e;
 }
 
+enum err
+reach_need(const struct method *m, const struct scopes *scopes, enum scope verb, struct span name,
+	struct error *error)
+{
+	struct reach r = {.method = m, .scopes = scopes, .error = error};
+
+	return need(&r, verb, &(struct term){.text = name});
+}
+
 bool
 reach_is_possible(const struct method *m, const struct scopes *scopes)
 {

@@ -16,6 +16,9 @@
  * is missing: "needs write:ticker"; ERR_INVALID_ARGUMENT: an item is not what it has to be. */
 enum err reach_check(const struct method *m, const struct scopes *scopes, struct args *args,
 	struct error *error);
+/** The same of one more thing that a call turned out to touch. */
+enum err reach_need(const struct method *m, const struct scopes *scopes, enum scope verb,
+	struct span name, struct error *error);
 /** True if there are params with which the method may be called. */
 bool reach_is_possible(const struct method *m, const struct scopes *scopes);
 /** The refusal of one that may not be called at all. */

@@ -201,24 +201,49 @@ each_text(const struct conf_feed *f, text_fn *fn, void *arg, struct error *error
 	return e == OK ? fn(arg, span_of(f->sign_text), error) : e;
 }
 
-static enum err
-look_for_secret(void *arg, struct span text, struct error *error)
-{
-	bool *found = arg;
-	struct piece piece;
+/** Names the secrets of texts. */
+struct naming {
+	expand_name_fn *fn;
+	void *arg;
+};
 
+static enum err
+name_secrets(void *arg, struct span text, struct error *error)
+{
+	const struct naming *n = arg;
+	struct piece piece;
+	enum err e = OK;
+
+	while (e == OK && take_piece(&text, &piece))
+		if (piece.kind == SECRET)
+			e = n->fn(n->arg, piece.text, error);
+	return e;
+}
+
+enum err
+expand_each_secret(const struct conf_feed *f, expand_name_fn *fn, void *arg, struct error *error)
+{
+	struct naming naming = {fn, arg};
+	enum err e = each_text(f, name_secrets, &naming, error);
+
+	return e == OK && f->sign_secret[0] != '\0' ? fn(arg, span_of(f->sign_secret), error) : e;
+}
+
+static enum err
+note_secret(void *arg, struct span name, struct error *error)
+{
+	(void)name;
 	(void)error;
-	while (take_piece(&text, &piece))
-		*found = *found || piece.kind == SECRET;
+	*(bool *)arg = true;
 	return OK;
 }
 
 bool
 expand_needs_secrets(const struct conf_feed *f)
 {
-	bool found = f->sign_secret[0] != '\0';
+	bool found = false;
 
-	must(each_text(f, look_for_secret, &found, NULL) == OK);
+	must(expand_each_secret(f, note_secret, &found, NULL) == OK);
 	return found;
 }
 
@@ -239,8 +264,9 @@ find_secret(const struct expand *x, struct span name)
 }
 
 static enum err
-fetch_secret(struct fetch *f, struct span name, struct error *error)
+fetch_secret(void *arg, struct span name, struct error *error)
 {
+	const struct fetch *f = arg;
 	struct expand *x = f->x;
 	struct secret *value = NULL;
 	enum err e;
@@ -253,18 +279,6 @@ fetch_secret(struct fetch *f, struct span name, struct error *error)
 	x->v = xrealloc(x->v, x->n + 1, sizeof(*x->v));
 	x->v[x->n++] = (struct known){xstrndup(name.p, name.n), value};
 	return OK;
-}
-
-static enum err
-fetch_secrets(void *arg, struct span text, struct error *error)
-{
-	struct piece piece;
-	enum err e = OK;
-
-	while (e == OK && take_piece(&text, &piece))
-		if (piece.kind == SECRET)
-			e = fetch_secret(arg, piece.text, error);
-	return e;
 }
 
 /** The key of signatures, out of the text of its secret. */
@@ -361,9 +375,7 @@ expand_new(const struct conf_feed *f, int64_t wall_ms, expand_secret_fn *fn, voi
 
 	x->feed = f;
 	x->wall_ms = wall_ms;
-	e = each_text(f, fetch_secrets, &fetch, error);
-	if (e == OK && f->sign_secret[0] != '\0')
-		e = fetch_secret(&fetch, span_of(f->sign_secret), error);
+	e = expand_each_secret(f, fetch_secret, &fetch, error);
 	if (e == OK && f->sign_secret[0] != '\0')
 		e = make_key(x, error);
 	if (e != OK) {

@@ -32,6 +32,11 @@ enum expand_where { EXPAND_HEADER, EXPAND_MESSAGE, EXPAND_SIGNED };
  * *uses_signature is set if it does, and left alone otherwise. */
 enum err expand_check(
 	struct span text, enum expand_where where, bool *uses_signature, struct error *error);
+/** What is done with the name of a secret; an error ends it. */
+typedef enum err expand_name_fn(void *arg, struct span name, struct error *error);
+/** Each secret that a feed needs, as often as it does. */
+enum err expand_each_secret(
+	const struct conf_feed *f, expand_name_fn *fn, void *arg, struct error *error);
 /** Whether any of what the feed says needs a secret. */
 bool expand_needs_secrets(const struct conf_feed *f);
 

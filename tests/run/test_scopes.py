@@ -172,6 +172,44 @@ class Matrix(unittest.TestCase):
                 self.assertTrue(row["scope"] in ("none", "admin") or row["scope"] in touched)
 
 
+class Secrets(unittest.TestCase):
+    """Who says where a feed sends them could read them there."""
+
+    def test_those_of_a_feed_need_their_scope(self):
+        daemon = daemon_for(self)
+        url = "ws://127.0.0.1:1/"
+        uses = [({"headers": ["X: a${secret:b}"]}, "b"), ({"headers": ["X: $${secret:b}"]}, None),
+                ({"on_connect": ["hello", {"send": "${secret:a}${secret:s}"}]}, "s"),
+                ({"app_ping": "\\${secret:s.1}", "app_ping_every": "1s"}, None),
+                ({"sign_secret": "b", "sign_text": "x", "app_ping": "${signature}"}, "b"),
+                ({"sign_secret": "a", "sign_text": "${secret:b}", "app_ping": "${signature}"}, "b")]
+        callers = {}
+        with daemon.control() as control:
+            for name, scopes in (("admin", ["admin"]), ("some", ["admin", f"secrets:{SOME}"]),
+                                 ("all", ["admin", "secrets"])):
+                token = control.call("token.create", name=name, scopes=scopes)["token"]
+                callers[name] = daemon.ws(headers={"Authorization": f"Bearer {token}"})
+                self.addCleanup(callers[name].close)
+            callers["control"] = control
+            for use, lacks in uses:
+                definition = {"url": url, "enabled": False, **use}
+                needs = {"some": lacks, "admin": "" if "$${" not in str(use) else None}
+                for who, caller in callers.items():
+                    for method, params in (
+                            ("feed.test", {"timeout_ms": 1}),
+                            ("feed.add", {"name": "f", "replace": True})):
+                        missing = needs.get(who)
+                        with self.subTest(who=who, method=method, use=use):
+                            try:
+                                caller.call(method, definition=definition, **params)
+                                self.assertIsNone(missing)
+                            except RpcError as error:
+                                self.assertIsNotNone(missing, error)
+                                self.assertEqual(error.code, "PERMISSION_DENIED")
+                                self.assertIn(f"{method} needs secrets:{missing}", error.message)
+            callers["admin"].call("feed.test", name="f", timeout_ms=1)  # to where it goes anyway
+
+
 class Narrowing(unittest.TestCase):
     """What changes under a session that goes on."""
 
