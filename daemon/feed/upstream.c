@@ -219,13 +219,16 @@ upstream_read_bytes(const struct upstream *u)
 	return u->read_bytes;
 }
 
-/** Reads, or does not, as all say that have a say in it. */
+/** Reads, or does not, as all say that have a say in it. Behind a close nothing comes but the end.
+ */
 static void
 update_reading(struct upstream *u)
 {
+	bool rests = u->is_paused || u->is_choked || u->is_resuming || u->held.n > 0;
+
 	if (!u->has_conn || (u->state != US_OPEN && u->state != US_CLOSING))
 		return;
-	if (u->is_paused || u->is_choked || u->is_resuming || u->held.n > 0)
+	if (rests && !ws_is_over(u->ws))
 		conn_pause(&u->conn);
 	else
 		conn_resume(&u->conn);

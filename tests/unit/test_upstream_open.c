@@ -205,6 +205,26 @@ START_TEST(paused_in_a_batch)
 }
 END_TEST
 
+/** Nothing is told behind a close: its end is heard although it is paused. */
+START_TEST(paused_at_a_close)
+{
+	int64_t until_us;
+
+	open_one();
+	rig_end.acts_at = UPSTREAM_BATCH;
+	rig_end.act = pause_it;
+	rig_say(SPAN("\x81\x01"
+		     "a\x88\x02\x03\xe8"));
+	rig_until_diary("batch ");
+	until_us = clock_mono_us() + UPSTREAM_CLOSE_MS * INT64_C(500);
+	rig_until_input("\x88\x82");
+	rig_hang_up(false);
+	expect_end(1000, "1000");
+	ck_assert_int_lt(clock_mono_us(), until_us);
+	expect_diary("text:a batch ended:1000 ");
+}
+END_TEST
+
 START_TEST(paused_between_two_messages)
 {
 	open_one();
@@ -519,6 +539,7 @@ main(void)
 	tcase_add_test(t, much_that_is_sent_drains);
 	tcase_add_test(t, a_flood_of_pings_is_not_kept);
 	tcase_add_test(t, paused_in_a_batch);
+	tcase_add_test(t, paused_at_a_close);
 	tcase_add_test(t, paused_between_two_messages);
 	tcase_add_test(t, a_pause_fills_the_servers_buffer);
 	tcase_add_loop_test(t, the_server_closes, 0, sizeof(closes) / sizeof(closes[0]));
