@@ -167,27 +167,33 @@ take_refusal(struct sender *s, const struct batch *b, struct sysrt_error *why)
 	return halve(s, b, 0, b->n, why);
 }
 
-/** Waits for the answer to the batch that was sent first of those under way. */
+/** Waits for the answer to the batch that was sent first of those under way. When it was refused,
+ * the one behind it was too, and has to be sent again before anything else: what is sent now would
+ * be chained to the last part of this one, which may be done. */
 static int
 finish_one(struct sender *s)
 {
 	struct batch *b = &s->batches[s->first];
 	struct sysrt_error error;
 	char *result;
+	bool is_refused;
 	int status = 0, done;
 
 	s->first = (s->first + 1) % BATCHES;
 	s->sent_n--;
-	if (receive(s, b->call, &result, &error) == 0)
-		count(s, result);
-	else
+	is_refused = receive(s, b->call, &result, &error) != 0;
+	if (is_refused)
 		status = take_refusal(s, b, &error);
+	else
+		count(s, result);
 	if (status == 0)
 		s->done = b->places[b->n - 1];
 	buf_reset(&b->records);
 	b->n = 0;
 	done = s->options.on_done(s->options.arg);
-	return status != 0 ? status : done;
+	if (status == 0)
+		status = done;
+	return status == 0 && is_refused && s->sent_n > 0 ? finish_one(s) : status;
 }
 
 int

@@ -327,6 +327,20 @@ class UnderWay(ImportTest):
             self.assertEqual({i: r["data"] for i, r in self.records_of(f"c{at}").items()},
                              {**{f"i{n}": n for n in range(10)}, "i3": 23})
 
+    def test_what_is_good_behind_it_keeps_its_place(self):
+        """The batch behind the bad one is refused with it, and written before the one that comes next."""
+        for at, bad in enumerate(self.BAD):
+            summary, told = self.import_behind(self.lines({700: bad}, 2500), "--on-error=skip", f"--category=c{at}")
+            self.assertEqual((summary, told), ({"written": 2499, "skipped": 0, "bad": 1}, [701]))
+            self.assertEqual({i: r["data"] for i, r in self.records_of(f"c{at}").items()},
+                             {f"i{d}": 2490 + d for d in range(10)})
+            lines = [line.replace(' "i', ' "later-i') if n >= 1000 else line
+                     for n, line in enumerate(self.lines({700: bad}, 2500))]
+            summary, told = self.import_behind(lines, "--on-error=skip", "--if-absent", f"--category=first{at}")
+            self.assertEqual((summary, told), ({"written": 20, "skipped": 2479, "bad": 1}, [701]))
+            self.assertEqual({i: r["data"] for i, r in self.records_of(f"first{at}").items()},
+                             {f"{name}{d}": first + d for name, first in (("i", 0), ("later-i", 1000)) for d in range(10)})
+
     def test_what_is_too_long_for_the_daemon(self):
         """Its refusal does not say what was refused."""
         too_long = '{"id":"x","data":1,"name":"%s"}' % ("y" * 65_500)
