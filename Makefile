@@ -252,8 +252,8 @@ daemon_sources := \
 ctl_sources := \
 	ctl/answer.c \
 	ctl/ctl.h \
-	ctl/out.c \
 	ctl/interrupt.c \
+	ctl/out.c \
 	ctl/door.c \
 	ctl/ctl.c \
 	ctl/text.c \

@@ -25,8 +25,9 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
-#define LINE_BYTES ((size_t)256 << 20)
-#define WAIT_MS    100 /* before it connects again */
+#define LINE_BYTES  ((size_t)256 << 20)
+#define PRINT_BYTES ((size_t)64 << 10) /* that are gathered before they are printed */
+#define WAIT_MS     100                /* before it connects again */
 
 /* What a step results in, beside an exit status above 0. */
 enum { GO_ON = 0, DONE = -1, AGAIN = -2 };
@@ -34,8 +35,8 @@ enum { GO_ON = 0, DONE = -1, AGAIN = -2 };
 struct export
 {
 	struct ctl *c;
-	FILE *out;
-	const char *name; /* of the file; NULL: standard output */
+	FILE *out;        /* the file; NULL: standard output */
+	const char *name; /* of the file */
 	char *fresh;      /* its name until it is whole */
 	bool is_table;
 	struct table table;
@@ -46,31 +47,56 @@ struct export
 	uint64_t late; /* changes that came while it ran */
 	struct progress progress;
 	struct buf line;
+	struct buf lines; /* for standard output, not printed yet */
 };
+
+/** Prints what is gathered. What cannot be printed is not tried again. */
+static int
+print(struct export *ex)
+{
+	size_t at = 0;
+	int status;
+
+	interrupt_hold();
+	status = out_write(buf_span(&ex->lines), &at);
+	interrupt_release();
+	buf_reset(&ex->lines);
+	return status;
+}
+
+/** Gathers the line that is there, on a terminal as one that is safe there. */
+static int
+print_line(struct export *ex)
+{
+	if (ex->is_table)
+		buf_add_span(&ex->lines, buf_span(&ex->line));
+	else
+		out_add_json(ex->c, &ex->lines, buf_span(&ex->line));
+	if (ex->lines.failed)
+		return ctl_refuse("a record is too large for the memory");
+	return ex->c->is_terminal || ex->lines.n >= PRINT_BYTES ? print(ex) : GO_ON;
+}
 
 /** Writes the line that is there. */
 static int
 write_line(struct export *ex)
 {
-	struct buf *line = &ex->line, safe;
+	struct buf *line = &ex->line;
+	int status = GO_ON;
 
 	if (line->failed)
 		return ctl_refuse("a record is too large for the memory");
-	if (ex->name == NULL && ex->c->is_terminal && !ex->is_table) {
-		buf_init(&safe, LINE_BYTES);
-		out_add_safe_json(&safe, buf_span(line));
-		fwrite(safe.p, 1, safe.n, ex->out);
-		buf_fini(&safe);
+	if (ex->out == NULL) {
+		status = print_line(ex);
 	} else {
 		fwrite(line->p, 1, line->n, ex->out);
+		if (!ex->is_table)
+			fputc('\n', ex->out);
+		if (ferror(ex->out))
+			status = ctl_refuse("writing %s: %s", ex->name, strerror(errno));
 	}
-	if (!ex->is_table)
-		fputc('\n', ex->out);
 	buf_reset(line);
-	if (!ferror(ex->out))
-		return GO_ON;
-	return ctl_refuse(
-		"writing %s: %s", ex->name != NULL ? ex->name : "standard output", strerror(errno));
+	return status;
 }
 
 /** The first line and the last one of JSON lines, which are no records. */
@@ -212,7 +238,7 @@ follow(struct export *ex)
 	if (door_open(ex->c, &error) != 0)
 		return on_failure(ex, &error);
 	status = subscribe(ex);
-	while (status == GO_ON) {
+	while (status == GO_ON && (status = interrupt_status()) == 0) {
 		got = sysrt_next(ex->c->sysrt, ex->c->timeout_ms, &notice, &error);
 		if (got < 0)
 			status = on_failure(ex, &error);
@@ -260,7 +286,6 @@ static int
 open_output(struct export *ex)
 {
 	ex->name = ctl_option(ex->c, "file");
-	ex->out = stdout;
 	if (ex->name == NULL)
 		return 0;
 	ex->fresh = xasprintf("%s.new", ex->name);
@@ -305,7 +330,7 @@ export_run(struct ctl *c)
 {
 	const char *format = ctl_option(c, "format"), *columns = ctl_option(c, "columns");
 	struct export ex = {.c = c, .position = {.is_set = true}};
-	int status = 0;
+	int status = 0, printed;
 
 	ex.is_table = format != NULL && strcmp(format, "csv") == 0;
 	if (columns != NULL && !ex.is_table)
@@ -316,12 +341,16 @@ export_run(struct ctl *c)
 		status = open_output(&ex);
 	if (status == 0) {
 		buf_init(&ex.line, LINE_BYTES);
+		buf_init(&ex.lines, PRINT_BYTES + LINE_BYTES);
 		progress_start(&ex.progress, 0, c->is_quiet || (c->is_terminal && ex.name == NULL));
 		interrupt_catch();
 		status = run(&ex);
+		printed = print(&ex);
+		status = status != 0 ? status : printed;
 		tell(&ex, status);
 		status = close_output(&ex, status);
 		buf_fini(&ex.line);
+		buf_fini(&ex.lines);
 	}
 	free(ex.fresh);
 	table_fini(&ex.table);

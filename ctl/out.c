@@ -3,6 +3,7 @@
 #include "ctl/out.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "common/utf8.h"
 #include "common/xalloc.h"
 #include "ctl/answer.h"
+#include "ctl/interrupt.h"
 
 #define TEXT_MAX     ((size_t)1 << 30)
 #define GAP          2
@@ -397,6 +399,29 @@ out_json(const struct ctl *c, struct span json)
 	buf_fini(&line);
 }
 
+int
+out_write(struct span text, size_t *at)
+{
+	while (*at < text.n) {
+		struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+		size_t n = text.n - *at;
+		ssize_t written;
+
+		if (interrupt_poll(&out, 1, interrupt_status() != 0 ? 0 : -1) <= 0) {
+			if (interrupt_status() != 0)
+				return interrupt_status();
+			continue;
+		}
+		/* So much can be written to a pipe that is ready. */
+		written = write(STDOUT_FILENO, text.p + *at, n < PIPE_BUF ? n : PIPE_BUF);
+		if (written >= 0)
+			*at += (size_t)written;
+		else if (errno != EAGAIN && errno != EINTR)
+			return ctl_refuse("writing standard output: %s", strerror(errno));
+	}
+	return EXIT_DONE;
+}
+
 void
 out_start(void)
 {
@@ -412,6 +437,8 @@ out_finish(void)
 	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EXIT_DONE;
+	if (interrupt_status() != 0)
+		return interrupt_status();
 	return ctl_refuse("writing standard output: %s",
 		errno != 0 ? strerror(errno) : "not all of it could be written");
 }

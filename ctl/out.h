@@ -15,10 +15,15 @@ void out_object(const struct ctl *c, struct span json);
 /** Prints JSON as it is, and a line feed; or appends what it would print. */
 void out_json(const struct ctl *c, struct span json);
 void out_add_json(const struct ctl *c, struct buf *out, struct span json);
+/** Writes text at once, from *at on, which then tells how far it came. Where nobody takes it it
+ * waits, but not past an interruption, which has to be held meanwhile (see interrupt.h): 0, its exit
+ * status, or EXIT_REFUSED after telling why not. */
+int out_write(struct span text, size_t *at);
 /** Before anything is written: what goes into a file or a pipe is written in large pieces, and if
  * it is less than one, what goes wrong is told with its reason. */
 void out_start(void);
-/** Flushes standard output: EXIT_DONE, or EXIT_REFUSED after telling why not. */
+/** Flushes standard output: EXIT_DONE, EXIT_REFUSED after telling why not, or the exit status of an
+ * interruption, which needs no telling. */
 int out_finish(void);
 
 /** Appends a member of an object as people read it; `key` with its quotation marks. */

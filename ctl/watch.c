@@ -6,9 +6,7 @@
  * can be torn, which includes waiting for somebody who does not read.
  */
 
-#include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,39 +45,14 @@ struct watch {
 	struct buf lines;              /* handed on, not printed yet */
 };
 
-/** Writes the lines. Where nobody takes them it waits, but not past an interruption. */
-static int
-write_lines(struct watch *w, size_t *at)
-{
-	while (*at < w->lines.n) {
-		struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-		size_t n = w->lines.n - *at;
-		ssize_t written;
-
-		if (interrupt_poll(&out, 1, interrupt_status() != 0 ? 0 : -1) <= 0) {
-			if (interrupt_status() != 0)
-				return interrupt_status();
-			continue;
-		}
-		/* So much can be written to a pipe that is ready. */
-		written = write(STDOUT_FILENO, w->lines.p + *at, n < PIPE_BUF ? n : PIPE_BUF);
-		if (written >= 0) {
-			*at += (size_t)written;
-		} else if (errno != EAGAIN && errno != EINTR) {
-			w->cannot_print = true;
-			return ctl_refuse("writing standard output: %s", strerror(errno));
-		}
-	}
-	return GO_ON;
-}
-
 static int
 print(struct watch *w)
 {
 	size_t at = 0;
-	int status = w->cannot_print ? EXIT_REFUSED : write_lines(w, &at);
+	int status = w->cannot_print ? EXIT_REFUSED : out_write(buf_span(&w->lines), &at);
 
 	buf_consume(&w->lines, at);
+	w->cannot_print = status == EXIT_REFUSED;
 	if (status == GO_ON)
 		w->safe = w->position;
 	return status;

@@ -12,7 +12,8 @@ import subprocess
 import threading
 import unittest
 
-from harness import BUILD, TIMEOUT_S, daemon_for, seeded, sysrtctl, wait_for
+from harness import BUILD, TIMEOUT_S, daemon_for, idle, seeded, sysrtctl, wait_for
+from played import Played
 
 CTL = str(BUILD / "sysrtctl")
 MANY = 3_000 if "asan" in str(BUILD) else 12_000
@@ -223,6 +224,41 @@ class Meanwhile(ExportTest):
         self.assertEqual(process.returncode, 3)
         self.assertTrue(err.endswith("sysrtctl: the daemon went away and did not come back\n"), err)
         self.assertFalse(out.exists() or fresh.exists())
+
+
+class Interrupted(ExportTest):
+    def start(self, daemon, *args, **options):
+        process = subprocess.Popen([CTL, "--socket", daemon.socket, "export", *map(str, args)],
+                                   stderr=subprocess.PIPE, **options)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stderr.close)
+        return process
+
+    def test_while_there_is_always_more(self):
+        def serve(peer):
+            peer.send(peer.answer_to(peer.take(), epoch="e", seq=0, base=1 << 40))
+            for seq in range(1, 1 << 40):
+                peer.send(peer.notice("change", op="put", category="c", id="i", seq=seq, data=seq))
+
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            daemon = Played(self, serve)
+            process = self.start(daemon, "--file", daemon.folder / "out")
+            fresh = daemon.folder / "out.new"
+            wait_for(lambda: fresh.exists() and fresh.stat().st_size > 0)
+            process.send_signal(number)
+            self.assertEqual((process.wait(TIMEOUT_S), process.stderr.read()), (status, b""))
+            self.assertFalse(fresh.exists() or (daemon.folder / "out").exists())
+
+    def test_while_nobody_reads_it(self):
+        self.put([{"id": f"i{n}", "data": "x" * 1000} for n in range(2000)])
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            for args in ((), ("--format=csv",)):
+                process = self.start(self.daemon, *args, stdout=subprocess.PIPE)
+                self.addCleanup(process.stdout.close)
+                wait_for(idle(process.pid), what="the export to wait for a reader")
+                process.send_signal(number)
+                self.assertEqual((process.wait(TIMEOUT_S), process.stderr.read()), (status, b""))
 
 
 if __name__ == "__main__":
