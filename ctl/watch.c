@@ -299,7 +299,7 @@ stream(struct watch *w)
 {
 	struct sysrt_notice notice;
 	struct sysrt_error error;
-	int status = GO_ON;
+	int status = GO_ON, kept;
 
 	interrupt_hold();
 	while (interrupt_status() == 0 && status == GO_ON) {
@@ -309,6 +309,10 @@ stream(struct watch *w)
 			status = on_failure(w, &error);
 		else
 			status = got > 0 ? on_notice(w, &notice) : wait_for_more(w);
+	}
+	if (status == AGAIN) { /* it may take long until there is more */
+		kept = keep(w);
+		status = kept != GO_ON ? kept : status;
 	}
 	interrupt_release();
 	return status;

@@ -16,6 +16,7 @@ import time
 import unittest
 
 from harness import BUILD, TIMEOUT_S, Closed, daemon_for, idle, seeded, wait_for
+from played import Played
 from terminal import Terminal
 
 CTL = str(BUILD / "sysrtctl")
@@ -487,6 +488,32 @@ class Programs(WatchTest):
                               stderr=subprocess.PIPE, text=True, timeout=TIMEOUT_S)
         self.assertEqual(done.returncode, 1)
         self.assertIn("false ended with 1", done.stderr)
+
+
+class Away(unittest.TestCase):
+    """A daemon that ends the connection."""
+
+    def watch(self, daemon, *args):
+        watch = Watch(daemon, *args)
+        self.addCleanup(lambda: watch.process.poll() is None and watch.kill())
+        return watch
+
+    def test_what_came_before_is_printed_meanwhile(self):
+        """Whoever reads need not wait for a daemon that stays away."""
+        def serve(peer):
+            request = peer.take()
+            daemon.close()
+            watch.process.send_signal(signal.SIGSTOP)
+            peer.send(peer.answer_to(request, epoch="e", seq=0),
+                      peer.notice("change", op="put", category="c", id="i", seq=7, prev=0, data=1))
+            threading.Timer(0.2, watch.process.send_signal, [signal.SIGCONT]).start()  # it is closed then
+
+        daemon = Played(self, serve)
+        state = daemon.folder / "state"
+        watch = self.watch(daemon, "--since", "0", "--state", state)
+        wait_for(lambda: watch.seqs() == [7], timeout=5)
+        wait_for(lambda: state.exists() and state.read_text() == "e:7\n")
+        self.assertEqual(watch.stop(), "e:7")
 
 
 class Interrupted(WatchTest):
