@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sodium.h>
+
 #include "ctl/answer.h"
 #include "ctl/commands.h"
 #include "ctl/door.h"
@@ -24,7 +26,9 @@
 
 #define BACK_OFF_MIN_MS 50
 #define BACK_OFF_MAX_MS 5000
-#define KEEP_EVERY      1000 /* changes between two writes of the state, while they keep coming */
+#define BACK_OFF_SPREAD 2     /* one part in so many is added at random */
+#define RETRY_MAX_MS    60000 /* that the daemon may ask for */
+#define KEEP_EVERY      1000  /* changes between two writes of the state, while they keep coming */
 #define LINES_BYTES     ((size_t)64 << 10) /* that are gathered before they are printed */
 #define LINES_MAX       ((size_t)1 << 30)
 
@@ -176,6 +180,16 @@ on_unsubscribed(struct json_value params)
 	return EXIT_DENIED;
 }
 
+/** The daemon says when to come back. */
+static void
+on_closing(struct watch *w, struct json_value params)
+{
+	int64_t retry_ms = answer_int(params, "retry_after_ms", 0);
+
+	if (retry_ms > w->wait_ms)
+		w->wait_ms = retry_ms < RETRY_MAX_MS ? (int)retry_ms : RETRY_MAX_MS;
+}
+
 static int
 on_notice(struct watch *w, const struct sysrt_notice *n)
 {
@@ -198,6 +212,8 @@ on_notice(struct watch *w, const struct sysrt_notice *n)
 		ctl_hint(w->c, "sysrtctl: fell behind, catching up");
 	} else if (strcmp(n->method, "unsubscribed") == 0) {
 		status = on_unsubscribed(params);
+	} else if (strcmp(n->method, "closing") == 0) {
+		on_closing(w, params);
 	}
 	return status;
 }
@@ -233,6 +249,8 @@ take_subscribed(struct watch *w, const char *result)
 		w->position.seq = answer_int(answer, "seq", 0);
 	w->position.is_set = true;
 	w->position.base = answer_int(answer, "base", 0);
+	if (!w->safe.is_set)
+		w->safe = w->position;
 }
 
 /** What to do about a failure: connect again where it may help and has worked before. */
@@ -341,12 +359,15 @@ follow(struct watch *w)
 	return status;
 }
 
+/** Waits, longer each time, and not as long as everybody else who lost the same daemon. */
 static void
 back_off(struct watch *w)
 {
+	uint32_t spread_ms = randombytes_uniform((uint32_t)w->wait_ms / BACK_OFF_SPREAD);
+
 	interrupt_hold();
 	if (interrupt_status() == 0)
-		interrupt_poll(NULL, 0, w->wait_ms);
+		interrupt_poll(NULL, 0, w->wait_ms + (int)spread_ms);
 	interrupt_release();
 	w->wait_ms = w->wait_ms * 2 > BACK_OFF_MAX_MS ? BACK_OFF_MAX_MS : w->wait_ms * 2;
 }

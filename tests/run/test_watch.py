@@ -515,8 +515,37 @@ class Away(unittest.TestCase):
         wait_for(lambda: state.exists() and state.read_text() == "e:7\n")
         self.assertEqual(watch.stop(), "e:7")
 
+    def test_it_comes_back_when_it_is_told_to(self):
+        asked, came = (1, 700, 700), []
+
+        def serve(peer):
+            request = peer.take()
+            came.append(time.monotonic())
+            peer.send(peer.answer_to(request, epoch="e", seq=0))
+            if len(came) <= len(asked):
+                peer.send(peer.notice("closing", reason="r", retry_after_ms=asked[len(came) - 1]))
+            else:
+                peer.take()
+
+        watch = self.watch(Played(self, serve))
+        wait_for(lambda: len(came) == len(asked) + 1)
+        for before, after, ms in zip(came, came[1:], asked):
+            self.assertGreaterEqual(after - before, max(ms, 50) / 1000)
+        watch.stop()
+
 
 class Interrupted(WatchTest):
+    def test_nothing_of_it_could_be_printed(self):
+        """Then it goes on from where it began."""
+        seqs = self.put_some(3)
+        with open("/dev/full", "wb") as full:
+            watch = self.watch("w", stdout=full)
+            self.wait_until_live()
+            self.put("w", "a")
+            self.assertEqual(watch.wait(), 1)
+        self.assertEqual(HINT.search(watch.err())[1].split(":")[1:], [str(seqs[-1])])
+
+
     def test_control_c(self):
         seqs = self.put_some(2)
         with Terminal([CTL, "--socket", self.daemon.socket, "watch", "--since", "0"]) as terminal:
