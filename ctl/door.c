@@ -12,11 +12,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/secret.h"
 #include "common/url.h"
 #include "ctl/interrupt.h"
 
-#define TOKEN_MAX 4096
+#define TOKEN_MAX   4096
+#define WAIT_MAX_MS 60000 /* at once */
 
 /** An option, or what the environment has instead; NULL: neither. */
 static const char *
@@ -139,26 +141,51 @@ door_open(struct ctl *c, struct sysrt_error *error)
 	return url != NULL ? open_url(c, url, error) : sysrt_connect(c->socket, &c->sysrt, error);
 }
 
-void
-door_await(struct ctl *c, int fd)
+/** Answers what a heartbeat asks: false when the connection has ended. */
+static bool
+keep_alive(struct ctl *c)
 {
 	struct sysrt_notice notice;
 	struct sysrt_error error;
+	int got;
 
-	if (c->sysrt == NULL || !door_is_remote(c))
-		return;
-	while (interrupt_status() == 0) {
+	while ((got = sysrt_next(c->sysrt, 0, &notice, &error)) > 0)
+		;
+	return got == 0;
+}
+
+/** How long until it is due, or until the connection wants something (-1: never, of either). */
+static int
+wait_ms(int64_t due_ms, int alive_ms)
+{
+	int64_t ms = due_ms < 0 ? -1 : due_ms - clock_mono_ms();
+
+	if (due_ms >= 0 && ms < 0)
+		ms = 0;
+	if (ms < 0 || (alive_ms >= 0 && alive_ms < ms))
+		return alive_ms;
+	return ms < WAIT_MAX_MS ? (int)ms : WAIT_MAX_MS;
+}
+
+void
+door_await(struct ctl *c, int fd, int64_t timeout_ms)
+{
+	int64_t due_ms = timeout_ms < 0 ? -1 : clock_mono_ms() + timeout_ms;
+	bool is_remote = c->sysrt != NULL && door_is_remote(c), is_over = false;
+
+	interrupt_hold();
+	while (!is_over && interrupt_status() == 0) {
 		struct pollfd fds[] = {
-			{.fd = fd,                 .events = POLLIN},
-			{.fd = sysrt_fd(c->sysrt), .events = POLLIN},
+			{.fd = fd,                                  .events = POLLIN},
+			{.fd = is_remote ? sysrt_fd(c->sysrt) : -1, .events = POLLIN},
 		};
-		int got;
 
-		if (poll(fds, 2, sysrt_wait_ms(c->sysrt)) < 0 || fds[0].revents != 0)
-			return;
-		while ((got = sysrt_next(c->sysrt, 0, &notice, &error)) > 0)
-			;
-		if (got < 0)
-			return; /* what is done next is told so too */
+		if (interrupt_poll(
+			    fds, 2, wait_ms(due_ms, is_remote ? sysrt_wait_ms(c->sysrt) : -1)) < 0)
+			is_over = errno != EINTR;
+		else
+			is_over = fds[0].revents != 0 || (is_remote && !keep_alive(c)) ||
+				  (due_ms >= 0 && clock_mono_ms() >= due_ms);
 	}
+	interrupt_release();
 }

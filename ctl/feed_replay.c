@@ -18,6 +18,7 @@
 #include "common/xalloc.h"
 #include "ctl/answer.h"
 #include "ctl/commands.h"
+#include "ctl/door.h"
 #include "ctl/interrupt.h"
 #include "ctl/out.h"
 #include "ctl/progress.h"
@@ -139,16 +140,10 @@ wait_for_turn(struct replay *r, int64_t at_ms)
 	if (due <= now)
 		return 0;
 	status = finish(r);
-	while (status == 0 && (now = clock_mono_ms()) < due) {
-		int64_t ms = due - now;
-
-		interrupt_hold();
-		status = interrupt_status();
-		if (status == 0)
-			interrupt_poll(NULL, 0, ms > 60000 ? 60000 : (int)ms);
-		interrupt_release();
-	}
-	return status;
+	if (status != 0)
+		return status;
+	door_await(r->c, -1, due - now);
+	return interrupt_status();
 }
 
 static void
@@ -210,6 +205,9 @@ read_to_end(struct replay *r)
 	int status = 0;
 
 	while (status == 0 && n != 0) {
+		door_await(r->c, r->fd, -1);
+		if (interrupt_status() != 0)
+			return interrupt_status();
 		n = source_read(&r->source);
 		if (n < 0)
 			return interrupt_status() != 0 ? interrupt_status() : EXIT_REFUSED;

@@ -343,8 +343,8 @@ read_items(struct import *im)
 	while (status == 0 && n > 0 && interrupt_status() == 0) {
 		status = send_when_idle(im);
 		if (status == 0)
-			door_await(im->c, im->fd);
-		if (status == 0 && (n = source_read(&im->source)) >= 0)
+			door_await(im->c, im->fd, -1);
+		if (status == 0 && interrupt_status() == 0 && (n = source_read(&im->source)) >= 0)
 			status = take_items(im, n == 0);
 	}
 	if (interrupt_status() != 0) {

@@ -84,6 +84,7 @@ put_wanted(struct ctl *c, struct json_out *o)
 		return put_key(o, file);
 	by = ask_status(c, "opened_by", &status);
 	state = status == 0 ? ask_status(c, "state", &status) : NULL;
+	ctl_disconnect(c); /* a person may take longer than a connection lives */
 	if (status == 0 && is(state, "none")) {
 		ctl_hint(c, "There is no vault yet: this makes one.");
 		json_put_bool(o, "create", true);

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unittest
 
 from certificates import Certificates
@@ -379,6 +380,29 @@ class Staying(UrlTest):
             out, err = process.communicate(b'{"id":"2","data":2}\n', timeout=TIMEOUT_S)
         self.assertEqual((process.returncode, err), (0, b""))
         self.assertEqual(json.loads(out)["written"], 2)
+
+    def test_the_heartbeat_is_answered_while_a_replay_waits(self):
+        """For its turn, and for its input."""
+        self.start(config='[websocket]\nheartbeat = "200ms"\n[feed.f]\nurl = "ws://127.0.0.1:1/"\n'
+                          'enabled = false\ncategory = "c"\nid = "{/id}"\n')
+        lines = [json.dumps({"at": at, "text": json.dumps({"id": f"{at}"})}) + "\n" for at in (0, 1500)]
+        path = self.daemon.folder / "f.ndjson"
+        path.write_text("".join(lines))
+        self.assertIn('"records":2', self.ctl("feed", "replay", path, "--speed", "1x"))
+        with subprocess.Popen([CTL, *map(str, self.options()), "feed", "replay", "-", "--feed", "f"], env=ENV,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            wait_for(lambda: self.age_of_session() > 1500)
+            out, err = process.communicate("".join(lines).encode(), timeout=TIMEOUT_S)
+        self.assertEqual((process.returncode, err), (0, b""))
+        self.assertEqual(json.loads(out)["records"], 2)
+
+    def test_who_is_asked_may_take_long(self):
+        self.start(config='[websocket]\nheartbeat = "200ms"\n')
+        with subprocess.Popen([CTL, *map(str, self.options()), "vault", "unlock"], env=ENV, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(1.5)
+            out, err = process.communicate(b"correct horse\n", timeout=TIMEOUT_S)
+        self.assertEqual((process.returncode, json.loads(out)["state"]), (0, "open"), err)
 
 
 class BehindNginx(UrlTest):
