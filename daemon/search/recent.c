@@ -242,12 +242,11 @@ append_posting(struct recent_segment *s, struct recent_term *t, uint32_t posting
 static void
 count_token(struct recent_segment *s, struct recent_term *t, bool is_name)
 {
-	uint32_t doc = s->docs_n, *last = NULL;
+	uint32_t doc = s->docs_n;
+	uint32_t *last = t->count <= 1 ? &t->at : &s->postings[t->at + t->count - 1];
 	struct recent_count c;
 
-	if (t->count > 0)
-		last = t->count == 1 ? &t->at : &s->postings[t->at + t->count - 1];
-	if (last == NULL || doc_of(*last) != doc) {
+	if (t->count == 0 || doc_of(*last) != doc) {
 		append_posting(s, t, make_posting(doc, is_name, !is_name));
 		return;
 	}
