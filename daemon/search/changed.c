@@ -76,9 +76,9 @@ changed_close(struct changed *c)
 }
 
 enum err
-changed_knows(struct changed *c, const char *epoch, int64_t mark, bool *knows, struct error *error)
+changed_knows(struct changed *c, const struct index_place *place, bool *knows, struct error *error)
 {
-	return indexcheck_fits(c->db, epoch, mark, knows, error);
+	return indexcheck_fits(c->db, place, knows, error);
 }
 
 int64_t

@@ -14,6 +14,7 @@
 #include "daemon/search/kinds.h"
 
 struct changed;
+struct index_place;
 
 /** A record, or a deletion. */
 struct changed_row {
@@ -31,9 +32,9 @@ enum err changed_open(
 	const char *store_path, const struct conf *conf, struct changed **out, struct error *error);
 void changed_close(struct changed *c);
 
-/** Whether an index with this mark can be gone on with: see indexcheck_fits(). */
+/** Whether an index at this place can be gone on with: see indexcheck_fits(). */
 enum err changed_knows(
-	struct changed *c, const char *epoch, int64_t mark, bool *knows, struct error *error);
+	struct changed *c, const struct index_place *place, bool *knows, struct error *error);
 /** The newest seq now; 0: it cannot be read. */
 int64_t changed_peek_seq(struct changed *c);
 

@@ -15,11 +15,10 @@
 #include "daemon/store/sql.h"
 #include "daemon/store/verify.h"
 
-#define WHERE       "search"
-#define PIECE_ROWS  1000
-#define ENOUGH      20 /* findings: an index is made anew as a whole */
-#define LOCKED_MAX  30 /* times that the lock is waited for, each SQL_BUSY_TIMEOUT_MS */
-#define EPOCH_BYTES 64
+#define WHERE      "search"
+#define PIECE_ROWS 1000
+#define ENOUGH     20 /* findings: an index is made anew as a whole */
+#define LOCKED_MAX 30 /* times that the lock is waited for, each SQL_BUSY_TIMEOUT_MS */
 
 enum statement {
 	ST_MARK,    /* of the index */
@@ -79,24 +78,26 @@ struct side {
 };
 
 enum err
-indexcheck_fits(sqlite3 *store, const char *epoch, int64_t mark, bool *fits, struct error *error)
+indexcheck_fits(sqlite3 *store, const struct index_place *place, bool *fits, struct error *error)
 {
 	sqlite3_stmt *st;
 	enum err e;
 	int rc;
 
-	*fits = mark == 0;
-	if (mark == 0)
+	*fits = place->mark == 0;
+	if (place->mark == 0)
 		return OK;
 	e = sql_prepare(store,
-		"SELECT ?2 <= coalesce((SELECT min(first_seq) - 1 FROM epochs AS next "
+		"SELECT max(?2, ?3) <= coalesce((SELECT min(first_seq) - 1 FROM epochs AS next "
 		"WHERE next.rowid > this.rowid), (" SQL_LAST_SEQ ")) AND (" SQL_PRUNED_TO
-		") <= ?2 FROM epochs AS this WHERE epoch = ?1",
+		") <= ?4 FROM epochs AS this WHERE epoch = ?1",
 		&st, error);
 	if (e != OK)
 		return e;
-	sql_bind_span(st, 1, span_of(epoch));
-	sqlite3_bind_int64(st, 2, mark);
+	sql_bind_span(st, 1, span_of(place->epoch));
+	sqlite3_bind_int64(st, 2, place->mark);
+	sqlite3_bind_int64(st, 3, place->seen);
+	sqlite3_bind_int64(st, 4, index_place_floor(place));
 	*fits = sql_int(st, 0, &rc) != 0;
 	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
 		e = sql_error(store, error, "reading the epochs");
@@ -117,8 +118,8 @@ fail(struct indexcheck *x, struct error *error)
 static enum err
 check_kind_of_file(struct indexcheck *x, bool *more, struct findings *f, struct error *error)
 {
+	struct index_place place = {.mark = 0};
 	sqlite3 *model = NULL;
-	char *epoch;
 	bool fits = true;
 	enum err e = OK;
 
@@ -135,16 +136,14 @@ check_kind_of_file(struct indexcheck *x, bool *more, struct findings *f, struct 
 		e = verify_schema(x->index, model, WHERE, f, error);
 	sqlite3_close(model);
 	if (e == OK)
-		e = sql_query_int(x->index, INDEX_MARK_SQL, 0, &x->mark, error);
-	epoch = indexfile_read_meta(x->index, "epoch");
+		e = indexfile_read_place(x->index, &place, error);
 	if (e == OK)
-		e = indexcheck_fits(x->store, epoch, x->mark, &fits, error);
+		e = indexcheck_fits(x->store, &place, &fits, error);
 	if (e == OK && !fits)
 		findings_add(f, WHERE,
 			"it is of another store, or of another history of this one: epoch %s, seq "
 			"%" PRId64,
-			epoch, x->mark);
-	free(epoch);
+			place.epoch, place.mark);
 	return e;
 }
 

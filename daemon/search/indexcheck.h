@@ -15,13 +15,13 @@
 #include "common/err.h"
 #include "daemon/store/findings.h"
 
+struct index_place;
 struct indexcheck;
 
-/** Whether an index with this mark, set when the store's epoch was this one, can be gone on with:
- * all up to the mark belongs to the store's history, and no later deletion is forgotten. A mark of
- * 0 always fits. */
+/** Whether an index at this place can be gone on with: all that it has seen belongs to the store's
+ * history, and no deletion that it has yet to see is forgotten. A mark of 0 always fits. */
 enum err indexcheck_fits(
-	sqlite3 *store, const char *epoch, int64_t mark, bool *fits, struct error *error);
+	sqlite3 *store, const struct index_place *place, bool *fits, struct error *error);
 
 /** For the index beside a store, which is borrowed; NULL: it has none. */
 struct indexcheck *indexcheck_open(sqlite3 *store);

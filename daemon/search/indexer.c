@@ -152,8 +152,7 @@ open_files(struct indexer *x, struct error *error)
 	e = indexfile_open(x->shared->index_path, x->kinds_text, &x->conf, &x->index, error);
 	if (e != OK)
 		return e;
-	e = changed_knows(
-		x->changed, indexfile_epoch(x->index), indexfile_mark(x->index), &knows, error);
+	e = changed_knows(x->changed, indexfile_place(x->index), &knows, error);
 	if (e == OK && !knows) {
 		reset(x, "it belongs to another store, or to another history of this one");
 		e = indexfile_open(
@@ -245,7 +244,8 @@ write_batch(struct indexer *x, struct error *error)
 	if (e == OK)
 		e = add_all(x, error);
 	if (e == OK)
-		e = indexfile_commit(x->index, changed_end(x->changed), x->shared->epoch, error);
+		e = indexfile_commit(x->index, changed_end(x->changed),
+			changed_last_seq(x->changed), x->shared->epoch, error);
 	if (e != OK)
 		indexfile_roll_back(x->index);
 	free(removals);
@@ -267,7 +267,7 @@ run_batch(struct indexer *x, bool *more, struct error *error)
 		e = changed_read(x->changed, indexfile_mark(x->index), x->kinds, error);
 	if (e != OK)
 		return e;
-	if (changed_pruned_to(x->changed) > indexfile_mark(x->index) &&
+	if (changed_pruned_to(x->changed) > index_place_floor(indexfile_place(x->index)) &&
 		indexfile_mark(x->index) > 0) {
 		reset(x, "deletions that it has not seen are forgotten");
 		return OK;

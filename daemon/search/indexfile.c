@@ -15,7 +15,6 @@
 /* What the file is, and the version of what is in it. Anything else is removed. */
 #define INDEX_APPLICATION 0x73797278 /* "syrx" */
 #define INDEX_VERSION     1
-#define EPOCH_MAX         64
 #define LOG_PAGES         16384 /* copied back into the file when the log is so long */
 
 const char *const indexfile_tables[INDEX_KINDS] = {
@@ -55,9 +54,8 @@ static const char *const texts[ST_COUNT] = {
 struct indexfile {
 	sqlite3 *db;
 	sqlite3_stmt *st[ST_COUNT];
-	int64_t mark;
+	struct index_place place;
 	int64_t nbytes;
-	char epoch[EPOCH_MAX];
 };
 
 char *
@@ -111,6 +109,13 @@ static enum err
 set_meta_text(struct indexfile *x, const char *key, const char *text, struct error *error)
 {
 	sql_bind_span(x->st[ST_SET_META], 2, span_of(text));
+	return set_meta(x, key, error);
+}
+
+static enum err
+set_meta_int(struct indexfile *x, const char *key, int64_t value, struct error *error)
+{
+	sqlite3_bind_int64(x->st[ST_SET_META], 2, value);
 	return set_meta(x, key, error);
 }
 
@@ -247,13 +252,19 @@ open_writer(const char *path, const struct conf *conf, sqlite3 **out, struct err
 	return e;
 }
 
-static enum err
-read_place(struct indexfile *x, struct error *error)
+enum err
+indexfile_read_place(sqlite3 *db, struct index_place *out, struct error *error)
 {
-	char *epoch = indexfile_read_meta(x->db, "epoch");
-	enum err e = sql_query_int(x->db, INDEX_MARK_SQL, 0, &x->mark, error);
+	char *epoch = indexfile_read_meta(db, "epoch");
+	enum err e = sql_query_int(db, INDEX_MARK_SQL, 0, &out->mark, error);
 
-	snprintf(x->epoch, sizeof(x->epoch), "%s", epoch);
+	if (e == OK)
+		e = sql_query_int(
+			db, "SELECT value FROM meta WHERE key = 'base'", 0, &out->base, error);
+	if (e == OK)
+		e = sql_query_int(
+			db, "SELECT value FROM meta WHERE key = 'seen'", 0, &out->seen, error);
+	snprintf(out->epoch, sizeof(out->epoch), "%s", epoch);
 	free(epoch);
 	return e;
 }
@@ -270,7 +281,7 @@ finish_open(struct indexfile *x, const char *kinds, bool is_new, struct error *e
 	if (e == OK)
 		e = set_meta_text(x, "boot", boot, error);
 	if (e == OK)
-		e = read_place(x, error);
+		e = indexfile_read_place(x->db, &x->place, error);
 	if (e == OK)
 		x->nbytes = sql_int(x->st[ST_PAGES], 0, NULL);
 	free(boot);
@@ -367,16 +378,16 @@ indexfile_is_there(struct indexfile *x)
 	       !has_moved;
 }
 
+const struct index_place *
+indexfile_place(const struct indexfile *x)
+{
+	return &x->place;
+}
+
 int64_t
 indexfile_mark(const struct indexfile *x)
 {
-	return x->mark;
-}
-
-const char *
-indexfile_epoch(const struct indexfile *x)
-{
-	return x->epoch;
+	return x->place.mark;
 }
 
 int64_t
@@ -441,20 +452,28 @@ indexfile_add(struct indexfile *x, enum conf_search kind, int64_t seq, struct sp
 }
 
 enum err
-indexfile_commit(struct indexfile *x, int64_t mark, const char *epoch, struct error *error)
+indexfile_commit(
+	struct indexfile *x, int64_t mark, int64_t last_seq, const char *epoch, struct error *error)
 {
-	enum err e;
+	struct index_place place = {
+		.mark = mark,
+		.base = x->place.mark == 0 ? last_seq : x->place.base,
+		.seen = last_seq,
+	};
+	enum err e = set_meta_int(x, "mark", place.mark, error);
 
-	sqlite3_bind_int64(x->st[ST_SET_META], 2, mark);
-	e = set_meta(x, "mark", error);
+	snprintf(place.epoch, sizeof(place.epoch), "%s", epoch);
 	if (e == OK)
-		e = set_meta_text(x, "epoch", epoch, error);
+		e = set_meta_int(x, "base", place.base, error);
+	if (e == OK)
+		e = set_meta_int(x, "seen", place.seen, error);
+	if (e == OK)
+		e = set_meta_text(x, "epoch", place.epoch, error);
 	if (e == OK && sql_run(x->st[ST_COMMIT]) != SQLITE_DONE)
 		e = fail(x, error);
 	if (e != OK)
 		return e;
-	x->mark = mark;
-	snprintf(x->epoch, sizeof(x->epoch), "%s", epoch);
+	x->place = place;
 	x->nbytes = sql_int(x->st[ST_PAGES], x->nbytes, NULL);
 	return OK;
 }

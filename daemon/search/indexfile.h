@@ -7,9 +7,9 @@
  *
  *	words, trigrams   FTS5 over name and the text of data; rowid is the seq
  *	docs              category, id -> seq: the entry to remove when the record changes
- *	meta              mark: everything up to this seq is in; epoch: of the store then;
- *	                  kinds: which categories are in which table; boot: of the machine,
- *	                  "" after a clean stop
+ *	meta              mark, base, seen, epoch: see struct index_place; kinds: which
+ *	                  categories are in which table; boot: of the machine, "" after a
+ *	                  clean stop
  *
  * Why so. FTS5 with content of its own, since it deletes an entry by itself: with
  * outside content it must be given the old values, which the store has no more, and
@@ -37,6 +37,22 @@
 #define INDEX_JOURNAL     "wal"
 #define INDEX_SYNCHRONOUS "off"
 
+/** Where an index stands in the history of its store. */
+struct index_place {
+	int64_t mark;   /* everything up to here is in; 0: nothing */
+	int64_t base;   /* where the store stood when the index was begun: what was deleted before
+			   never came in */
+	int64_t seen;   /* where it stood at the last batch: what has moved by then may not be in */
+	char epoch[64]; /* of the store then; "": there was no batch */
+};
+
+/** Deletions up to here may be forgotten: no entry is of what they deleted. */
+static inline int64_t
+index_place_floor(const struct index_place *p)
+{
+	return p->mark > p->base ? p->mark : p->base;
+}
+
 struct indexfile;
 
 /** The name of the index's file, the caller's. */
@@ -54,10 +70,9 @@ sqlite3 *indexfile_db(struct indexfile *x);
 /** False if the file was removed or replaced under us: who opens it now gets something else. */
 bool indexfile_is_there(struct indexfile *x);
 
-/** Everything up to here is in; 0: nothing. */
+/** Borrowed; it moves with each commit. */
+const struct index_place *indexfile_place(const struct indexfile *x);
 int64_t indexfile_mark(const struct indexfile *x);
-/** The epoch of the store when the mark was set (borrowed); "" for a new one. */
-const char *indexfile_epoch(const struct indexfile *x);
 int64_t indexfile_bytes(const struct indexfile *x);
 
 /** A batch: begin, then note each record and each deletion, then remove and add, then commit. */
@@ -71,8 +86,9 @@ enum err indexfile_remove(
 /** In order of seq, after all removals. */
 enum err indexfile_add(struct indexfile *x, enum conf_search kind, int64_t seq, struct span name,
 	struct span text, struct error *error);
-enum err indexfile_commit(
-	struct indexfile *x, int64_t mark, const char *epoch, struct error *error);
+/** The batch was read when the store stood at last_seq, in this epoch. */
+enum err indexfile_commit(struct indexfile *x, int64_t mark, int64_t last_seq, const char *epoch,
+	struct error *error);
 void indexfile_roll_back(struct indexfile *x);
 
 /* What readers of the file share with its writer. */
@@ -91,5 +107,6 @@ bool indexfile_is_ours(sqlite3 *db);
 bool indexfile_is_whole(sqlite3 *db);
 /** A value of meta as text, the caller's; "" when there is none. */
 char *indexfile_read_meta(sqlite3 *db, const char *key);
+enum err indexfile_read_place(sqlite3 *db, struct index_place *out, struct error *error);
 /** Makes the tables of an index, empty. */
 enum err indexfile_make_tables(sqlite3 *db, struct error *error);

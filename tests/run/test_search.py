@@ -4,11 +4,13 @@ before it is there; and the index follows through restarts, kills, other setting
 builds: tsan; in check-long: release asan
 """
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import unittest
 
-from harness import LONG, RpcError, daemon_for, seeded, wait_for
+from harness import LONG, RpcError, check_store, daemon_for, seeded, wait_for
 
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "flint", "grove", "heath", "iris", "juniper"]
 
@@ -388,6 +390,57 @@ class Lost(Searching):
             self.client.call("record.delete", category="c", id=str(i))
         wait_for(lambda: self.client.call("status")["store"]["tombstones"] == 0, what="pruning")
         self.check(rebuilt=False)
+
+
+class Batches(Searching):
+    """An index that takes more than one batch: each is of at most 10,000 records, of categories
+    that are not searched too. Deletions are forgotten soon."""
+
+    RECORDS = 35000
+
+    def setUp(self):
+        self.open('[store]\ntombstone_retention = "0s"\ntombstone_max = 0\n'
+                  '[category.none]\nsearch = "off"\n')
+        for first in range(0, self.RECORDS, 5000):
+            self.client.call("record.put_many", records=[
+                {"category": "none" if i % 50 else "c", "id": str(i), "data": "word"}
+                for i in range(first, first + 5000)])
+        self.client.call("record.delete", category="none", ids=["1", "2"])
+        wait_for(lambda: self.client.call("status")["store"]["tombstones"] == 0, what="pruning")
+
+    def begin_anew(self):
+        self.daemon.stop()
+        os.unlink(index_of(self.daemon))
+        self.daemon.start()
+        self.reconnect()
+
+    def check(self):
+        indexed = wait_indexed(self.client)
+        self.assertEqual(indexed["rebuilds"], 0)
+        self.assertEqual(len(self.ids("word", limit=1000)), self.RECORDS // 50)
+        return indexed
+
+    def test_it_is_finished_whatever_was_forgotten_before(self):
+        self.begin_anew()
+        self.check()
+
+    def test_a_kill_half_way(self):
+        """Nothing is wrong with what is there, and it is gone on with."""
+        def kill_between():
+            self.begin_anew()
+            wait_for(lambda: state(self.client)["mark"] > 0, what="the first batch")
+            self.daemon.kill()
+            with contextlib.closing(sqlite3.connect(index_of(self.daemon))) as db:
+                mark, = db.execute("SELECT value FROM meta WHERE key = 'mark'").fetchone()
+            if mark < self.RECORDS:
+                return True
+            self.daemon.start()
+            return False
+        wait_for(kill_between, what="a kill between two batches")
+        self.assertTrue(check_store(self.daemon.store)["ok"])
+        self.daemon.start()
+        self.reconnect()
+        self.assertLess(self.check()["indexed"], self.RECORDS // 50)
 
 
 def hits_or_fault(client, query):
