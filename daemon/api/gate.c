@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/name.h"
 #include "daemon/api/methods.h"
 #include "daemon/api/reach.h"
 
@@ -183,12 +184,14 @@ gate_note(struct api *api, const struct audit_entry *entry)
 	audit_note(api->audit, &whole, clock_wall_ms());
 }
 
-/** The name of what a call is about: never a text that may be secret. */
+/** The name of what a call is about: never a text that may be secret, or anything else that was
+ * sent as a name and is none. */
 static struct span
 name_of(const struct call *c)
 {
 	for (size_t i = 0; c->args != NULL && c->method->args[i].name != NULL; i++)
-		if (c->method->args[i].kind == ARG_NAME && c->args[i].is_set)
+		if (c->method->args[i].kind == ARG_NAME && c->args[i].is_set &&
+			name_check("", c->args[i].text, false, NULL) == OK)
 			return c->args[i].text;
 	return SPAN("");
 }

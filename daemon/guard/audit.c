@@ -13,12 +13,13 @@
 #include "common/xalloc.h"
 
 #define FILE_MODE      0640
-#define LINE_MAX_BYTES 4096
+#define LINE_MAX_BYTES 8192 /* more than all the texts of an entry with each byte escaped */
 #define REFUSALS_PER_S 20
 
 struct audit {
 	int fd; /* -1: no file */
 	bool is_failing;
+	bool is_torn;   /* the last line has no end */
 	int64_t second; /* that refusals are counted in */
 	unsigned refusals;
 	unsigned left_out; /* since the last one that was told */
@@ -88,8 +89,11 @@ result_of(const struct audit_entry *entry)
 static void
 write_line(struct audit *a, struct span line)
 {
-	bool failed = write(a->fd, line.p, line.n) != (ssize_t)line.n;
+	ssize_t written = write(a->fd, line.p, line.n);
+	bool failed = written != (ssize_t)line.n;
 
+	if (written > 0)
+		a->is_torn = failed;
 	if (failed && !a->is_failing)
 		log_error("audit", "the audit log cannot be written", F_INT("errno", errno));
 	a->is_failing = failed;
@@ -103,6 +107,8 @@ write_entry(struct audit *a, const struct audit_entry *entry, int64_t wall_ms)
 	struct buf line;
 
 	buf_init(&line, LINE_MAX_BYTES);
+	if (a->is_torn)
+		buf_add_char(&line, '\n');
 	o = json_out_start(&line);
 	time_format(wall_ms, time);
 	json_begin_object(&o, NULL);

@@ -19,7 +19,7 @@ struct audit_entry {
 	const char *what; /* the method, or what else was tried: "connect" */
 	const char *who;  /* "uid 0 pid 71", "127.0.0.1:51234 token ci" */
 	uint64_t session; /* 0: none yet */
-	struct span name; /* of what it was about; "": nothing that has a name */
+	struct span name; /* of what it was about, one that name_check() allows; "": it has none */
 	enum err result;
 	const struct error *error; /* when it failed */
 };

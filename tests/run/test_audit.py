@@ -67,6 +67,20 @@ class Audit(unittest.TestCase):
         self.assertNotIn("secret", self.path.read_text())
         self.assertNotIn(token, self.path.read_text())
 
+    def test_a_name_that_is_none(self):
+        with self.daemon.ws() as ws:
+            for name in ("x" * 5000, "\x01" * 900, "a secret"):
+                with self.assertRaises(RpcError) as caught:
+                    ws.call("token.revoke", name=name)
+                self.assertEqual(caught.exception.code, "PERMISSION_DENIED")
+        with self.daemon.control() as control:
+            control.call("token.create", name="ci", scopes="read")
+        refused = self.entries("token.revoke")
+        self.assertEqual([e["result"] for e in refused], ["PERMISSION_DENIED"] * 3)
+        self.assertFalse([e for e in refused if "name" in e])
+        self.assertEqual(self.entry("token.create")["name"], "ci")
+        self.assertNotIn("a secret", self.path.read_text())
+
     def test_a_flood_is_counted(self):
         def refuse():
             with self.assertRaises(RpcError):
