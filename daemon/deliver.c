@@ -83,14 +83,23 @@ take_feeds(struct deliver *d, const struct job *j)
 		feeds_take(d->feeds, &j->ops[0]);
 }
 
+/** True if the operation was done. A token that the store does not have counts as revoked: it may
+ * have been by a commit whose outcome was not known. */
+static bool
+is_done(const struct job *j, const struct op *op)
+{
+	return j->result == OK || (j->result == ERR_NOT_FOUND && op->kind == OP_WITHDRAW);
+}
+
 /** A token is good before the answer says so; true if one is not any longer. */
 static bool
 take_tokens(struct deliver *d, const struct job *j)
 {
 	bool has_revoked = false;
 
-	for (size_t i = 0; j->result == OK && i < j->ops_n; i++)
-		has_revoked |= auth_take(d->auth, &j->ops[i]);
+	for (size_t i = 0; i < j->ops_n; i++)
+		if (is_done(j, &j->ops[i]))
+			has_revoked |= auth_take(d->auth, &j->ops[i]);
 	return has_revoked;
 }
 

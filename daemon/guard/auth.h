@@ -58,7 +58,7 @@ enum err auth_find_certified(struct auth *a, const char *name, int64_t now_ms,
  * ERR_LIMIT_EXCEEDED: there are too many. */
 enum err auth_hash(
 	const struct auth *a, struct span text, char out[TOKEN_HASH_SIZE], struct error *error);
-/** A committed operation, if it is about tokens. True: one was revoked. */
+/** An operation that was done, if it is about tokens. True: one was revoked. */
 bool auth_take(struct auth *a, const struct op *op);
 /** What its sessions may use together; NULL: no rate of its own. */
 struct allowance *auth_token_allowance(struct auth_token *t);

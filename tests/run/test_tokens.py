@@ -357,6 +357,16 @@ class Losing(Shared):
         self.daemon.restart()
         self.expect_closed(self.daemon.ws(headers=bearer(tokens["a"])), "not known")
 
+    def test_one_that_the_store_has_not(self):
+        token = create(self.daemon)
+        with self.daemon.ws(headers=bearer(token)) as ws:
+            db = sqlite3.connect(self.daemon.store, isolation_level=None)
+            db.execute("DELETE FROM tokens WHERE name = 't'")
+            db.close()
+            self.refuse(self.control, "NOT_FOUND", "token.revoke", name="t")
+            self.expect_closed(ws, "revoked")
+        self.expect_closed(self.daemon.ws(headers=bearer(token)), "not known")
+
     def test_revoking_ones_own(self):
         token = create(self.daemon, scopes=("admin",))
         with self.daemon.ws(headers=bearer(token)) as ws:
