@@ -20,7 +20,7 @@
 #define ABANDONING_MS 10000 /* for the commit that is under way, and for reads */
 #define FEEDS_END_MS  3000
 #define CLOSE_GOING   1001
-#define NOTE_USE_MS   300000
+#define TIDY_MS       300000
 
 /* Reload. */
 
@@ -131,11 +131,11 @@ enter_phase(struct server *s, enum phase phase, int64_t wait_ms)
 
 /** When tokens were last used is kept in memory, and in the store now and then. */
 static void
-note_use(struct server *s)
+tidy_tokens(struct server *s)
 {
-	struct job *j = auth_note_use(s->auth);
+	struct job *j = auth_tidy(s->auth, clock_wall_ms());
 
-	s->noted_ms = loop_now_ms(s->loop);
+	s->tidied_ms = loop_now_ms(s->loop);
 	if (j != NULL && store_submit(s->store, NULL, &j, NULL) != PENDING)
 		job_free(j);
 }
@@ -143,7 +143,7 @@ note_use(struct server *s)
 static void
 start_draining(struct server *s)
 {
-	note_use(s);
+	tidy_tokens(s);
 	doors_stop(s->doors);
 	store_refuse(s->store);
 	enter_phase(s, DRAINING, s->conf->daemon.shutdown_timeout_ms);
@@ -511,8 +511,8 @@ on_look(void *arg)
 	loop_timer_start(s->look_timer, look_interval_ms(s->conf));
 	peers_check_tokens(s->peers, clock_wall_ms());
 	peers_look(s->peers);
-	if (loop_now_ms(s->loop) - s->noted_ms >= NOTE_USE_MS)
-		note_use(s);
+	if (loop_now_ms(s->loop) - s->tidied_ms >= TIDY_MS)
+		tidy_tokens(s);
 	heap_look(&s->heap, loop_now_ms(s->loop));
 }
 

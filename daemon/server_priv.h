@@ -40,7 +40,7 @@ struct server {
 	enum phase phase;
 	int64_t phase_ends_ms; /* monotonic */
 	int64_t started_ms;    /* monotonic */
-	int64_t noted_ms;      /* monotonic: when the use of tokens was last noted */
+	int64_t tidied_ms;     /* monotonic: when the use of tokens was last noted */
 	struct heap heap;
 };
 

@@ -43,12 +43,12 @@ auth_token_unref(struct auth_token *t)
 enum err
 auth_token_check(const struct auth_token *t, int64_t now_ms, struct error *error)
 {
-	if (t->is_revoked)
-		return error_set(
-			error, ERR_UNAUTHENTICATED, "the token \"%s\" was revoked", t->name);
 	if (now_ms >= t->expires_at)
 		return error_set(
 			error, ERR_UNAUTHENTICATED, "the token \"%s\" has expired", t->name);
+	if (t->is_revoked)
+		return error_set(
+			error, ERR_UNAUTHENTICATED, "the token \"%s\" was revoked", t->name);
 	return OK;
 }
 
@@ -223,33 +223,51 @@ auth_hash(const struct auth *a, struct span text, char out[TOKEN_HASH_SIZE], str
 	return OK;
 }
 
+/** True if the operation makes the token void. */
 static bool
-revoke(struct auth *a, struct span name)
+is_withdrawn_by(const struct op *op, const struct auth_token *t)
 {
+	if (op->kind == OP_WITHDRAW_EXPIRED)
+		return t->expires_at <= op->expires_at;
+	return (op->kind == OP_WITHDRAW || op->kind == OP_GRANT) && span_is(op->name, t->name);
+}
+
+static bool
+revoke(struct auth *a, const struct op *op)
+{
+	unsigned before = a->n;
+
 	for (unsigned i = 0; i < BUCKETS; i++) {
-		for (struct auth_token **at = &a->buckets[i]; *at != NULL; at = &(*at)->next) {
+		struct auth_token **at = &a->buckets[i];
+
+		while (*at != NULL) {
 			struct auth_token *t = *at;
 
-			if (!span_is(name, t->name))
+			if (!is_withdrawn_by(op, t)) {
+				at = &t->next;
 				continue;
+			}
 			*at = t->next;
 			a->n--;
 			t->is_revoked = true;
 			auth_token_unref(t);
-			return true;
 		}
 	}
-	return false;
+	return a->n < before;
 }
 
 bool
 auth_take(struct auth *a, const struct op *op)
 {
+	bool has_revoked = false;
+
+	if (op->kind == OP_GRANT || op->kind == OP_WITHDRAW || op->kind == OP_WITHDRAW_EXPIRED)
+		has_revoked = revoke(a, op);
 	if (op->kind == OP_GRANT)
 		add(a, op->name, op->id, op->data,
 			&(struct auth_token){
 				.created_at = op->now_ms, .expires_at = expiry_of(op->expires_at)});
-	return op->kind == OP_WITHDRAW && revoke(a, op->name);
+	return has_revoked;
 }
 
 struct allowance *
@@ -359,14 +377,30 @@ find_used(struct auth *a, struct auth_token **used)
 	return n;
 }
 
+static bool
+has_expired_before(const struct auth *a, int64_t ms)
+{
+	for (unsigned i = 0; i < BUCKETS; i++)
+		for (const struct auth_token *t = a->buckets[i]; t != NULL; t = t->next)
+			if (t->expires_at <= ms)
+				return true;
+	return false;
+}
+
 struct job *
-auth_note_use(struct auth *a)
+auth_tidy(struct auth *a, int64_t now_ms)
 {
 	struct auth_token **used = xnew_n(NOTE_MAX, struct auth_token *);
-	size_t n = find_used(a, used), nbytes = n * AUTH_NAME_MAX;
-	struct job *j =
-		n > 0 ? job_new(JOB_WRITE, &(struct origin){.kind = ORIGIN_NONE}, n, nbytes) : NULL;
+	size_t n = find_used(a, used);
+	bool has_old = has_expired_before(a, now_ms - AUTH_EXPIRED_MS);
+	struct job *j = n > 0 || has_old ? job_new(JOB_WRITE, &(struct origin){.kind = ORIGIN_NONE},
+						   n + has_old, n * AUTH_NAME_MAX)
+					 : NULL;
 
+	if (j != NULL && has_old) {
+		j->ops[n].kind = OP_WITHDRAW_EXPIRED;
+		j->ops[n].expires_at = now_ms - AUTH_EXPIRED_MS;
+	}
 	for (size_t i = 0; j != NULL && i < n; i++) {
 		j->ops[i].kind = OP_NOTE_USE;
 		j->ops[i].name = job_keep(j, span_of(used[i]->name));

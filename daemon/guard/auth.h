@@ -18,6 +18,7 @@
 
 #define AUTH_TOKENS_MAX 100000
 #define AUTH_NAME_MAX   128
+#define AUTH_EXPIRED_MS INT64_C(604800000) /* so long after its time a token is still listed */
 
 /** One that is shown, or was. Counted. */
 struct auth_token {
@@ -69,5 +70,6 @@ void auth_add_list(const struct auth *a, struct json_out *o);
 /** Writes those that have a rate, `most` of them, as items of a list: those first that are nearest
  * to their limits. now_ms: monotonic. */
 void auth_add_limits(const struct auth *a, size_t most, int64_t now_ms, struct json_out *o);
-/** A job that notes which tokens were used since that was last noted, or NULL: none was. */
-struct job *auth_note_use(struct auth *a);
+/** A job that notes which tokens were used since that was last noted, and removes those that have
+ * been void for AUTH_EXPIRED_MS; NULL: there are none. */
+struct job *auth_tidy(struct auth *a, int64_t now_ms);

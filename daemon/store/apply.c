@@ -274,6 +274,7 @@ apply_op(struct apply *a, struct op *op, struct error *error)
 		return refill_apply(a->refill, op, &a->now.last_seq, &a->now.tombstones, error);
 	case OP_GRANT:
 	case OP_WITHDRAW:
+	case OP_WITHDRAW_EXPIRED:
 	case OP_NOTE_USE:
 		return grants_apply(a->grants, op, error);
 	case OP_STOW:

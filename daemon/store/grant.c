@@ -11,12 +11,22 @@
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
 
-enum statement { ST_GRANT, ST_WITHDRAW, ST_NOTE_USE, ST_SEAL, ST_COUNT };
+enum statement {
+	ST_MAKE_WAY,
+	ST_GRANT,
+	ST_WITHDRAW,
+	ST_WITHDRAW_EXPIRED,
+	ST_NOTE_USE,
+	ST_SEAL,
+	ST_COUNT
+};
 
 static const char *const texts[ST_COUNT] = {
+	[ST_MAKE_WAY] = "DELETE FROM tokens WHERE name = ?1 AND expires_at <= ?2",
 	[ST_GRANT] = "INSERT INTO tokens (name, hash, scopes, created_at, expires_at) "
 		     "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
 	[ST_WITHDRAW] = "DELETE FROM tokens WHERE name = ?1",
+	[ST_WITHDRAW_EXPIRED] = "DELETE FROM tokens WHERE expires_at <= ?1",
 	[ST_NOTE_USE] = "UPDATE tokens SET used_at = ?2 WHERE name = ?1",
 	[ST_SEAL] = "UPDATE tokens SET sum = " SUM_TOKENS " WHERE name = ?1",
 };
@@ -75,6 +85,10 @@ grant(struct grants *g, struct op *op, struct error *error)
 	int n = 0;
 	enum err e;
 
+	sqlite3_bind_int64(g->st[ST_MAKE_WAY], 2, op->now_ms);
+	e = run(g, ST_MAKE_WAY, op->name, &n, error);
+	if (e != OK)
+		return e;
 	sql_bind_span(st, 2, op->id);
 	sql_bind_span(st, 3, op->data);
 	sqlite3_bind_int64(st, 4, op->now_ms);
@@ -101,6 +115,15 @@ withdraw(struct grants *g, struct op *op, struct error *error)
 	return e;
 }
 
+static enum err
+withdraw_expired(struct grants *g, struct op *op, struct error *error)
+{
+	sqlite3_bind_int64(g->st[ST_WITHDRAW_EXPIRED], 1, op->expires_at);
+	return sql_run(g->st[ST_WITHDRAW_EXPIRED]) == SQLITE_DONE
+		       ? OK
+		       : sql_error(g->db, error, "removing tokens that have expired");
+}
+
 /** It may be gone by now. */
 static enum err
 note_use(struct grants *g, struct op *op, struct error *error)
@@ -118,6 +141,8 @@ grants_apply(struct grants *g, struct op *op, struct error *error)
 {
 	if (op->kind == OP_GRANT)
 		return grant(g, op, error);
+	if (op->kind == OP_WITHDRAW_EXPIRED)
+		return withdraw_expired(g, op, error);
 	return op->kind == OP_WITHDRAW ? withdraw(g, op, error) : note_use(g, op, error);
 }
 

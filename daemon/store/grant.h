@@ -17,7 +17,8 @@ struct sqlite3;
 /** db is borrowed. */
 enum err grants_new(struct sqlite3 *db, struct grants **out, struct error *error);
 void grants_free(struct grants *g);
-/** OP_GRANT, OP_WITHDRAW, OP_NOTE_USE. ERR_CONFLICT: there is one of this name; ERR_NOT_FOUND. */
+/** OP_GRANT, OP_WITHDRAW, OP_WITHDRAW_EXPIRED, OP_NOTE_USE. ERR_CONFLICT: there is one of this
+ * name, and it has not expired; ERR_NOT_FOUND. */
 enum err grants_apply(struct grants *g, struct op *op, struct error *error);
 
 /** Removes all of them. The key stays. */

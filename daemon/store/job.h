@@ -66,8 +66,9 @@ enum op_kind {
 	/* Tokens, by their names: these change no record. */
 	OP_GRANT, /* id: the hash; data: see grant_text.h; category: the text, for the answer alone
 		   */
-	OP_WITHDRAW, /* revokes it */
-	OP_NOTE_USE, /* was used at now_ms */
+	OP_WITHDRAW,         /* revokes it */
+	OP_WITHDRAW_EXPIRED, /* no name: those whose time was up at `expires_at` */
+	OP_NOTE_USE,         /* was used at now_ms */
 	/* Secrets, sealed, by their names: likewise. */
 	OP_STOW, /* id: its key; data: its value; given.rev: its version; now_ms: when it was
 		    sealed; if_seq: the version before it */

@@ -386,6 +386,9 @@ class Losing(Shared):
             self.expect_closed(late, "expired")
         self.expect_closed(self.daemon.ws(headers=bearer(token)), "expired")
         self.assertIn("expires_at", self.control.call("token.list")["items"][0])
+        with self.daemon.ws(headers=bearer(create(self.daemon))) as ws:  # its name is free
+            ws.call("ping")
+        self.expect_closed(self.daemon.ws(headers=bearer(token)), "not known")
 
     def test_auth_renews(self):
         """Another token takes the place of the first, which may then go."""
