@@ -164,6 +164,8 @@ run_restore(const struct offline *o)
 	printf("restored %s from %s: %.*s\n", r.path, r.from, SPAN_FMT(buf_span(&line)));
 	if (r.aside != NULL)
 		printf("the store that was there is %s\n", r.aside);
+	if (r.aside_log != NULL)
+		printf("the log that was there, of a store that was gone, is %s\n", r.aside_log);
 	if (r.backup.tokens > 0 && r.drops_tokens)
 		printf("the tokens of the backup were left out\n");
 	else if (r.backup.tokens > 0)
@@ -172,6 +174,7 @@ run_restore(const struct offline *o)
 			"again. `sysrtctl token list` shows them; --drop-tokens leaves them out\n");
 	buf_fini(&line);
 	free(r.aside);
+	free(r.aside_log);
 	return EX_OK;
 }
 

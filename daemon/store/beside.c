@@ -134,24 +134,36 @@ beside_copy(sqlite3 *db, const char *path, const char *to, struct error *error)
 	return e == OK ? OK : error_wrap(error, "the copy %s", to);
 }
 
-/** Gives PATH and its log a second name. */
+/** Gives a file that holds something a second name. */
+static enum err
+keep_one(const char *path, const char *aside, const char *end, struct error *error)
+{
+	char *from = xasprintf("%s%s", path, end), *to = xasprintf("%s%s", aside, end);
+	struct stat st;
+	enum err e = OK;
+
+	if (stat(from, &st) != 0 ? errno != ENOENT : st.st_size > 0 && link(from, to) != 0)
+		e = error_set_errno(error, ERR_IO_ERROR, errno, "keeping %s as %s", from, to);
+	free(from);
+	free(to);
+	return e;
+}
+
 static enum err
 keep(const char *path, const char *aside, struct error *error)
 {
-	char *log = xasprintf("%s-wal", path), *log_aside = xasprintf("%s-wal", aside);
+	static const char *const ends[] = {"", "-wal", "-journal"};
 	enum err e = OK;
 
-	if (link(path, aside) != 0 || (link(log, log_aside) != 0 && errno != ENOENT))
-		e = error_set_errno(error, ERR_IO_ERROR, errno, "keeping %s as %s", path, aside);
-	free(log);
-	free(log_aside);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]) && e == OK; i++)
+		e = keep_one(path, aside, ends[i], error);
 	return e == OK ? folder_sync(path, error) : e;
 }
 
-enum err
-beside_swap(const char *fresh, const char *path, const char *aside, struct error *error)
+static enum err
+replace(const char *fresh, const char *path, struct error *error)
 {
-	enum err e = keep(path, aside, error);
+	enum err e = OK;
 
 	/* The old log must never be taken for the new file's: so it goes first. */
 	for (size_t i = 0; i < COMPANIONS_N && e == OK; i++) {
@@ -166,4 +178,17 @@ beside_swap(const char *fresh, const char *path, const char *aside, struct error
 	if (e == OK && rename(fresh, path) != 0)
 		e = error_set_errno(error, ERR_IO_ERROR, errno, "renaming %s", fresh);
 	return e == OK ? folder_sync(path, error) : e;
+}
+
+enum err
+beside_swap(const char *fresh, const char *path, const char *aside, struct error *error)
+{
+	enum err e = keep(path, aside, error);
+
+	if (e != OK)
+		return e;
+	e = replace(fresh, path, error);
+	if (e != OK && access(aside, F_OK) == 0) /* the one at `path` may lack its log now */
+		error_wrap(error, "what was there is kept as %s", aside);
+	return e;
 }

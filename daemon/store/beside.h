@@ -19,7 +19,8 @@ int64_t beside_nbytes(const char *path);
 enum err beside_copy(sqlite3 *db, const char *path, const char *to, struct error *error);
 /** Gives the file, synced, the owner and the mode of another. */
 enum err beside_seal(const char *file, const char *like, struct error *error);
-/** Puts `fresh` into the place of path; what was there, with its log, stays as `aside`. */
+/** Puts `fresh` into the place of path. What was there, with its log, stays as `aside`; a log whose
+ * file is gone stays as `aside`-wal. */
 enum err beside_swap(const char *fresh, const char *path, const char *aside, struct error *error);
 /** Removes a database with what SQLite has put beside it. */
 void beside_remove(const char *path);

@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 #include "daemon/search/indexfile.h"
+#include "daemon/store/beside.h"
 #include "daemon/store/copy.h"
 #include "daemon/store/file.h"
 #include "daemon/store/folder.h"
@@ -78,30 +79,6 @@ empty_log(const char *path, const struct conf *conf)
 	sql_close(db);
 }
 
-/** The old store gets its other name, and its log, which must never meet the new file, too. */
-static enum err
-keep_aside(const char *path, const char *aside, struct error *error)
-{
-	char *log = xasprintf("%s-wal", path), *log_aside = xasprintf("%s-wal", aside);
-	char *index = xasprintf("%s-shm", path);
-	struct stat st;
-	enum err e = OK;
-
-	if (link(path, aside) != 0)
-		e = error_set_errno(
-			error, ERR_IO_ERROR, errno, "keeping the old store as %s", aside);
-	else if (stat(log, &st) == 0 && st.st_size > 0 && rename(log, log_aside) != 0)
-		e = error_set_errno(error, ERR_IO_ERROR, errno, "renaming %s", log);
-	if (e == OK) {
-		unlink(log);
-		unlink(index);
-	}
-	free(log);
-	free(log_aside);
-	free(index);
-	return e;
-}
-
 /** It was made of the old store. */
 static void
 remove_index(const char *path)
@@ -126,32 +103,37 @@ drop_tokens(const char *to, struct error *error)
 	return e;
 }
 
+/** Tells what has the name now that the old store was given, or its log if that was all. */
+static void
+note_aside(struct restore *r, const char *name)
+{
+	char *log = xasprintf("%s-wal", name);
+
+	if (access(name, F_OK) == 0)
+		r->aside = xstrdup(name);
+	else if (access(log, F_OK) == 0)
+		r->aside_log = xstrdup(log);
+	free(log);
+}
+
 static enum err
-put_in_place(const char *path, const char *to, const struct conf *conf, char **aside,
-	struct error *error)
+put_in_place(struct restore *r, const char *to, const struct conf *conf, struct error *error)
 {
 	char stamp[FOLDER_STAMP_SIZE];
-	char *name = NULL;
-	enum err e = OK;
+	char *name;
+	enum err e;
 
-	if (access(path, F_OK) == 0) {
-		folder_stamp(clock_wall_ms(), stamp);
-		name = xasprintf("%s.replaced-%s", path, stamp);
-		empty_log(path, conf);
-		e = keep_aside(path, name, error);
+	folder_stamp(clock_wall_ms(), stamp);
+	name = xasprintf("%s.replaced-%s", r->path, stamp);
+	if (access(r->path, F_OK) == 0)
+		empty_log(r->path, conf);
+	e = beside_swap(to, r->path, name, error);
+	if (e == OK) {
+		note_aside(r, name);
+		remove_index(r->path);
 	}
-	if (e == OK && rename(to, path) != 0)
-		e = error_set_errno(error, ERR_IO_ERROR, errno, "renaming %s", to);
-	if (e == OK)
-		e = folder_sync(path, error);
-	if (e == OK)
-		remove_index(path);
-	if (e != OK) {
-		free(name);
-		return e;
-	}
-	*aside = name;
-	return OK;
+	free(name);
+	return e;
 }
 
 static bool
@@ -170,6 +152,7 @@ restore_file(struct restore *r, const struct conf *conf, struct error *error)
 	enum err e;
 
 	r->aside = NULL;
+	r->aside_log = NULL;
 	if (access(r->from, R_OK) != 0)
 		return error_set_errno(error, ERR_NOT_FOUND, errno, "%s", r->from);
 	if (is_same_file(r->path, r->from))
@@ -187,7 +170,7 @@ restore_file(struct restore *r, const struct conf *conf, struct error *error)
 	if (e == OK && r->drops_tokens && r->backup.tokens > 0)
 		e = drop_tokens(to, error);
 	if (e == OK)
-		e = put_in_place(r->path, to, conf, &r->aside, error);
+		e = put_in_place(r, to, conf, error);
 	if (e != OK)
 		unlink(to);
 	free(to);

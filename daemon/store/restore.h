@@ -17,8 +17,9 @@ struct restore {
 	const char *from;  /* the backup */
 	bool drops_tokens; /* leaves the backup's tokens out */
 	char *aside; /* the name that the old store has now, to be freed; NULL: there was none */
+	char *aside_log;      /* the same of a log whose store was gone */
 	struct verify backup; /* what was in it */
 };
 
-/** Puts the backup in the place of the store; fills the last two of *r. */
+/** Puts the backup in the place of the store; fills the last three of *r. */
 enum err restore_file(struct restore *r, const struct conf *conf, struct error *error);

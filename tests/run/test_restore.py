@@ -32,8 +32,8 @@ class Restores(unittest.TestCase):
     def back_up(self):
         sysrtctl(self.daemon, "backup", str(self.backup))
 
-    def sysrtd(self, *words, store=None):
-        return subprocess.run([BUILD / "sysrtd", "--config", self.daemon.config_path, "--store",
+    def sysrtd(self, *words, store=None, wrap=()):
+        return subprocess.run([*wrap, BUILD / "sysrtd", "--config", self.daemon.config_path, "--store",
                                store or self.store, "store", *words], text=True,
                               env=self.daemon.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -166,6 +166,42 @@ class Restoring(Restores):
         self.assertNotIn("the store that was there", self.restore())
         self.assertEqual(self.ids_in(self.store), {"a"})
         self.daemon.start()
+
+    def test_a_log_that_its_store_has_left_behind(self):
+        """It is not the restored one's."""
+        self.put("a")
+        self.back_up()
+        self.put("b")
+        self.daemon.kill()
+        self.store.rename(self.folder / "bad.db")
+        log = Path(f"{self.store}-wal").read_bytes()
+        self.assertGreater(len(log), 0)
+        said = self.restore()
+        self.assertEqual(self.ids_in(self.store), {"a"})
+        kept, = self.store.parent.glob("sysrt.db.replaced-*")
+        self.assertTrue(said.endswith(f"the log that was there, of a store that was gone, is {kept}\n"))
+        self.assertTrue(kept.name.endswith("-wal"))
+        self.assertEqual(kept.read_bytes(), log)
+        self.daemon.start()
+        self.put("c")
+
+    def test_the_last_step_fails(self):
+        """Then the old store is there twice, and with its log where it is said to be."""
+        self.put("a")
+        self.back_up()
+        self.put("b")
+        self.daemon.kill()
+        for path in (self.store, Path(f"{self.store}-wal")):
+            path.write_bytes(b"This is no store any more. " * 1000)
+        done = self.sysrtd("restore", self.backup, wrap=[
+            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename",
+            "-e", "inject=rename:error=EIO"])
+        self.assertEqual((done.returncode, done.stdout), (69, ""))
+        aside, = self.aside()
+        self.assertIn(f"what was there is kept as {aside}: renaming {self.store}.restore",
+                      done.stderr)
+        self.assertEqual(aside.read_bytes(), self.store.read_bytes())
+        self.assertEqual(Path(f"{aside}-wal").read_bytes(), aside.read_bytes())
 
     def test_what_is_refused_leaves_the_store_as_it_is(self):
         self.put("a")
