@@ -255,6 +255,7 @@ lobby_leave(struct lobby *l, struct store_client *c)
 	struct qlist dropped;
 
 	c->is_closed = true;
+	c->is_choked = true; /* what the threads have of it comes back undone */
 	qlist_init(&dropped);
 	l->parked_n -= c->parked.n;
 	drop_reads(&c->parked, &dropped);

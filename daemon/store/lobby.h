@@ -55,7 +55,8 @@ void lobby_go_on(struct lobby *l);
 void lobby_end(struct lobby *l, struct qlist *out);
 /** The client takes no answers from now on, or takes them again. */
 void lobby_choke(struct lobby *l, struct store_client *c, bool is_choked);
-/** The client is gone: its parked reads are dropped, its parked writes stay. */
+/** The client is gone: its reads are dropped, those inside as they come back undone; its writes
+ * stay. */
 void lobby_leave(struct lobby *l, struct store_client *c);
 /** True when nothing waits and nothing is inside. */
 bool lobby_is_idle(const struct lobby *l);

@@ -46,8 +46,8 @@ void store_reload(struct store *s, const struct conf *conf);
 
 /** The client's half of the fairness. `id` is the peer's; it comes back in logs only. */
 struct store_client *store_client_new(struct store *s, uint64_t id, bool is_control);
-/** The peer is gone: reads of it that wait are dropped, its writes still run. Drops the peer's
- * reference. */
+/** The peer is gone: its reads are dropped, but for one that a thread is at; its writes still run.
+ * Drops the peer's reference. */
 void store_client_close(struct store_client *c);
 bool store_client_is_waiting(const struct store_client *c);
 /** The peer takes no answers from now on, or takes them again: meanwhile its reads wait. */

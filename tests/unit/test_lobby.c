@@ -282,7 +282,9 @@ START_TEST(reads_of_a_client_that_is_gone_are_dropped_when_they_come_back_undone
 	struct store_client *c = client_new(&lobby, 1, false);
 
 	submit(c, JOB_GET, 2);
+	ck_assert(!c->is_choked);
 	lobby_leave(&lobby, c);
+	ck_assert(c->is_choked); /* they come back undone */
 	client_unref(c);
 	put_off(2);
 	lobby_go_on(&lobby);

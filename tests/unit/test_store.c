@@ -464,6 +464,51 @@ START_TEST(the_tail_is_one_moment_of_a_store_that_is_at_work)
 }
 END_TEST
 
+/** Asks for n counts of all records as somebody who goes at once; how many of them were made. */
+static unsigned
+ask_and_go(unsigned n)
+{
+	struct store_client *c = store_client_new(rig.store, 2, false);
+	unsigned made = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct job *j = rig_new_read(JOB_COUNT, "c", "");
+
+		ck_assert_int_eq(store_submit(rig.store, c, &j, NULL), PENDING);
+	}
+	store_client_close(c);
+	while (!store_is_idle(rig.store)) {
+		struct job *j = rig_ask(rig_new_read(JOB_GET, "c", "k0"));
+
+		made += j->kind == JOB_COUNT;
+		job_free(j);
+	}
+	while (rig.answers.n > 0) {
+		struct job *j = (struct job *)(void *)qlist_shift(&rig.answers);
+
+		made += j->kind == JOB_COUNT;
+		job_free(j);
+	}
+	return made;
+}
+
+START_TEST(reads_of_a_client_that_is_gone_are_not_done)
+{
+	struct job *j = rig_new_write(4000);
+	unsigned tries = 1;
+	char id[16];
+
+	j->is_many = true;
+	for (size_t i = 0; i < 4000; i++) {
+		snprintf(id, sizeof(id), "k%zu", i);
+		rig_set_op(j, i, OP_PUT, "c", id)->data = SPAN("1");
+	}
+	job_free(rig_ask(j));
+	while (ask_and_go(100) == 100) /* unless this process was paused for as long as they take */
+		ck_assert_uint_lt(tries++, 20);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -481,6 +526,7 @@ main(void)
 	tcase_add_test(tc, put_many_is_all_or_nothing);
 	tcase_add_test(tc, what_meets_a_condition_is_deleted_among_other_writes);
 	tcase_add_test(tc, a_read_sees_the_writes_before_it);
+	tcase_add_test(tc, reads_of_a_client_that_is_gone_are_not_done);
 	tcase_add_test(tc, changes_come_in_order_with_tombstones);
 	tcase_add_test(tc, listings_go_on_by_cursor);
 	tcase_add_test(tc, positions_are_judged_by_epoch);
