@@ -57,11 +57,12 @@ struct due {
 	sqlite3_stmt *st[ST_COUNT];
 	struct retention *retention;
 	enum phase phase;
-	bool is_thorough;    /* the rules are new: numbers are looked at too */
-	bool is_in_category; /* there may be more to do in the one at the cursor */
-	bool has_history;    /* some was found, or may come */
-	struct buf category; /* the cursor */
-	struct buf id;       /* in the category, of a thorough walk */
+	bool is_thorough;          /* the rules are new: numbers are looked at too */
+	bool is_in_category;       /* there may be more to do in the one at the cursor */
+	bool has_history;          /* some was found, or may come */
+	bool is_failing[ST_COUNT]; /* it could not look with this one, and that was logged */
+	struct buf category;       /* the cursor */
+	struct buf id;             /* in the category, of a thorough walk */
 	int64_t next_ms;
 };
 
@@ -158,10 +159,11 @@ keys_add_rows(struct due *d, struct keys *k, enum statement which)
 		keys_add(k, sql_span(d->st[which], 0), sql_span(d->st[which], 1),
 			sqlite3_column_int64(d->st[which], 2));
 	sqlite3_reset(d->st[which]);
-	if (rc != SQLITE_DONE) {
+	if (rc != SQLITE_DONE && !d->is_failing[which]) {
 		sql_error(d->db, &error, "looking for what is due");
 		log_warn("store", "maintenance cannot look", F_ERROR(&error));
 	}
+	d->is_failing[which] = rc != SQLITE_DONE;
 }
 
 /** A job with an operation for each key, whose texts and numbers are set; NULL: there is none. */
@@ -366,6 +368,7 @@ look_at_records(struct due *d, struct apply *a, int64_t wall_ms)
 	sqlite3_bind_int64(
 		d->st[ST_OLDEST], 2, excess < RECORDS_AT_ONCE ? excess : RECORDS_AT_ONCE);
 	keys_add_rows(d, &k, ST_OLDEST);
+	d->is_in_category = k.n > 0; /* else it cannot look */
 	return deletes_of(d, &k, wall_ms);
 }
 

@@ -28,7 +28,7 @@ void due_free(struct due *d);
 void due_set_retention(struct due *d, struct retention *r);
 
 /** Deletes the records that have expired, the oldest first and not too many at a time; NULL: there
- * are none. */
+ * are none, or they cannot be read. */
 struct job *due_expired(struct due *d, int64_t wall_ms);
 /** Goes on with the walk, when there is one to do; the next job, or NULL. */
 struct job *due_walk(struct due *d, struct apply *a, int64_t wall_ms, int64_t mono_ms);

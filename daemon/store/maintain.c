@@ -62,14 +62,18 @@ maintain_next(struct maintain *m, struct apply *a, int64_t wall_ms, int64_t mono
 {
 	int64_t next = INT64_MAX;
 	enum err e = apply_next_expiry(a, &next, NULL);
-	struct job *j = NULL;
+	struct job *j;
 
 	m->expiry_lag_ms = next < wall_ms ? wall_ms - next : 0;
 	if (is_paused(m, wall_ms, mono_ms) || apply_is_restoring(a))
 		return NULL;
 	m->work = MAINTAIN_EXPIRE;
-	if (e == OK && next <= wall_ms)
-		return due_expired(m->due, wall_ms);
+	if (e == OK && next <= wall_ms && mono_ms >= m->no_expiry_to_ms) {
+		j = due_expired(m->due, wall_ms);
+		if (j != NULL)
+			return j;
+		m->no_expiry_to_ms = mono_ms + PAUSE_MS; /* it cannot be read */
+	}
 	j = due_walk(m->due, a, wall_ms, mono_ms);
 	if (j != NULL) {
 		m->work = j->ops[0].kind == OP_DELETE ? MAINTAIN_EVICT : MAINTAIN_TRIM;
@@ -86,7 +90,9 @@ maintain_next(struct maintain *m, struct apply *a, int64_t wall_ms, int64_t mono
 void
 maintain_done(struct maintain *m, const struct job *j, enum err result, int64_t mono_ms)
 {
-	if (result != OK)
+	if (result != OK && m->work == MAINTAIN_EXPIRE)
+		m->no_expiry_to_ms = mono_ms + PAUSE_MS;
+	else if (result != OK)
 		m->paused_to_ms = mono_ms + PAUSE_MS;
 	else if (m->work == MAINTAIN_PRUNE && j->ops[0].skipped)
 		m->held_to_ms = m->next_prune_ms = mono_ms + HOLD_MS;
@@ -108,6 +114,8 @@ maintain_wake_us(struct maintain *m, struct apply *a, int64_t wall_ms, int64_t m
 		wait_ms = next > wall_ms ? next - wall_ms : 1;
 	if (wait_ms > LOOK_MS && wait_ms != INT64_MAX)
 		wait_ms = LOOK_MS;
+	if (wait_ms < m->no_expiry_to_ms - mono_us / 1000)
+		wait_ms = m->no_expiry_to_ms - mono_us / 1000;
 	if (wait_ms > wait_for_walk_ms)
 		wait_ms = wait_for_walk_ms;
 	if (wait_ms < m->paused_to_ms - mono_us / 1000)

@@ -14,6 +14,7 @@
 #include "daemon/store/migrate.h"
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
+#include "tests/unit/fault_vfs.h"
 
 #define NOW INT64_C(1700000000000)
 
@@ -487,6 +488,77 @@ START_TEST(a_step_of_the_clock_pauses_maintenance)
 }
 END_TEST
 
+/** Opens the file again, with many records of which the oldest have expired; its pages cannot be
+ * read any more, but for those that `sql` has read. */
+static void
+open_damaged(const char *sql)
+{
+	fault_install();
+	for (unsigned i = 0; i < 1000; i++) {
+		char id[16];
+		struct job *j;
+
+		snprintf(id, sizeof(id), "%u", i);
+		j = new_job(OP_PUT, id);
+		j->ops[0].expires_at = i < 10 ? NOW + 1 : 0;
+		ck_assert_int_eq(apply_it(j), OK);
+		job_free(j);
+	}
+	put("gone");
+	del("gone", NOW - 5000);
+	number("PRAGMA wal_checkpoint(TRUNCATE)");
+	close_file();
+	open_file();
+	number(sql);
+	fault_arm(FAULT_READ, FAULT_DB, 0, 1000000, SQLITE_IOERR_READ);
+}
+
+/** Only a look each minute, and what can be done is done. */
+START_TEST(what_cannot_be_read_does_not_expire)
+{
+	struct maintain m = {.retention_ms = 1000, .tombstone_max = 100};
+	struct job *j;
+
+	open_damaged("SELECT expires_at FROM records WHERE expires_at IS NOT NULL "
+		     "ORDER BY expires_at LIMIT 1");
+	maintain_init(&m, due, NOW + 1, 500);
+	j = maintain_next(&m, apply, NOW + 1, 500);
+	ck_assert_uint_gt(fault_hits(), 0);
+	ck_assert_ptr_nonnull(j);
+	ck_assert_int_eq(j->ops[0].kind, OP_PRUNE);
+	j->ops[0].seq = 1;
+	maintain_done(&m, j, OK, 500);
+	job_free(j);
+	ck_assert_ptr_null(maintain_next(&m, apply, NOW + 2, 501));
+	ck_assert_int_eq(maintain_wake_us(&m, apply, NOW + 2, 501000), 60500000);
+	fault_disarm();
+	j = maintain_next(&m, apply, NOW + 60000, 60500);
+	ck_assert_ptr_nonnull(j);
+	ck_assert_uint_eq(j->ops_n, 10);
+	maintain_done(&m, j, ERR_IO_ERROR, 60500); /* nor does a failure keep the rest */
+	job_free(j);
+	j = maintain_next(&m, apply, NOW + 60001, 60501);
+	ck_assert_ptr_nonnull(j);
+	ck_assert_int_eq(j->ops[0].kind, OP_PRUNE);
+	job_free(j);
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_does_not_leave)
+{
+	struct conf_category c = {.named = {.pattern = {.text = SPAN("c")}}, .max_records = 5};
+	struct name_pattern *v[] = {&c.named.pattern};
+
+	conf.categories = (struct conf_tables){.v = v, .n = 1};
+	open_damaged("SELECT count(*) FROM records WHERE category = 'c'");
+	due_set_retention(due, retention_new(&conf));
+	ck_assert_ptr_null(due_walk(due, apply, NOW, 500));
+	ck_assert_uint_gt(fault_hits(), 0);
+	ck_assert_int_gt(due_wake_ms(due), 500); /* it is over */
+	fault_disarm();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -508,6 +580,8 @@ main(void)
 	tcase_add_test(tc, the_same_operations_give_the_same_store);
 	tcase_add_test(tc, maintenance_is_due_when_something_expires);
 	tcase_add_test(tc, a_step_of_the_clock_pauses_maintenance);
+	tcase_add_test(tc, what_cannot_be_read_does_not_expire);
+	tcase_add_test(tc, what_cannot_be_read_does_not_leave);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
