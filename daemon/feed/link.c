@@ -51,6 +51,7 @@ struct link {
 	bool is_held;
 	bool has_heard;      /* messages in this read */
 	bool lacks_secret;   /* that is why it waits */
+	size_t greeted;      /* bytes that were not sent yet when it was greeted */
 	uint64_t read_bytes; /* by connections that are gone */
 };
 
@@ -175,6 +176,15 @@ show(struct link *l, struct span text)
 	buf_fini(&safe);
 }
 
+/** Gives the connection up, for this reason. */
+static void
+break_off(struct link *l, bool is_permanent, const char *why)
+{
+	part(l);
+	step(l, &(struct machine_event){
+			.kind = MACHINE_ENDED, .is_permanent = is_permanent, .why = why});
+}
+
 /** False: it cannot be said, and that was the end of the connection. */
 static bool
 say(struct link *l, struct span message)
@@ -195,9 +205,7 @@ say(struct link *l, struct span message)
 	buf_fini(&text);
 	if (e == OK)
 		return true;
-	part(l);
-	step(l, &(struct machine_event){
-			.kind = MACHINE_ENDED, .is_permanent = true, .why = error.text});
+	break_off(l, true, error.text);
 	return false;
 }
 
@@ -230,6 +238,8 @@ greet(struct link *l)
 			return;
 		}
 	}
+	if (l->connection != NULL)
+		l->greeted = upstream_unsent(l->connection->upstream);
 	step(l, &(struct machine_event){.kind = MACHINE_GREETED});
 }
 
@@ -438,6 +448,10 @@ connect_now(struct link *l)
 static void
 ping_as_upstream_wants(struct link *l)
 {
+	if (upstream_unsent(l->connection->upstream) > l->greeted + UPSTREAM_UNSENT_MAX) {
+		break_off(l, false, "the upstream does not read what it is sent (app_ping)");
+		return;
+	}
 	expand_set_time(l->expand, clock_wall_ms());
 	say(l, span_of(l->feed->app_ping));
 }

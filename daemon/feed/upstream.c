@@ -17,8 +17,6 @@
 #include "daemon/feed/upstream_priv.h"
 #include "daemon/net/resolve.h"
 
-#define UNSENT_MAX (256 * 1024) /* of pongs above all: then no more is read */
-
 static void
 bury(void *arg)
 {
@@ -338,7 +336,8 @@ queue_answers(struct upstream *u)
 	if (!u->has_conn)
 		return;
 	/* Only what is left by a write is told of when it is gone. */
-	u->is_choked = conn_unsent(&u->conn) > UNSENT_MAX && conn_flush(&u->conn) > UNSENT_MAX;
+	u->is_choked = conn_unsent(&u->conn) > UPSTREAM_UNSENT_MAX &&
+		       conn_flush(&u->conn) > UPSTREAM_UNSENT_MAX;
 }
 
 /** The last frame has come. */

@@ -100,8 +100,10 @@ void upstream_close(struct upstream *u, uint16_t code, struct span reason);
 
 /** Until a close was said or the end is told. */
 bool upstream_is_open(const struct upstream *u);
-/** Bytes queued that the kernel has not taken. */
+/** Bytes queued that the kernel has not taken. Above UPSTREAM_UNSENT_MAX nothing is read, for that
+ * may have to be answered; whoever sends again and again has to look at it too. */
 size_t upstream_unsent(const struct upstream *u);
+#define UPSTREAM_UNSENT_MAX ((size_t)256 << 10)
 /** Bytes read from its socket, all in all. */
 uint64_t upstream_read_bytes(const struct upstream *u);
 /** Writes members about what is known: url (after redirects), address, tls {version, cipher},

@@ -9,6 +9,7 @@ builds: release
 import contextlib
 import fcntl
 import json
+import socket
 import struct
 import tempfile
 import termios
@@ -215,6 +216,23 @@ class Slow(FeedTest):
         self.control = self.daemon.control()
         self.addCleanup(self.control.close)
         self.expect_all(8000)
+
+
+class Deaf(FeedTest):
+    def test_an_upstream_that_does_not_read(self):
+        """What is said to it again and again has a bound."""
+        def serve(peer):
+            peer.shake_hands()
+            over.wait()
+
+        over = threading.Event()
+        upstream = upstream_for(self, serve)
+        self.addCleanup(over.set)
+        upstream.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * KIB)
+        self.start(section("f", url=upstream.url(), heartbeat=NEVER, max_retries=0,
+                           app_ping="x" * 65536, app_ping_every="100ms", **PRICES))
+        self.wait_state("f", "live")
+        self.assertIn("does not read", self.wait_state("f", "failed", timeout=120)["why"])
 
 
 if __name__ == "__main__":
