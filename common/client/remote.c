@@ -47,6 +47,16 @@ struct remote {
 	char input[READ_SIZE];
 };
 
+/** True of an answer that is another one after a while: the daemon, or what is before it, has just
+ * begun, or is about to end. */
+static bool
+is_passing(const struct handshake *h)
+{
+	int status = handshake_status(h);
+
+	return (status >= 500 && !handshake_is_permanent(h)) || status == 408 || status == 425;
+}
+
 /** What an answer to the handshake that is no 101 means. */
 static int
 fail_refused(const struct handshake *h, struct sysrt_error *error)
@@ -60,23 +70,23 @@ fail_refused(const struct handshake *h, struct sysrt_error *error)
 		return fail_code(error, ERR_PERMISSION_DENIED, handshake_why(h));
 	case 429:
 		return fail_code(error, ERR_RATE_LIMITED, handshake_why(h));
-	case 502:
-	case 503:
-	case 504:
-		return fail_code(error, ERR_UNAVAILABLE, handshake_why(h));
 	case 301:
 	case 302:
 	case 303:
 	case 307:
 	case 308:
+		if (handshake_location(h).n == 0)
+			break;
 		snprintf(text, sizeof(text), "the server redirects to %.*s: that is not followed",
 			SPAN_FMT(handshake_location(h)));
 		return fail_code(error, ERR_INVALID_ARGUMENT, text);
 	case 0:
 		return fail_closed(error, handshake_why(h));
 	default:
-		return fail_code(error, ERR_INVALID_ARGUMENT, handshake_why(h));
+		break;
 	}
+	return fail_code(
+		error, is_passing(h) ? ERR_UNAVAILABLE : ERR_INVALID_ARGUMENT, handshake_why(h));
 }
 
 /** Asks for the WebSocket; what comes is to be read by what is returned. */

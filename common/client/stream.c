@@ -107,7 +107,8 @@ connect_to(const struct url *url, int64_t until_us, struct sysrt_error *error)
 	snprintf(port, sizeof(port), "%u", url->port);
 	failed = getaddrinfo(url_lookup_name(url->host), port, &hints, &list);
 	if (failed != 0)
-		return fail_connect(error, url, gai_strerror(failed));
+		return fail_connect(
+			error, url, failed == EAI_SYSTEM ? strerror(errno) : gai_strerror(failed));
 	*error = (struct sysrt_error){.seq = -1};
 	for (a = list; fd < 0 && a != NULL; a = a->ai_next) {
 		int64_t next_us = clock_mono_us() + ADDRESS_US;
@@ -284,6 +285,21 @@ judge_tls(const struct stream *s, int done, struct sysrt_error *error)
 					  : "the daemon closed the connection");
 }
 
+/** What it means that the kernel let no byte through, by errno. However a connection ended, another
+ * one may be had. */
+static int
+judge_plain(struct sysrt_error *error)
+{
+	char text[SYSRT_TEXT_MAX];
+
+	if (errno == EINTR || errno == EAGAIN)
+		return 0;
+	if (errno == EPIPE || errno == ECONNRESET)
+		return fail_closed(error, "the daemon closed the connection");
+	snprintf(text, sizeof(text), "the connection to the daemon broke: %s", strerror(errno));
+	return fail_closed(error, text);
+}
+
 ssize_t
 stream_read(struct stream *s, char *to, size_t n, struct sysrt_error *error)
 {
@@ -297,10 +313,8 @@ stream_read(struct stream *s, char *to, size_t n, struct sysrt_error *error)
 		return is_done == 1 ? (ssize_t)done : judge_tls(s, is_done, error);
 	}
 	got = recv(s->fd, to, n, MSG_DONTWAIT);
-	if (got < 0 && (errno == EINTR || errno == EAGAIN))
-		return 0;
-	if (got < 0 && errno != ECONNRESET)
-		return fail_errno(error, "reading from the daemon");
+	if (got < 0)
+		return judge_plain(error);
 	return got > 0 ? got : fail_closed(error, "the daemon closed the connection");
 }
 
@@ -317,13 +331,7 @@ stream_write(struct stream *s, const char *from, size_t n, struct sysrt_error *e
 		return is_done == 1 ? (ssize_t)part : judge_tls(s, is_done, error);
 	}
 	done = send(s->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (done >= 0)
-		return done;
-	if (errno == EINTR || errno == EAGAIN)
-		return 0;
-	if (errno == EPIPE || errno == ECONNRESET)
-		return fail_closed(error, "the daemon closed the connection");
-	return fail_errno(error, "writing to the daemon");
+	return done >= 0 ? done : judge_plain(error);
 }
 
 bool

@@ -6,6 +6,7 @@
  */
 
 #include <check.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -292,14 +293,20 @@ static const struct {
 	const char *name;
 	const char *text;
 } refusals[] = {
-	{"HTTP/1.1 401 x\r\n\r\nwho are you",                "UNAUTHENTICATED",   "401 x): who are you"},
-	{"HTTP/1.1 403 x\r\n\r\n",                           "PERMISSION_DENIED", "403"                },
-	{"HTTP/1.1 429 x\r\n\r\n",                           "RATE_LIMITED",      "429"                },
-	{"HTTP/1.1 503 x\r\n\r\n",                           "UNAVAILABLE",       "503"                },
-	{"HTTP/1.1 404 x\r\n\r\n",                           "INVALID_ARGUMENT",  "404"                },
+	{"HTTP/1.1 401 x\r\n\r\nwho are you",                "UNAUTHENTICATED",   "401 x): who are you"       },
+	{"HTTP/1.1 403 x\r\n\r\n",                           "PERMISSION_DENIED", "403"                       },
+	{"HTTP/1.1 429 x\r\n\r\n",                           "RATE_LIMITED",      "429"                       },
+	{"HTTP/1.1 503 x\r\n\r\n",                           "UNAVAILABLE",       "503"                       },
+	{"HTTP/1.1 500 x\r\n\r\n",                           "UNAVAILABLE",       "500"                       },
+	{"HTTP/1.1 521 x\r\n\r\n",                           "UNAVAILABLE",       "521"                       },
+	{"HTTP/1.1 408 x\r\n\r\n",                           "UNAVAILABLE",       "408"                       },
+	{"HTTP/1.1 501 x\r\n\r\n",                           "INVALID_ARGUMENT",  "501"                       },
+	{"HTTP/1.1 200 x\r\n\r\n",                           "INVALID_ARGUMENT",  "200"                       },
+	{"HTTP/1.1 302 x\r\n\r\n",                           "INVALID_ARGUMENT",  "refuses it (it answers 302"},
+	{"HTTP/1.1 404 x\r\n\r\n",                           "INVALID_ARGUMENT",  "404"                       },
 	{"HTTP/1.1 302 x\r\nLocation: wss://other/\r\n\r\n", "INVALID_ARGUMENT",
-         "redirects to wss://other/"								   },
-	{"",						 "CLOSED",            "nothing came"       },
+         "redirects to wss://other/"									  },
+	{"",						 "CLOSED",            "nothing came"              },
 };
 
 START_TEST(refusals_and_what_they_mean)
@@ -308,6 +315,29 @@ START_TEST(refusals_and_what_they_mean)
 	ck_assert_int_eq(open_remote(NULL), -1);
 	ck_assert_str_eq(error.name, refusals[_i].name);
 	ck_assert_msg(strstr(error.text, refusals[_i].text) != NULL, "%s", error.text);
+}
+END_TEST
+
+/** What the network says of a connection that it lost is its end. A socket of another kind, to a
+ * port where nobody is, stands for that. */
+START_TEST(a_lost_connection_is_closed)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof(a);
+	int nobody = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int lost = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	open_good();
+	ck_assert_int_eq(bind(nobody, (struct sockaddr *)&a, sizeof(a)), 0);
+	ck_assert_int_eq(getsockname(nobody, (struct sockaddr *)&a, &n), 0);
+	ck_assert_int_eq(connect(lost, (struct sockaddr *)&a, sizeof(a)), 0);
+	close(nobody);
+	ck_assert_int_eq(send(lost, "x", 1, 0), 1);
+	ck_assert_int_eq(dup3(lost, remote_fd(remote), O_CLOEXEC), remote_fd(remote));
+	close(lost);
+	ck_assert_ptr_null(next_line());
+	ck_assert_str_eq(error.name, "CLOSED");
+	ck_assert_str_eq(error.text, "the connection to the daemon broke: Connection refused");
 }
 END_TEST
 
@@ -359,6 +389,7 @@ main(void)
 	tcase_add_test(t, the_heartbeat);
 	tcase_add_loop_test(
 		t, refusals_and_what_they_mean, 0, sizeof(refusals) / sizeof(refusals[0]));
+	tcase_add_test(t, a_lost_connection_is_closed);
 	tcase_add_test(t, another_websocket);
 	tcase_add_test(t, wishes_that_are_wrong);
 	tcase_add_test(t, a_time_limit);
