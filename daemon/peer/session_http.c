@@ -332,7 +332,9 @@ session_read_preface(struct session *s, struct span input)
 		answer_error(s, 400, "", &error);
 		return input.n;
 	}
-	if (head.has_client && set_client(s, &head.client, &error) != OK) {
+	if (!head.has_client) {
+		s->is_local = false; /* the proxy may speak for anybody */
+	} else if (set_client(s, &head.client, &error) != OK) {
 		answer_error(s, status_of(&error), "", &error);
 		return input.n;
 	}

@@ -503,6 +503,12 @@ class Addresses(TokenTest):
                 with daemon.control() as control:
                     sessions = control.call("session.list")["items"]
                 self.assertIn(client, [s.get("client") for s in sessions])
+        # Who is named by nobody may be anybody.
+        for preface in (b"PROXY UNKNOWN\r\n", v2[:12] + b"\x20\0\0\0", v2[:12] + b"\x21\0\0\0",
+                        v2[:12] + b"\x21\x31\0\xd8" + bytes(216)):
+            with daemon.ws(preface=preface) as ws:
+                self.refuse(ws, "UNAUTHENTICATED", "ping")
+            self.assertEqual(self.status_of(daemon, preface=preface, path="/readyz"), 200)
         # The head is the client's: it is not believed.
         lie = {"X-Forwarded-For": "127.0.0.1"}
         with daemon.ws(preface=v2, headers=lie) as ws:
