@@ -4,7 +4,11 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#include "common/xalloc.h"
 
 /* Readers map the file: point reads are twice as fast. The writer does not: an I/O error in a
  * mapping is a SIGBUS. */
@@ -54,11 +58,32 @@ sql_init(void)
 	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
 }
 
+/** SQLite removes a log that it finds beside a file without a page. It may be all that there is of
+ * a store. */
+static enum err
+keep_log(const char *path, struct error *error)
+{
+	char *log = xasprintf("%s-wal", path);
+	struct stat st, of_log;
+	enum err e = OK;
+
+	if (stat(log, &of_log) == 0 && of_log.st_size > 0 &&
+		(stat(path, &st) != 0 || st.st_size == 0))
+		e = error_set(error, ERR_DATABASE_ERROR,
+			"it is gone or empty, but its log %s is there: put it back, or move the "
+			"log away",
+			log);
+	free(log);
+	return e;
+}
+
 static enum err
 open_handle(const char *path, enum sql_role role, sqlite3 **db, struct error *error)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 
+	if (role != SQL_INDEXER && keep_log(path, error) != OK)
+		return ERR_DATABASE_ERROR;
 	if (role == SQL_READER)
 		flags |= SQLITE_OPEN_READONLY;
 	else if (role == SQL_WRITER || role == SQL_INDEXER)

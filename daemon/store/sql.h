@@ -36,7 +36,8 @@ enum sql_role {
  * an idle daemon). */
 void sql_init(void);
 /** Opens the file with the pragmas of the role. The writer makes the file and puts it in WAL mode;
- * open it first. */
+ * open it first. ERR_DATABASE_ERROR, here and below: the file is gone or empty, and its log is not.
+ */
 enum err sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 **out,
 	struct error *error);
 /** Opens a file that no daemon has: read-only, whatever the configuration. */

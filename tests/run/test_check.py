@@ -300,6 +300,19 @@ class Repairs(Store):
         self.assertEqual(data[b"c1", b"id-00001"], b'"newest"')
         self.assertEqual(len(data), len(self.rows) + 1)
 
+    def test_a_log_of_a_file_that_is_empty(self):
+        """All that is left is in the log, which a look at the file would have removed."""
+        with Daemon() as daemon, daemon.control() as control:
+            control.call("record.put", id="only", data=1)
+            daemon.kill()
+            log = Path(f"{daemon.store}-wal").read_bytes()
+        self.path.write_bytes(b"")
+        Path(f"{self.path}-wal").write_bytes(log)
+        report = self.check()
+        self.assertIn("it is gone or empty, but its log", str(report["checks"]))
+        self.assertEqual(self.repair()["how"], "salvaged")
+        self.assertEqual({row[2] for row in rows_of(self.path)}, {b"only"})
+
     def test_a_file_that_was_cut(self):
         for n in (PAGE * 3, len(self.bytes) // 2, len(self.bytes) - 700):
             with self.subTest(n=n):

@@ -206,6 +206,25 @@ class Moved(Faults):
         self.daemon.restart()
         self.check_nothing_is_lost()
 
+    def test_the_file_is_moved_and_the_log_is_left(self):
+        """After a kill that has writes which are nowhere else: it waits for somebody to decide."""
+        store, log = Path(self.daemon.store), Path(f"{self.daemon.store}-wal")
+        self.daemon.kill()
+        left = log.read_bytes()
+        self.assertGreater(len(left), 0)
+        away = store.rename(self.folder / "away")
+        for is_empty in (False, True):
+            if is_empty:
+                store.touch()
+            self.daemon.launch()
+            self.assertNotEqual(self.daemon.wait_exit(), 0)
+            self.assertIn(f"it is gone or empty, but its log {log} is there", self.daemon.log())
+            self.assertEqual(store.exists(), is_empty)
+            self.assertEqual(log.read_bytes(), left)
+        away.rename(store)
+        self.daemon.start()
+        self.check_nothing_is_lost()
+
     def test_another_store_is_put_in_its_place(self):
         """As from a backup: the daemon goes on with it when it is restarted."""
         copy = self.folder / "copy"
