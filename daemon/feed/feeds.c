@@ -528,8 +528,12 @@ void
 feeds_hurry(struct feeds *fs)
 {
 	fs->is_stopping = true;
-	while (!list_is_empty(&fs->trials))
-		on_trial_over(fs, trial_of_list(fs->trials.next));
+	while (!list_is_empty(&fs->trials)) {
+		struct trial *t = trial_of_list(fs->trials.next);
+
+		trial_end(t, "the daemon stops");
+		on_trial_over(fs, t);
+	}
 	for (struct list *at = fs->all.next; at != &fs->all; at = at->next)
 		feed_hurry(feed_of_list(at));
 	for (struct list *at = fs->retired.next; at != &fs->retired; at = at->next)

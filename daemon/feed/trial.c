@@ -45,8 +45,8 @@ tell_over(void *arg)
 	t->wish.over(t->wish.arg, t);
 }
 
-static void
-end(struct trial *t, const char *why)
+void
+trial_end(struct trial *t, const char *why)
 {
 	if (t->is_over)
 		return;
@@ -190,7 +190,7 @@ on_message(void *arg, enum ws_opcode opcode, struct span payload)
 	buf_fini(&safe);
 	buf_fini(&item);
 	if (++t->seen >= t->wish.messages)
-		end(t, "");
+		trial_end(t, "");
 }
 
 /* What becomes of its connection. */
@@ -219,7 +219,7 @@ on_moved(void *arg, enum machine_state from)
 	(void)from;
 	t->was_live |= state == FEED_LIVE;
 	if (state >= FEED_BACKOFF)
-		end(t, link_why(t->link));
+		trial_end(t, link_why(t->link));
 }
 
 static void
@@ -230,7 +230,7 @@ on_timeout(void *arg)
 
 	snprintf(why, sizeof(why), "in time it came only as far as: %s",
 		machine_state_name(link_state(t->link)));
-	end(t, t->was_live ? "" : why);
+	trial_end(t, t->was_live ? "" : why);
 }
 
 static void

@@ -32,6 +32,8 @@ struct trial_wish {
 /** Takes the definition, NULLs it on success. ERR_INVALID_ARGUMENT: it cannot be mapped so. */
 enum err trial_start(const struct trial_wish *wish, struct conf_feed **def, struct trial **out,
 	struct error *error);
+/** Ends it, if it has not, for this reason; "": it did well. */
+void trial_end(struct trial *t, const char *why);
 /** Not from inside of its link. */
 void trial_free(struct trial *t);
 const struct origin *trial_origin(const struct trial *t);
