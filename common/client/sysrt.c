@@ -54,6 +54,8 @@ struct sysrt {
 	struct kept **last;
 	size_t kept_bytes;
 	struct kept *shown; /* the notification that the caller looks at, when it was kept */
+	int64_t *forgone;   /* ids whose answers nobody waits for any more, and none has come */
+	size_t forgone_n;
 	char method[64];
 };
 
@@ -165,6 +167,7 @@ sysrt_close(struct sysrt *s)
 		free(k);
 	}
 	free(s->shown);
+	free(s->forgone);
 	buf_fini(&s->request);
 	rpc_lines_fini(&s->lines);
 	if (s->remote != NULL)
@@ -283,11 +286,34 @@ id_of(const struct rpc_message *m)
 										       : ID_UNKNOWN;
 }
 
+/** Nobody knows the id of a call that has failed before its answer came. */
+static void
+forgo(struct sysrt *s, int64_t id)
+{
+	s->forgone = xrealloc(s->forgone, s->forgone_n + 1, sizeof(*s->forgone));
+	s->forgone[s->forgone_n++] = id;
+}
+
+/** True if this is the late answer to such a call. */
+static bool
+take_forgone(struct sysrt *s, int64_t id)
+{
+	for (size_t i = 0; i < s->forgone_n; i++) {
+		if (s->forgone[i] != id)
+			continue;
+		s->forgone[i] = s->forgone[--s->forgone_n];
+		return true;
+	}
+	return false;
+}
+
 static int
 keep(struct sysrt *s, int64_t id, struct span line, struct sysrt_error *error)
 {
 	struct kept *k;
 
+	if (take_forgone(s, id))
+		return 0;
 	if (s->kept_bytes + line.n > KEPT_MAX)
 		return fail_code(error, ERR_LIMIT_EXCEEDED,
 			"too many messages wait to be taken from the connection");
@@ -499,6 +525,7 @@ take_kept_answer(struct kept *k, char **result, struct sysrt_error *error)
 	return got;
 }
 
+/** 0; 1: the answer is an error; -1: none has come. */
 static int
 receive(struct sysrt *s, int64_t id, int64_t until_us, char **result, struct sysrt_error *error)
 {
@@ -508,10 +535,10 @@ receive(struct sysrt *s, int64_t id, int64_t until_us, char **result, struct sys
 	int got;
 
 	if (k != NULL)
-		return take_kept_answer(k, result, error);
+		return take_kept_answer(k, result, error) == 0 ? 0 : 1;
 	while ((got = next_message(s, until_us, &line, &m, error)) == 1) {
 		if (id_of(&m) == id || id_of(&m) == ID_UNKNOWN)
-			return take_answer(&m, result, error);
+			return take_answer(&m, result, error) == 0 ? 0 : 1;
 		if (keep(s, id_of(&m), line, error) != 0)
 			return -1;
 	}
@@ -523,7 +550,7 @@ receive(struct sysrt *s, int64_t id, int64_t until_us, char **result, struct sys
 int
 sysrt_receive(struct sysrt *s, int64_t id, int timeout_ms, char **result, struct sysrt_error *error)
 {
-	return receive(s, id, deadline(timeout_ms), result, error);
+	return receive(s, id, deadline(timeout_ms), result, error) == 0 ? 0 : -1;
 }
 
 int
@@ -532,10 +559,13 @@ sysrt_call(struct sysrt *s, const char *method, const char *params, int timeout_
 {
 	int64_t until_us = deadline(timeout_ms);
 	int64_t id;
+	int got = send_request(s, method, params, until_us, &id, error);
 
-	if (send_request(s, method, params, until_us, &id, error) != 0)
-		return -1;
-	return receive(s, id, until_us, result, error);
+	if (got == 0)
+		got = receive(s, id, until_us, result, error);
+	if (got < 0)
+		forgo(s, id);
+	return got == 0 ? 0 : -1;
 }
 
 /** Lets the caller look at a notification; `text` is where it lies, so that it can be terminated:

@@ -177,6 +177,8 @@ START_TEST(test_timeout)
 	ck_assert_int_eq(sysrt_call(s, "x", NULL, 1000, &result, &error), 0);
 	ck_assert_str_eq(result, "\"in time\"");
 	free(result);
+	/* Nor is it kept: nobody knows its id. */
+	assert_failed(sysrt_receive(s, 1, 0, &result, &error), "TIMEOUT", 5);
 }
 END_TEST
 
