@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 #include "common/xalloc.h"
 
 #define DEFAULT_SOCKET "/run/sysrt/control.sock"
+#define CONNECT_S      10 /* for a daemon that takes no connections */
 #define MESSAGE_MAX    ((size_t)256 << 20)
 #define KEPT_MAX       ((size_t)256 << 20)
 #define READ_BYTES     65536
@@ -79,6 +81,14 @@ fail_connect(struct sysrt_error *error, const char *path)
 			"--socket or $SYSRT_SOCKET",
 			path, strerror(errno));
 		return fail_named(error, "NOT_RUNNING", FAIL_NOT_RUNNING, text);
+	case EAGAIN:
+		snprintf(text, sizeof(text),
+			"the daemon does not take the connection in time (%s): it hangs, or has too "
+			"much to do",
+			path);
+		return fail_code(error, ERR_TIMEOUT, text);
+	case EINTR:
+		return fail_interrupted(error);
 	default:
 		snprintf(text, sizeof(text), "connecting to %s", path);
 		return fail_errno(error, text);
@@ -119,6 +129,7 @@ deadline(int timeout_ms)
 int
 sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 {
+	static const struct timeval limit = {.tv_sec = CONNECT_S};
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	int fd;
 
@@ -131,7 +142,9 @@ sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail_errno(error, "making a socket");
-	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
+	/* It is for connect() alone: nothing is sent that would wait. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) != 0 ||
+		connect(fd, (struct sockaddr *)&a, sizeof(a)) != 0) {
 		fail_connect(error, path);
 		close(fd);
 		return -1;

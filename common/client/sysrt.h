@@ -31,14 +31,16 @@ struct sysrt_error {
 	int exit_status;           /* what sysrtctl exits with for it */
 };
 
-/** Connects to the socket at `path`; NULL: $SYSRT_SOCKET, else the usual place. */
+/** Connects to the socket at `path`; NULL: $SYSRT_SOCKET, else the usual place. TIMEOUT when the
+ * daemon takes no connections for ten seconds. */
 int sysrt_connect(const char *path, struct sysrt **s, struct sysrt_error *error);
 /** What a connection over the network takes along. */
 struct sysrt_options {
 	const char *token; /* shown to the daemon; NULL: none */
 	const char *ca;    /* a file of the certificates (PEM) to trust, for wss:// only; NULL: the
 			      system's */
-	int timeout_ms;    /* for all of connecting; -1: none but the system's */
+	int timeout_ms;    /* for all of connecting but looking up the host's name; -1: none but
+			      the system's */
 };
 
 /** Connects to a daemon's WebSocket: "ws://host:port", "wss://host/ws"; without a path it is "/ws".

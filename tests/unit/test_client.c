@@ -272,6 +272,31 @@ START_TEST(test_signals)
 }
 END_TEST
 
+/** Nobody accepts, and no more fit in. */
+START_TEST(test_nobody_accepts)
+{
+	struct itimerval soon = {.it_value.tv_usec = 100000};
+	struct itimerval never = {.it_value.tv_usec = 0};
+	struct sigaction action = {.sa_handler = on_alarm};
+	struct sysrt *more[16];
+	unsigned n = 0;
+	int got = 0;
+
+	sigaction(SIGALRM, &action, NULL);
+	while (got == 0) {
+		ck_assert_uint_lt(n, sizeof(more) / sizeof(more[0]));
+		setitimer(ITIMER_REAL, &soon, NULL);
+		got = sysrt_connect(path, &more[n], &error);
+		n += got == 0;
+	}
+	setitimer(ITIMER_REAL, &never, NULL);
+	assert_failed(got, "INTERRUPTED", 130);
+	assert_failed(sysrt_connect(path, &more[n], &error), "TIMEOUT", 5);
+	while (n > 0)
+		sysrt_close(more[--n]);
+}
+END_TEST
+
 /** A daemon that wants its answers read before it takes more requests. */
 static void
 answer_with_bulk(unsigned requests_n)
@@ -359,13 +384,15 @@ main(void)
 	const TTest *const tests[] = {test_call, test_error, test_answers_overtake,
 		test_notices_keep_answers, test_in_pieces, test_timeout, test_hang_up,
 		test_refused_at_the_door, test_nonsense, test_nobody_there,
-		test_path_of_the_environment, test_signals, test_pipeline_longer_than_all_buffers,
-		test_peer_that_does_not_read, test_sending_has_a_timeout_too};
+		test_path_of_the_environment, test_signals, test_nobody_accepts,
+		test_pipeline_longer_than_all_buffers, test_peer_that_does_not_read,
+		test_sending_has_a_timeout_too};
 	Suite *suite = suite_create("client");
 	TCase *tcase = tcase_create("client");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++)
 		tcase_add_test(tcase, tests[i]);
