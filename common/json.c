@@ -307,6 +307,25 @@ json_check(struct span text, unsigned depth_max, struct json_value *value, struc
 	return ERR_PARSE_ERROR;
 }
 
+size_t
+json_depth(struct json_value value)
+{
+	const char *p = value.raw.p, *end = p + value.raw.n;
+	size_t depth = 0, deepest = 0;
+
+	while (p < end) {
+		char c = *p++;
+
+		if (c == '"')
+			p = json_closing_quote(p, end) + 1;
+		else if (c == '{' || c == '[')
+			deepest = ++depth > deepest ? depth : deepest;
+		else if (c == '}' || c == ']')
+			depth--;
+	}
+	return deepest;
+}
+
 /** The end of a container that was checked; p is at its opening bracket. */
 static const char *
 container_end(const char *p, const char *end)

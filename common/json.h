@@ -18,7 +18,12 @@
 #include "common/err.h"
 #include "common/span.h"
 
-#define JSON_DEPTH_MAX 128
+/* How deep things are nested: at most so that they are read at all, then of data that comes in, of
+ * which any answer is 128 deep at most, which others read too, and of data that was stored before
+ * there was this bound, and may come in again as it was. */
+#define JSON_DEPTH_MAX        160
+#define JSON_DATA_DEPTH_MAX   120
+#define JSON_STORED_DEPTH_MAX 126
 
 enum json_type {
 	JSON_NULL,
@@ -50,6 +55,8 @@ struct json_fault {
 enum err json_check(
 	struct span text, unsigned depth_max, struct json_value *value, struct json_fault *fault);
 
+/** How deep a checked value is nested: 0 when it is neither object nor array. */
+size_t json_depth(struct json_value value);
 /** The value that a text is which was checked before and has no white space around it. */
 struct json_value json_value_of(struct span checked);
 

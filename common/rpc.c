@@ -84,11 +84,11 @@ check_envelope(const struct envelope *env, struct error *error)
 }
 
 static enum err
-check_json(struct span text, struct json_value *value, struct error *error)
+check_json(struct span text, unsigned depth_max, struct json_value *value, struct error *error)
 {
 	struct json_fault fault;
 
-	if (json_check(text, JSON_DEPTH_MAX, value, &fault) == OK)
+	if (json_check(text, depth_max, value, &fault) == OK)
 		return OK;
 	error_set(error, ERR_PARSE_ERROR, "the message is not JSON: %s at byte %zu", fault.what,
 		fault.offset);
@@ -121,7 +121,7 @@ enum err
 rpc_check(struct span message, enum rpc_kind *kind, struct json_value *value, struct error *error)
 {
 	struct json_value v;
-	enum err e = check_json(message, &v, error);
+	enum err e = check_json(message, RPC_DEPTH_MAX, &v, error);
 	size_t n;
 
 	if (e != OK)
@@ -308,7 +308,7 @@ rpc_read_message(struct span text, struct rpc_message *message, struct error *er
 	struct rpc_message m = {.error = ERROR_NONE};
 	struct json_value value;
 	struct envelope env;
-	enum err e = check_json(text, &value, error);
+	enum err e = check_json(text, JSON_DEPTH_MAX, &value, error);
 
 	if (e != OK)
 		return e;

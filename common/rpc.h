@@ -17,6 +17,7 @@
 #define RPC_ID_MAX     64  /* bytes of a decoded string id */
 #define RPC_ID_RAW_MAX 400 /* bytes of its token, escapes and quotes included */
 #define RPC_BATCH_MAX  100
+#define RPC_DEPTH_MAX  136 /* of a request: JSON_STORED_DEPTH_MAX, and what is around it */
 
 /** One request or notification. */
 struct rpc_request {

@@ -31,6 +31,8 @@
 #define RECORD_BYTES ((size_t)256 << 20) /* of one that was put together */
 #define IDLE_MS      200
 #define TOLD_MAX     1000 /* bad items that are told; the others are only counted */
+/* Of an item: a record of an export. A call with a deeper one would be refused as a whole. */
+#define LINE_DEPTH_MAX (JSON_STORED_DEPTH_MAX + 1)
 
 struct import {
 	struct ctl *c;
@@ -230,7 +232,7 @@ take_json(struct import *im, const struct source_item *item)
 	enum exported kind;
 	char why[128];
 
-	if (json_check(item->text, JSON_DEPTH_MAX, &value, &fault) != OK) {
+	if (json_check(item->text, LINE_DEPTH_MAX, &value, &fault) != OK) {
 		snprintf(
 			why, sizeof(why), "not JSON: %s at byte %zu", fault.what, fault.offset + 1);
 		return refuse(im, item->place.line, why);

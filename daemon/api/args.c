@@ -325,6 +325,18 @@ read_scopes(struct reading *r, struct arg *arg)
 }
 
 static enum err
+check_depth(const struct reading *r, const struct arg *arg)
+{
+	size_t max = (size_t)r->spec->max, depth;
+
+	/* Each level has two bytes, so that most values need not be looked at. */
+	if (max == 0 || arg->value.raw.n <= 2 * max || (depth = json_depth(arg->value)) <= max)
+		return OK;
+	return error_set_limit(r->error, "nesting",
+		"%s is nested %zu deep, at most %zu are allowed", r->spec->name, depth, max);
+}
+
+static enum err
 read_value(struct reading *r, struct arg *arg)
 {
 	switch (r->spec->kind) {
@@ -353,7 +365,7 @@ read_value(struct reading *r, struct arg *arg)
 	case ARG_SCOPES:
 		return read_scopes(r, arg);
 	case ARG_JSON:
-		return OK;
+		return check_depth(r, arg);
 	}
 	return error_set(r->error, ERR_INTERNAL_ERROR, "unknown kind of parameter");
 }

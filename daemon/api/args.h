@@ -23,7 +23,7 @@ enum arg_kind {
 	ARG_BOOL,
 	ARG_TIME,     /* integer milliseconds or RFC 3339 */
 	ARG_DURATION, /* "30s" or integer milliseconds, above 0 */
-	ARG_JSON,     /* anything: arg.value */
+	ARG_JSON,     /* anything, at most `max` deep (0: as deep as it came): arg.value */
 	ARG_ARRAY,    /* an array of 1 to max items: arg.value; arg.i is how many */
 	ARG_CHOICE,   /* one of `choices`, parted by spaces: arg.i is its place */
 	ARG_WHERE,    /* a condition on data: arg.where */

@@ -14,6 +14,7 @@
 #define CURSOR_MAX_BYTES 1024
 
 #define SEQ_RANGE .min = 0, .max = (INT64_C(1) << 53) - 1
+#define DATA_DEPTH .max = JSON_DATA_DEPTH_MAX
 #define PUT_MODES "replace if_absent skip_equal"
 /* Of one record, which is then touched so. */
 #define CATEGORY(scope) .touches = (scope), .standard = "general"
@@ -35,7 +36,7 @@ enum put_arg {
 	[PUT_CATEGORY]   = {"category",   ARG_NAME,     CATEGORY(SCOPE_WRITE),  .help = "Category; default \"general\""},                                     \
 	[PUT_ID]         = {"id",         ARG_ID,                               .help = "Id; default: a new time-ordered one"},                               \
 	[PUT_NAME]       = {"name",       ARG_STRING,   .max = RECORD_NAME_MAX, .help = "Name; default: the id"},                                             \
-	[PUT_DATA]       = {"data",       ARG_JSON,     .required = true,       .help = "Any JSON value"},                                                    \
+	[PUT_DATA]       = {"data",       ARG_JSON,     DATA_DEPTH,             .required = true, .help = "Any JSON value"},                                  \
 	[PUT_IF_SEQ]     = {"if_seq",     ARG_INT,      SEQ_RANGE,              .help = "Write only if the record is at this seq; 0: only if there is none"}, \
 	[PUT_TTL]        = {"ttl",        ARG_DURATION,                         .help = "Delete it after so long"},                                           \
 	[PUT_EXPIRES_AT] = {"expires_at", ARG_TIME,                             .help = "Delete it at this time"}
@@ -215,7 +216,7 @@ enum patch_arg { PATCH_CATEGORY, PATCH_ID, PATCH_PATCH, PATCH_IF_SEQ };
 const struct arg_spec record_patch_args[] = {
 	[PATCH_CATEGORY] = {"category", ARG_NAME, CATEGORY(SCOPE_WRITE), .help = "Category; default \"general\""},
 	[PATCH_ID]       = {"id",       ARG_ID,   .required = true, .help = "Id"},
-	[PATCH_PATCH]    = {"patch",    ARG_JSON, .required = true, .help = "A JSON Merge Patch: members to set, those to take away as null"},
+	[PATCH_PATCH]    = {"patch",    ARG_JSON, DATA_DEPTH, .required = true, .help = "A JSON Merge Patch: members to set, those to take away as null"},
 	[PATCH_IF_SEQ]   = {"if_seq",   ARG_INT,  SEQ_RANGE,        .help = "Write only if the record is at this seq"},
 	{.name = NULL},
 };

@@ -29,7 +29,7 @@ static const struct arg_spec item_args[] = {
 	[IT_CATEGORY] = {"category",   ARG_NAME,   .required = true, .touches = SCOPE_WRITE, .help = "Category"},
 	[IT_ID]       = {"id",         ARG_ID,     .required = true,            .help = "Id"},
 	[IT_NAME]     = {"name",       ARG_STRING, .max = RECORD_NAME_MAX,      .help = "Name; default: the id"},
-	[IT_DATA]     = {"data",       ARG_JSON,                                .help = "Of a record"},
+	[IT_DATA]     = {"data",       ARG_JSON,   .max = JSON_STORED_DEPTH_MAX, .help = "Of a record"},
 	[IT_SEQ]      = {"seq",        ARG_INT,    .required = true, SEQ_RANGE, .help = "Its seq"},
 	[IT_REV]      = {"rev",        ARG_INT,    .required = true, SEQ_RANGE, .help = "Its rev"},
 	[IT_CREATED]  = {"created_at", ARG_TIME,                                .help = "Of a record"},

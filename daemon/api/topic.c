@@ -7,7 +7,7 @@ enum publish_arg { PUB_TOPIC, PUB_DATA };
 /* clang-format off */
 const struct arg_spec publish_args[] = {
 	[PUB_TOPIC] = {"topic", ARG_NAME, .required = true, .touches = SCOPE_PUBLISH, .help = "Topic"},
-	[PUB_DATA]  = {"data",  ARG_JSON, .required = true, .help = "Any JSON value"},
+	[PUB_DATA]  = {"data",  ARG_JSON, .max = JSON_DATA_DEPTH_MAX, .required = true, .help = "Any JSON value"},
 	{.name = NULL},
 };
 /* clang-format on */

@@ -427,7 +427,8 @@ class ProtocolPage(DocsTest):
         for path, name, phrase in (
                 ("common/rpc.h", "RPC_BATCH_MAX", "{} requests in a batch"),
                 ("common/rpc.h", "RPC_ID_MAX", "a string of at most {} bytes"),
-                ("common/json.h", "JSON_DEPTH_MAX", "nested {} deep"),
+                ("common/json.h", "JSON_DATA_DEPTH_MAX", "Data may be nested {} deep"),
+                ("common/rpc.h", "RPC_DEPTH_MAX", "a message {} deep"),
                 ("daemon/api/args.h", "ARG_PATTERN_MAX", "{} items of a pattern"),
                 ("common/name.h", "NAME_TEXT_MAX", "A category or topic: 1 to {} bytes"),
                 ("common/name.h", "ID_TEXT_MAX", "1 to {} bytes of text without control"),

@@ -91,6 +91,26 @@ class RoundTrip(RestoreTest):
             again = control.call("record.put", category="c", id="i2", data=1)
             self.assertEqual((again["seq"], again["rev"]), (13, 9))
 
+    def test_data_that_was_stored_before_it_was_bounded(self):
+        """It is read, exported and restored as deep as it is, and nothing new becomes as deep."""
+        arrays, objects = "[" * 126 + "]" * 126, '{"a":' * 126 + "1" + "}" * 126
+        text = '{"export":"begin","epoch":"","seq":2}\n' + "".join(
+            f'{{"seq":{seq},"category":"c","id":"i{seq}","name":"N","data":{data},"rev":1,"created_at":5,'
+            f'"updated_at":6}}\n' for seq, data in ((1, arrays), (2, objects))) + '{"export":"end","seq":2}\n'
+        self.assertEqual(self.restore(self.daemon, text)[0], {"written": 2, "skipped": 0, "bad": 0})
+        for words in (("get", "c", "i1"), ("get", "c", "i1", "--data"), ("ls",), ("ls", "--all"), ("history", "c", "i1"),
+                      ("changes", "--since", "0"), ("search", "N", "--data")):
+            self.assertIn(arrays, sysrtctl(self.daemon, *words).stdout, words)
+        self.assertEqual(re.sub('"epoch":"[^"]*"', '"epoch":""', self.export(self.daemon)), text)
+        sysrtctl(self.daemon, "patch", "c", "i2", '{"b":1}')
+        self.assertIn(f'{objects[:-1]},"b":1}}', sysrtctl(self.daemon, "get", "c", "i2").stdout)
+        done = sysrtctl(self.daemon, "import", "--on-error=skip", "-", input=text, check=False)
+        self.assertEqual((done.returncode, json.loads(done.stdout)["bad"]), (1, 2))
+        self.assertIn("standard input:2: data is nested 126 deep, at most 120 are allowed\n", done.stderr)
+        deeper = text.replace("[[", "[[[[").replace("]]", "]]]]")
+        done = sysrtctl(self.daemon, "import", "--on-error=skip", "-", input=deeper, check=False)
+        self.assertIn("standard input:2: not JSON: nested too deeply at byte ", done.stderr)
+
     def test_what_has_expired_leaves_when_all_is_there(self):
         """Expiry is no write of somebody else's: a deletion in the midst would end the restoration."""
         gone = {"category": "c", "id": "gone", "data": 1, "rev": 1, "seq": 1, "created_at": 5, "updated_at": 5,

@@ -495,15 +495,27 @@ class Inputs:
         self.check_store()
 
     def test_nesting(self):
-        """As deep as a message may be, and one deeper."""
-        for method, params, depth in (("record.put", '{"data":%s}', 126),
-                                      ("publish", '{"topic":"a","data":%s}', 126),
-                                      ("record.put_many", '{"records":[{"data":%s}]}', 124)):
+        """As deep as data may be, and one deeper; as deep as a message may be, and one deeper."""
+        restored = text(RESTORED).replace('"data": 1', '"data": %s')
+        for method, params, depth in (("record.put", '{"data":%s}', 120),
+                                      ("record.patch", '{"category":"a","id":"x","patch":%s}', 120),
+                                      ("publish", '{"topic":"a","data":%s}', 120),
+                                      ("record.put_many", '{"records":[{"data":%s}]}', 120),
+                                      ("record.restore", '{"records":[' + restored + "]}", 126)):
             for begin, inner, end in (("[", "", "]"), ('{"a":', "1", "}")):
-                deep, deeper = (begin * n + inner + end * n for n in (depth, depth + 1))
+                deep, deeper, too_deep = (begin * n + inner + end * n for n in (depth, depth + 1, 135))
                 answer, _ = self.exchange(Case(method, params % deep, None))
-                self.assertIn("result", answer)
-                self.peer.send_text(self.request(Case(method, params % deeper, None), '"id":1,'))
+                if method != "record.restore":
+                    self.assertIn("result", answer)
+                elif self.error_of(answer)[0] == "PERMISSION_DENIED":
+                    continue
+                else:
+                    self.assertIn("the store is not empty", self.error_of(answer)[1])
+                answer, _ = self.exchange(Case(method, params % deeper, None))
+                code, message = self.error_of(answer)
+                self.assertEqual(code, "LIMIT_EXCEEDED")
+                self.assertIn(f"is nested {depth + 1} deep, at most {depth} are allowed", message)
+                self.peer.send_text(self.request(Case(method, params % too_deep, None), '"id":1,'))
                 code, message = self.error_of(self.take([None])[0])
                 self.assertEqual(code, "PARSE_ERROR")
                 self.assertIn("nested too deeply", message)

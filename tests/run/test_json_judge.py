@@ -19,7 +19,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 ECHO = os.path.join(TOP, os.environ.get("SYSRT_BUILD", "build"), "tests", "json-echo")
 SEED = int(os.environ.get("JUDGE_SEED", time.time_ns() % 1_000_000_000))
 ROUNDS = int(os.environ.get("JUDGE_ROUNDS", "20000"))
-DEPTH_MAX = 128
+DEPTH_MAX = 160
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"]', re.S)
 

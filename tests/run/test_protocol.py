@@ -476,7 +476,7 @@ class Refusals(Door):
         put = '{"jsonrpc":"2.0","id":1,"method":"record.put","params":{"data":%s}}'
         for text in ("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000,
                      put % ("[" * 100_000 + "]" * 100_000),
-                     put % ('{"a":' * 100_000 + "1" + "}" * 100_000), put % ("[" * 127 + "]" * 127)):
+                     put % ('{"a":' * 100_000 + "1" + "}" * 100_000), put % ("[" * 135 + "]" * 135)):
             self.assertIn("nested too deeply", self.refuse_text("PARSE_ERROR", text))
 
     def test_ids_are_echoed_token_for_token(self):

@@ -157,6 +157,17 @@ START_TEST(test_depth)
 }
 END_TEST
 
+START_TEST(test_depth_of_a_value)
+{
+	static const char *const texts[] = {"1", "\"[[\"", "[]", "{\"{[\":\"\\\"[\"}",
+		"[[],{\"a\":[ ]},[]]", "[[1],[[[\"]\"]]],2]"};
+	static const size_t depths[] = {0, 0, 1, 1, 3, 4};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		ck_assert_uint_eq(json_depth(check(span_of(texts[i]))), depths[i]);
+}
+END_TEST
+
 START_TEST(test_values)
 {
 	static const struct {
@@ -452,10 +463,10 @@ END_TEST
 int
 main(void)
 {
-	const TTest *const tests[] = {test_kept_texts, test_faults, test_depth, test_values,
-		test_walk_object, test_walk_array, test_decode, test_string_is,
-		test_text_for_people, test_integers, test_compact, test_add_string, test_writer,
-		test_doubles};
+	const TTest *const tests[] = {test_kept_texts, test_faults, test_depth,
+		test_depth_of_a_value, test_values, test_walk_object, test_walk_array, test_decode,
+		test_string_is, test_text_for_people, test_integers, test_compact, test_add_string,
+		test_writer, test_doubles};
 	Suite *suite = suite_create("json");
 	TCase *tcase = tcase_create("json");
 	SRunner *runner = srunner_create(suite);
