@@ -167,6 +167,17 @@ on_change(struct export *ex, struct json_value change)
 	return status;
 }
 
+/** The daemon says that we may not read any longer. */
+static int
+on_unsubscribed(struct json_value params)
+{
+	char *reason = answer_dup(params, "reason");
+
+	ctl_refuse("the export has ended: %s", reason != NULL ? reason : "no reason is told");
+	free(reason);
+	return EXIT_DENIED;
+}
+
 static int
 on_notice(struct export *ex, const struct sysrt_notice *n)
 {
@@ -177,6 +188,8 @@ on_notice(struct export *ex, const struct sysrt_notice *n)
 	if (strcmp(n->method, "resync") == 0)
 		return ctl_refuse(
 			"fell behind what the store still knows of deletions: run it again");
+	if (strcmp(n->method, "unsubscribed") == 0)
+		return on_unsubscribed(params);
 	if (strcmp(n->method, "synced") != 0)
 		return GO_ON;
 	ex->position.seq = answer_int(params, "seq", ex->position.seq);
@@ -227,6 +240,13 @@ subscribe(struct export *ex)
 	return ex->has_begun ? GO_ON : begin(ex);
 }
 
+static int
+heard_nothing(const struct export *ex)
+{
+	ctl_refuse("nothing came from the daemon for %d ms (--timeout)", ex->c->timeout_ms);
+	return EXIT_TIMEOUT;
+}
+
 /** One connection, to its end or to the head of the store. */
 static int
 follow(struct export *ex)
@@ -247,8 +267,7 @@ follow(struct export *ex)
 		else if (interrupt_status() != 0)
 			status = interrupt_status();
 		else
-			status = ctl_refuse("nothing came from the daemon for %d ms (--timeout)",
-				ex->c->timeout_ms);
+			status = heard_nothing(ex);
 	}
 	ctl_disconnect(ex->c);
 	return status;
@@ -258,20 +277,22 @@ follow(struct export *ex)
 static int
 run(struct export *ex)
 {
-	int64_t since_us = clock_mono_us();
-	int64_t seq = ex->position.seq;
+	int64_t since_us = 0, seq = -1; /* of the last connection that brought something */
+	bool is_news;
 	int status;
 
 	while ((status = follow(ex)) == AGAIN) {
 		progress_clear(&ex->progress);
-		if (ex->position.seq > seq)
+		is_news = ex->position.seq > seq;
+		if (is_news)
 			since_us = clock_mono_us();
 		seq = ex->position.seq;
 		if (clock_mono_us() - since_us > (int64_t)ex->c->timeout_ms * 1000) {
 			ctl_refuse("the daemon went away and did not come back");
 			return EXIT_NOT_RUNNING;
 		}
-		ctl_hint(ex->c, "sysrtctl: the connection ended, connecting again");
+		if (is_news)
+			ctl_hint(ex->c, "sysrtctl: the connection ended, connecting again");
 		interrupt_hold();
 		if (interrupt_status() == 0)
 			interrupt_poll(NULL, 0, WAIT_MS);
