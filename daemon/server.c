@@ -71,9 +71,9 @@ server_reload(struct server *s, struct buf *result, struct error *error)
 	conf_free(next);
 	e = read_tls(s, merged, &tls, error);
 	if (e == OK)
-		e = apply_log(merged, error);
-	if (e == OK)
 		e = audit_reopen(s->audit, merged->log.audit, error);
+	if (e == OK)
+		e = apply_log(merged, error); /* it was judged when it was read */
 	if (e != OK) {
 		tls_context_unref(tls);
 		conf_free(merged);

@@ -112,11 +112,12 @@ class Audit(unittest.TestCase):
 
     def test_a_file_that_cannot_be_opened(self):
         with self.assertRaises(RpcError) as caught:
-            self.daemon.configure(self.config("no/such/folder"))
+            self.daemon.configure(self.config("no/such/folder", 'filter = "debug"\n'))
         self.assertIn("log.audit", caught.exception.message)
         with self.daemon.control() as control:
+            self.assertEqual(control.call("system.log_level")["filter"], "info")
             control.call("system.log_level", filter="info")
-        self.assertEqual(self.entry("system.log_level")["result"], "OK")
+        self.assertEqual([e["result"] for e in self.entries("system.log_level")], ["OK", "OK"])
 
 
 if __name__ == "__main__":
