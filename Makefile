@@ -93,6 +93,7 @@ daemon_sources := \
 	daemon/store/sweep.c \
 	daemon/store/job.c \
 	daemon/store/chain.c \
+	daemon/store/turn.c \
 	daemon/store/answer.c \
 	daemon/store/sql.c \
 	daemon/store/sum.c \

@@ -177,6 +177,7 @@ struct job {
 	unsigned reader;             /* 1 and the number of the reader that has it; 0: none */
 	bool is_put_off; /* a read that comes back undone: its client takes no answers now */
 	uint64_t ticket; /* of a write; for a read: the write that must be committed before it */
+	uint64_t turn;   /* of a read inside: see turn.h */
 	int64_t deadline_us; /* monotonic; 0: none (reads) */
 	struct op *ops;
 	size_t ops_n;

@@ -3,6 +3,7 @@
 #include "daemon/store/lobby.h"
 
 #include "common/xalloc.h"
+#include "daemon/store/turn.h"
 
 void
 lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct lobby_ops *ops)
@@ -13,26 +14,41 @@ lobby_init(struct lobby *l, unsigned queue_max, size_t bytes_max, const struct l
 	list_init(&l->choked);
 }
 
-static bool
-has_slot(const struct lobby *l, const struct store_client *c)
+static enum lane
+lane_of(const struct job *j)
 {
-	return l->inside < l->queue_max + (c->is_control ? LOBBY_CONTROL_SLOTS : 0);
+	if (j->kind == JOB_WRITE)
+		return LANE_WRITES;
+	return j->kind == JOB_SEARCH ? LANE_SEARCHES : LANE_READS;
 }
 
 static bool
-has_room(const struct lobby *l, const struct store_client *c, size_t nbytes)
+has_slot(const struct lobby *l, const struct store_client *c, enum lane lane)
 {
-	return l->inside == 0 || (has_slot(l, c) && l->inside_bytes + nbytes <= l->bytes_max);
+	return l->lanes[lane].inside < l->queue_max + (c->is_control ? LOBBY_CONTROL_SLOTS : 0);
+}
+
+static bool
+has_room(const struct lobby *l, const struct store_client *c, const struct job *j)
+{
+	enum lane lane = lane_of(j);
+
+	return l->lanes[lane].inside == 0 ||
+	       (has_slot(l, c, lane) &&
+		       l->lanes[lane].inside_bytes + j->item.nbytes <= l->bytes_max);
 }
 
 static void
 enter(struct lobby *l, struct job *j)
 {
+	enum lane lane = lane_of(j);
+
 	j->is_inside = true;
-	l->inside++;
-	l->inside_bytes += j->item.nbytes;
+	l->lanes[lane].inside++;
+	l->lanes[lane].inside_bytes += j->item.nbytes;
 	if (j->client != NULL)
-		j->client->queued++;
+		j->client->queued[lane]++;
+	turn_give(j, l->lanes[lane].now, j->client != NULL ? &j->client->turns[lane] : NULL);
 	l->ops.enter(l->ops.arg, j);
 }
 
@@ -63,7 +79,7 @@ lobby_submit(struct lobby *l, struct store_client *c, struct job *j)
 	if (j->kind == JOB_WRITE)
 		c->last_submitted = ++l->last_ticket;
 	j->ticket = c->last_submitted;
-	if (c->parked.n == 0 && list_is_empty(&l->waiting) && has_room(l, c, j->item.nbytes)) {
+	if (c->parked.n == 0 && list_is_empty(&l->waiting) && has_room(l, c, j)) {
 		enter_or_hold(l, c, j);
 		return;
 	}
@@ -109,15 +125,19 @@ bool
 lobby_returned(struct lobby *l, struct job *j)
 {
 	struct store_client *c = j->client;
+	enum lane lane = lane_of(j);
 
 	if (!j->is_inside)
 		return true;
-	l->inside--;
-	l->inside_bytes -= j->item.nbytes;
+	l->lanes[lane].inside--;
+	l->lanes[lane].inside_bytes -= j->item.nbytes;
+	if (!j->is_put_off && turn_at(j) > l->lanes[lane].now)
+		l->lanes[lane].now = turn_at(j);
 	if (c == NULL)
 		return true;
-	c->queued--;
+	c->queued[lane]--;
 	if (j->is_put_off && !l->is_ending) {
+		turn_drop(j, &c->turns[lane]);
 		put_off(l, c, j);
 		return false;
 	}
@@ -179,21 +199,26 @@ lobby_choke(struct lobby *l, struct store_client *c, bool is_choked)
 }
 
 /** The client whose turn it is: the first that has room and is below its share, else the first that
- * has room. Nobody passes one that lacks bytes only: a large job would wait for ever. */
+ * has room. Nobody passes one of its kind that lacks bytes only: a large job would wait for ever.
+ */
 static struct store_client *
 next_client(const struct lobby *l)
 {
 	unsigned share = l->queue_max / 8 > 0 ? l->queue_max / 8 : 1;
 	struct store_client *first = NULL;
+	bool lacks_bytes[LANE_COUNT] = {false};
 
 	for (struct list *it = l->waiting.next; it != &l->waiting; it = it->next) {
 		struct store_client *c = list_item(it, struct store_client, waiting);
+		const struct job *j = (const struct job *)(const void *)c->parked.first;
+		enum lane lane = lane_of(j);
 
-		if (l->inside > 0 && !has_slot(l, c))
+		if (l->lanes[lane].inside > 0 && !has_slot(l, c, lane))
 			continue;
-		if (!has_room(l, c, c->parked.first->nbytes))
-			break;
-		if (c->queued < share)
+		lacks_bytes[lane] |= !has_room(l, c, j);
+		if (lacks_bytes[lane])
+			continue;
+		if (c->queued[lane] < share)
 			return c;
 		if (first == NULL)
 			first = c;
@@ -268,10 +293,20 @@ lobby_leave(struct lobby *l, struct store_client *c)
 	free_jobs(&dropped);
 }
 
+unsigned
+lobby_inside(const struct lobby *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < LANE_COUNT; i++)
+		n += l->lanes[i].inside;
+	return n;
+}
+
 bool
 lobby_is_idle(const struct lobby *l)
 {
-	return l->inside == 0 && list_is_empty(&l->waiting);
+	return lobby_inside(l) == 0 && list_is_empty(&l->waiting);
 }
 
 void

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * The lobby: what waits before the store's queues, and who is let in next.
- * A job without room is parked with its client, which is then not read from.
- * While others wait, a client that has an eighth of the queue under way comes
+ * Writes, reads and searches have room each, so that none waits for what another
+ * kind takes. A job without room is parked with its client, which is then not read
+ * from. While others wait, a client that has an eighth of the room under way comes
  * behind those that have less; waiting clients are served in turn; control
  * clients have slots of their own. A read is held until the writes that its
  * client submitted before it are back, and one that came back undone, since its
@@ -16,7 +17,7 @@
 #include "daemon/store/client.h"
 #include "daemon/store/job.h"
 
-/* Slots of the writer's queue that only control clients and the daemon itself may use. */
+/* Slots of each kind that only control clients and the daemon itself may use. */
 #define LOBBY_CONTROL_SLOTS 32
 
 struct lobby_ops {
@@ -33,10 +34,13 @@ struct lobby {
 	struct list going_on; /* clients with something put off in this wake ... */
 	struct list choked;   /* ... and before, that do not take answers */
 	bool is_ending;       /* nothing is put off any more */
-	unsigned queue_max;   /* jobs on their way, of any kind */
-	size_t bytes_max;
-	unsigned inside; /* jobs that were let through and are not back */
-	size_t inside_bytes;
+	unsigned queue_max;   /* jobs on their way, of each kind */
+	size_t bytes_max;     /* likewise */
+	struct {
+		unsigned inside; /* jobs that were let through and are not back */
+		size_t inside_bytes;
+		uint64_t now; /* the turn that its threads are at */
+	} lanes[LANE_COUNT];
 	unsigned parked_n;
 	uint64_t last_ticket;
 };
@@ -58,6 +62,8 @@ void lobby_choke(struct lobby *l, struct store_client *c, bool is_choked);
 /** The client is gone: its reads are dropped, those inside as they come back undone; its writes
  * stay. */
 void lobby_leave(struct lobby *l, struct store_client *c);
+/** Jobs that were let through and are not back. */
+unsigned lobby_inside(const struct lobby *l);
 /** True when nothing waits and nothing is inside. */
 bool lobby_is_idle(const struct lobby *l);
 /** Takes everything that waits out of the lobby. */

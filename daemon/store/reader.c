@@ -10,6 +10,7 @@
 #include "daemon/store/client.h"
 #include "daemon/store/read.h"
 #include "daemon/store/sql.h"
+#include "daemon/store/turn.h"
 
 /* One snapshot serves this much, then a new one is opened. */
 #define SNAPSHOT_JOBS 64
@@ -92,7 +93,7 @@ run(void *arg)
 
 	qlist_init(&waiting);
 	while (waiting.first != NULL || queue_wait(r->in, INT64_MAX)) {
-		queue_take(r->in, &waiting);
+		turn_take(r->in, &waiting);
 		run_snapshot(r, &waiting);
 	}
 	return NULL;

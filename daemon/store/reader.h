@@ -1,8 +1,9 @@
 #pragma once
 /*
  * A reader: a thread with a read-only connection. Takes the jobs that wait,
- * answers a handful of them in one snapshot, hands them back. Short snapshots:
- * an old one would keep the log from being restarted.
+ * answers a handful of them in one snapshot, those of different clients in turn,
+ * hands them back. Short snapshots: an old one would keep the log from being
+ * restarted.
  */
 
 #include <stdbool.h>

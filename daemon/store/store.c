@@ -603,7 +603,7 @@ store_add_status(struct store *s, struct json_out *o)
 	json_put_int(o, "log_bytes", log->nbytes);
 	json_put_int(o, "free_bytes", f->free_bytes);
 	add_compaction(s, o);
-	json_put_int(o, "queue", s->lobby.inside);
+	json_put_int(o, "queue", lobby_inside(&s->lobby));
 	json_put_int(o, "parked", s->lobby.parked_n);
 	json_put_int(o, "commits", (int64_t)f->commits);
 	json_put_int(o, "writes", (int64_t)f->writes);

@@ -7,9 +7,10 @@
  * Fairness. Every client has a store_client. store_submit() never refuses for
  * want of room and never blocks: what the queue has no room for waits with its
  * client, which must then not be read from (store_client_is_waiting()) until
- * the sink's room() names it. No client holds more than an eighth of a queue
- * while others wait; waiting clients are served in turn; control clients have
- * slots of their own. A read waits for the commit of every write that the same
+ * the sink's room() names it. Writes, reads and searches have a queue each. No
+ * client holds more than an eighth of a queue while others wait; waiting clients
+ * are served in turn; control clients have slots of their own. The readers serve
+ * clients in turn, too. A read waits for the commit of every write that the same
  * client submitted before it. No more than a few answers are made ahead for a
  * client that does not take them.
  */

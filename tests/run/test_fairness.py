@@ -12,6 +12,8 @@ from pathlib import Path
 
 from harness import daemon_for
 
+RECORDS = 20_000
+
 # Sends what goes into the connection at once, says how many requests that is, goes on, and reads
 # all answers.
 FLOOD = """
@@ -83,6 +85,25 @@ class Fairness(unittest.TestCase):
         """Everybody has a share of each turn."""
         self.judge("websocket", self.daemon.port)
         self.judge("control", self.daemon.socket)
+
+    def test_a_flood_of_reads(self):
+        """They wait for each other, nobody's writes do; a read of somebody else has its turn."""
+        with self.daemon.ws() as writer, self.daemon.ws() as one, self.daemon.ws() as other:
+            for first in range(0, RECORDS, 1000):
+                writer.call("record.put_many", records=[
+                    {"category": "c", "id": str(i), "data": {"n": i}}
+                    for i in range(first, first + 1000)])
+            for i in range(2 * 256):
+                (one, other)[i % 2].send("record.count", category="c", where={"/n": {"<": i}})
+            one.recv()
+            other.recv()
+            for i in range(20):
+                writer.call("record.put", category="d", id=str(i), data=i)
+                writer.call("record.get", category="d", id=str(i))
+            self.assertEqual(writer.call("record.count", category="d")["count"], 20)
+            left = writer.call("status")["store"]["queue"]
+            print(f"{left} reads still waited", flush=True)
+            self.assertGreater(left, 256)
 
 
 if __name__ == "__main__":

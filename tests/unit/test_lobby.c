@@ -5,6 +5,7 @@
 #include <check.h>
 
 #include "daemon/store/lobby.h"
+#include "daemon/store/turn.h"
 
 #define QUEUE_MAX 64
 #define SHARE     (QUEUE_MAX / 8)
@@ -104,9 +105,9 @@ START_TEST(who_has_its_share_comes_behind_who_waits)
 	}
 	ck_assert_uint_eq(inside.n, QUEUE_MAX); /* all of them greedy's */
 	finish(4 * SHARE);
-	ck_assert_uint_eq(greedy->queued, QUEUE_MAX - 4 * SHARE);
+	ck_assert_uint_eq(greedy->queued[LANE_WRITES], QUEUE_MAX - 4 * SHARE);
 	for (unsigned i = 0; i < 4; i++)
-		ck_assert_uint_eq(small[i]->queued, SHARE);
+		ck_assert_uint_eq(small[i]->queued[LANE_WRITES], SHARE);
 	finish(QUEUE_MAX - 4 * SHARE); /* greedy's last ones */
 	for (unsigned i = 0; i < 4; i++)
 		ck_assert_uint_eq(small[i]->parked.n, 0);
@@ -130,7 +131,7 @@ START_TEST(waiting_clients_are_served_in_turn)
 	}
 	finish(6);
 	for (unsigned i = 0; i < 3; i++)
-		ck_assert_uint_eq(c[i]->queued, 2);
+		ck_assert_uint_eq(c[i]->queued[LANE_WRITES], 2);
 	while (inside.n > 0)
 		finish(inside.n);
 	for (unsigned i = 0; i < 3; i++)
@@ -154,6 +155,90 @@ START_TEST(control_clients_have_slots_of_their_own)
 		finish(inside.n);
 	client_unref(c);
 	client_unref(control);
+}
+END_TEST
+
+START_TEST(no_kind_takes_the_room_of_another)
+{
+	struct store_client *c = client_new(&lobby, 1, false);
+	struct store_client *other = client_new(&lobby, 2, false);
+
+	submit(c, JOB_COUNT, QUEUE_MAX + 1);
+	submit(other, JOB_WRITE, QUEUE_MAX + 1);
+	submit(c, JOB_SEARCH, 1); /* behind what it asked for first */
+	ck_assert_uint_eq(inside.n, 2 * QUEUE_MAX);
+	ck_assert_uint_eq(c->parked.n, 2);
+	ck_assert_uint_eq(other->parked.n, 1);
+	finish(1);
+	ck_assert_uint_eq(c->parked.n, 0);
+	ck_assert_uint_eq(other->parked.n, 1);
+	finish(QUEUE_MAX);
+	ck_assert_uint_eq(other->parked.n, 0);
+	while (inside.n > 0)
+		finish(inside.n);
+	ck_assert(lobby_is_idle(&lobby));
+	client_unref(c);
+	client_unref(other);
+}
+END_TEST
+
+/** What is inside goes to a thread, and comes to lie in the order in which that does it. */
+static void
+hand_over(struct queue *q)
+{
+	struct qlist waiting;
+
+	qlist_init(&waiting);
+	queue_push(q, &inside);
+	turn_take(q, &waiting);
+	qlist_splice(&inside, &waiting);
+}
+
+/** Fails unless the next jobs inside are of these clients (by number), or more. */
+static void
+expect_next(const char *clients)
+{
+	const struct qitem *it = inside.first;
+
+	for (const char *c = clients; *c != '\0'; c++, it = it->next) {
+		ck_assert_ptr_nonnull(it);
+		ck_assert_msg(
+			((const struct job *)(const void *)it)->client->id == (uint64_t)(*c - '0'),
+			"%s", c);
+	}
+}
+
+START_TEST(reads_of_different_clients_are_done_in_turn)
+{
+	struct store_client *c[4];
+	struct queue *q = queue_new();
+
+	for (unsigned i = 0; i < 4; i++)
+		c[i] = client_new(&lobby, i, false);
+	submit(c[0], JOB_COUNT, 20);
+	submit(c[1], JOB_LIST, 3);
+	hand_over(q);
+	expect_next("0101010000");
+	finish(8);
+	submit(c[2], JOB_COUNT, 2);
+	submit(c[3], JOB_GET, 5); /* these cost little */
+	hand_over(q);
+	expect_next("33333202000");
+	finish(5);
+	put_off(1);
+	submit(c[1], JOB_COUNT, 3);
+	lobby_go_on(&lobby); /* what was put off does not count */
+	hand_over(q);
+	expect_next("1022101000");
+	finish(inside.n);
+	submit(c[1], JOB_COUNT, 2); /* what was done long ago does not either */
+	submit(c[2], JOB_COUNT, 2);
+	hand_over(q);
+	expect_next("1212");
+	finish(inside.n);
+	for (unsigned i = 0; i < 4; i++)
+		client_unref(c[i]);
+	queue_free(q);
 }
 END_TEST
 
@@ -226,7 +311,7 @@ START_TEST(what_was_put_off_goes_in_again_after_the_answers)
 	lobby_go_on(&lobby);
 	ck_assert_uint_eq(c->put_off.n, 0);
 	ck_assert_uint_eq(inside.n, 3);
-	ck_assert_uint_eq(lobby.inside, 3);
+	ck_assert_uint_eq(lobby_inside(&lobby), 3);
 	finish(3);
 	ck_assert(lobby_is_idle(&lobby));
 	client_unref(c);
@@ -306,6 +391,8 @@ main(void)
 	tcase_add_test(tc, who_has_its_share_comes_behind_who_waits);
 	tcase_add_test(tc, waiting_clients_are_served_in_turn);
 	tcase_add_test(tc, control_clients_have_slots_of_their_own);
+	tcase_add_test(tc, no_kind_takes_the_room_of_another);
+	tcase_add_test(tc, reads_of_different_clients_are_done_in_turn);
 	tcase_add_test(tc, bytes_count_but_an_empty_queue_takes_one_of_any_size);
 	tcase_add_test(tc, a_read_waits_for_the_writes_before_it);
 	tcase_add_test(tc, of_a_client_that_is_gone_the_writes_still_run);
