@@ -137,6 +137,7 @@ http_reader_new(size_t max_head)
 
 	http_parser_set_max_header_size(UINT32_MAX); /* ours is max_head */
 	buf_init(&r->bytes, max_head);
+	r->bytes.wipes = true; /* there may be a token in it */
 	start(r);
 	return r;
 }

@@ -187,18 +187,18 @@ gate_note(struct api *api, const struct audit_entry *entry)
 /** The name of what a call is about: never a text that may be secret, or anything else that was
  * sent as a name and is none. */
 static struct span
-name_of(const struct call *c)
+name_of(const struct method *m, const struct arg *args)
 {
-	for (size_t i = 0; c->args != NULL && c->method->args[i].name != NULL; i++)
-		if (c->method->args[i].kind == ARG_NAME && c->args[i].is_set &&
-			name_check("", c->args[i].text, false, NULL) == OK)
-			return c->args[i].text;
+	for (size_t i = 0; m->args[i].name != NULL; i++)
+		if (m->args[i].kind == ARG_NAME && args[i].is_set &&
+			name_check("", args[i].text, false, NULL) == OK)
+			return args[i].text;
 	return SPAN("");
 }
 
 /** Notes what was done or refused; what is pending is noted when it is done. */
 static void
-note(const struct call *c, enum err e)
+note(const struct call *c, struct span name, enum err e)
 {
 	bool is_refused = e == ERR_PERMISSION_DENIED || e == ERR_UNAUTHENTICATED;
 	struct audit_entry entry;
@@ -208,11 +208,18 @@ note(const struct call *c, enum err e)
 	entry = (struct audit_entry){
 		.what = c->method != NULL ? c->method->name : "unknown method",
 		.session = c->caller->id,
-		.name = name_of(c),
+		.name = name,
 		.result = e,
 		.error = c->error,
 	};
 	gate_note(c->api, &entry);
+}
+
+/** True if its params are overwritten: a token that is shown is a secret, too. */
+static bool
+takes_secret(const struct method *m)
+{
+	return m->kind == METHOD_SECRET || m->kind == METHOD_OPEN;
 }
 
 static enum err
@@ -224,10 +231,11 @@ run_method(struct call *c, struct json_value params)
 	c->args = args.v;
 	if (e == OK)
 		e = c->method->handle(c);
-	note(c, e);
-	if (c->method->kind == METHOD_SECRET)
+	note(c, name_of(c->method, args.v), e);
+	if (takes_secret(c->method))
 		args_wipe(&args);
 	args_fini(&args);
+	c->args = NULL;
 	return e;
 }
 
@@ -250,11 +258,11 @@ gate_call(struct api *api, const struct caller *caller, const struct rpc_request
 	enum err e = check_call(&c, request);
 
 	/* What is no method may be one that was mistyped. */
-	api->had_secret |= m == NULL || m->kind == METHOD_SECRET;
+	api->had_secret |= m == NULL || takes_secret(m);
 	if (e == OK)
 		e = run_method(&c, request->params);
 	else
-		note(&c, e);
+		note(&c, SPAN(""), e);
 	if (m != NULL && m->kind == METHOD_WRITE && e != PENDING)
 		store_client_refuse(caller->store);
 	if (e != OK && e != PENDING) {

@@ -136,7 +136,7 @@ struct api {
 			struct vault_wish *wish, struct error *error);
 		void *daemon;
 	} ops;
-	bool had_secret; /* a METHOD_SECRET was called: who cleared this overwrites what he has */
+	bool had_secret; /* a secret may have been sent: who cleared this overwrites what he has */
 };
 
 /** What a handler sees. */

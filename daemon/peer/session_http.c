@@ -197,6 +197,8 @@ upgrade(struct session *s, const struct http_request *q, enum session_state next
 		answer_error(s, 503, "Retry-After: 5\r\n", &error);
 	else
 		enter(s, &up, &shown, next);
+	if (shown.n > 0)
+		net_wipe(s->peer.conn.net);
 	sodium_memzero(&shown, sizeof(shown));
 }
 

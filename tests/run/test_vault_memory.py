@@ -175,6 +175,21 @@ class Memory(unittest.TestCase):
                 self.planted[f"token {i}"] = made["token"].encode()
             self.check_memory(control)
 
+    def test_tokens_that_are_shown(self):
+        with self.daemon.control() as control:
+            tokens = [control.call("token.create", name=f"t{i}", scopes="read")["token"]
+                      for i in range(3)]
+            encoded = base64.urlsafe_b64encode(tokens[1].encode()).decode().rstrip("=")
+            with self.daemon.ws(headers={"Authorization": f"Bearer {tokens[0]}"}) as first, \
+                    self.daemon.ws(subprotocol="sysrt.v1, base64url.bearer.authorization." + encoded
+                                   ) as second, self.daemon.ws() as third:
+                self.assertEqual(third.call("auth", token=tokens[2])["name"], "t2")
+                first.call("ping")
+                second.call("ping")
+                for i, text in enumerate((*tokens, encoded)):
+                    self.planted[f"token {i}"] = text.encode()
+                self.check_memory(control)
+
     def test_one_after_the_other_without_waiting(self):
         """Many in one read, and ones that come in pieces."""
         with self.daemon.control() as control:
