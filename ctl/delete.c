@@ -162,7 +162,7 @@ delete_some(struct deletion *d)
 		take_answer(d, answer_value(span_of(result)));
 	} else {
 		progress_clear(&d->progress);
-		status = ctl_fail(&error);
+		status = interrupt_status() != 0 ? interrupt_status() : ctl_fail(&error);
 	}
 	buf_fini(&params);
 	free(result);

@@ -102,7 +102,7 @@ flush(struct replay *r)
 		status = ctl_refuse("the messages are too large");
 	else if (sysrt_send(r->c->sysrt, "feed.replay", params.p, r->c->timeout_ms,
 			 &r->calls[r->calls_n], &error) != 0)
-		status = ctl_fail(&error);
+		status = interrupt_status() != 0 ? interrupt_status() : ctl_fail(&error);
 	else
 		r->calls_n++;
 	buf_fini(&params);

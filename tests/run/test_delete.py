@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -256,7 +257,8 @@ class Interrupted(unittest.TestCase):
                 request = json.loads(line)
                 self.requests.append(request["params"])
                 if n == 3:
-                    process().send_signal(signal.SIGINT)
+                    process().send_signal(self.signal)
+                    time.sleep(self.late_s)
                 answer = {"deleted": 10, "seq": 10 * n, "cursor": str(100 * n)}
                 try:
                     peer.sendall(json.dumps({"jsonrpc": "2.0", "id": request["id"],
@@ -264,8 +266,9 @@ class Interrupted(unittest.TestCase):
                 except BrokenPipeError:  # it did not wait for it
                     return
 
-    def test_interrupted(self):
-        self.requests, started, found = [], threading.Event(), []
+    def interrupt(self, number):
+        """(exit status, standard output, standard error)"""
+        self.requests, self.signal, started, found = [], number, threading.Event(), []
 
         def process():
             started.wait(TIMEOUT_S)
@@ -283,9 +286,16 @@ class Interrupted(unittest.TestCase):
             started.set()
             out, errors = found[0].communicate(timeout=TIMEOUT_S)
             thread.join(TIMEOUT_S)
-        self.assertEqual((found[0].returncode, out), (130, ""))
-        self.assertRegex(errors, r"\d+ records were deleted; the same command goes on\n$")
-        self.assertEqual([r.get("cursor") for r in self.requests], [None, "100", "200"])
+        return found[0].returncode, out, errors
+
+    def test_interrupted(self):
+        """In the midst of a request, and with its answer already there."""
+        for number, status, self.late_s in ((signal.SIGINT, 130, 0.2), (signal.SIGTERM, 143, 0.2),
+                                            (signal.SIGINT, 130, 0), (signal.SIGTERM, 143, 0)):
+            done, out, errors = self.interrupt(number)
+            self.assertEqual((done, out), (status, ""))
+            self.assertRegex(errors, r"\Asysrtctl: \d+ records were deleted; the same command goes on\n\Z")
+            self.assertEqual([r.get("cursor") for r in self.requests], [None, "100", "200"])
 
 
 if __name__ == "__main__":
