@@ -51,6 +51,7 @@ struct run {
 	size_t sources_n;
 	bool is_restricted;
 	size_t looks;
+	bool has_read; /* a record, which takes long, since the clock was looked at */
 	size_t passed; /* matches that earlier pages have shown */
 	int64_t upto;  /* the newest that is considered */
 };
@@ -303,6 +304,8 @@ read_query(struct run *r, const bool wanted[INDEX_KINDS], struct error *error)
 			continue;
 		e = query_new(r->params->query, r->finder->store.tokenizers[i],
 			&r->found->queries[i], error);
+		if (e == ERR_LIMIT_EXCEEDED) /* no kind is left out because of that */
+			return error_wrap(error, "query");
 		any |= e == OK;
 	}
 	return any ? OK : error_wrap(error, "query");
@@ -375,6 +378,7 @@ check_record(struct run *r, const struct source *s, bool *is_wanted, struct erro
 	enum err e;
 
 	*is_wanted = false;
+	r->has_read = true;
 	if (rc != SQLITE_ROW)
 		return rc == SQLITE_DONE ? OK : follow_error(store, error);
 	if (r->params->pattern != NULL && !pattern_accepts(r->params->pattern, record.data))
@@ -416,7 +420,10 @@ look(struct run *r, const struct source *s, bool *is_wanted, struct error *error
 static bool
 is_over(struct run *r, struct error *error, enum err *e)
 {
-	if (++r->looks % LOOKS_PER_CLOCK == 0 && clock_mono_us() > r->finder->deadline_us) {
+	bool must_look = ++r->looks % LOOKS_PER_CLOCK == 0 || r->has_read;
+
+	r->has_read = false;
+	if (must_look && clock_mono_us() > r->finder->deadline_us) {
 		*e = error_set(error, ERR_TIMEOUT, "out of time");
 		return true;
 	}

@@ -47,6 +47,13 @@ refuse(struct parser *ps, const char *what, const char *at, const char *advice)
 		ps->error, ERR_INVALID_ARGUMENT, "%s at %zu%s", what, place(ps, at), advice);
 }
 
+static enum err
+refuse_more(struct parser *ps, int max, const char *what, const char *at)
+{
+	return error_set(
+		ps->error, ERR_LIMIT_EXCEEDED, "more than %d %s at %zu", max, what, place(ps, at));
+}
+
 /** The bytes of white space (Unicode's, and control characters) at p, or 0. */
 static size_t
 space_at(const char *p, const char *end)
@@ -124,8 +131,13 @@ make_term(struct parser *ps, struct span text, bool is_prefix, struct node **out
 	if (e != OK || tokens_count(&q->tokens) == first)
 		return e;
 	if (q->terms_n == QUERY_TERMS_MAX)
-		return error_set(ps->error, ERR_INVALID_ARGUMENT, "more than %d terms at %zu",
-			QUERY_TERMS_MAX, place(ps, text.p));
+		return refuse_more(ps, QUERY_TERMS_MAX, "terms", text.p);
+	if (tokens_count(&q->tokens) > QUERY_TOKENS_MAX)
+		return refuse_more(ps, QUERY_TOKENS_MAX,
+			tokenizer_kind(ps->tokenizer) == TOKENIZER_TRIGRAM
+				? "runs of three characters"
+				: "words",
+			text.p);
 	*out = make_node(q, NODE_TERM);
 	(*out)->is_prefix = is_prefix;
 	(*out)->is_name_only = ps->is_name_only;

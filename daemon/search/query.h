@@ -25,9 +25,10 @@
 #include "common/span.h"
 #include "daemon/search/tokens.h"
 
-#define QUERY_MAX_BYTES 4096
-#define QUERY_TERMS_MAX 64
-#define QUERY_DEPTH_MAX 16
+#define QUERY_MAX_BYTES  4096
+#define QUERY_TERMS_MAX  64
+#define QUERY_TOKENS_MAX 256 /* of all terms: FTS5 holds for each where it stands in a record */
+#define QUERY_DEPTH_MAX  16
 
 /** The columns of the index, in their order. */
 enum query_column {
@@ -50,7 +51,8 @@ struct match {
 
 struct query;
 
-/** Reads a query; INVALID_ARGUMENT says what is wrong with it and where. */
+/** Reads a query; INVALID_ARGUMENT says what is wrong with it and where, LIMIT_EXCEEDED of what it
+ * has too many. */
 enum err query_new(
 	struct span text, struct tokenizer *tokenizer, struct query **out, struct error *error);
 void query_free(struct query *q);

@@ -88,7 +88,8 @@ check(struct table *t, const struct span *columns, struct span text)
 	struct query *q;
 
 	if (query_new(text, t->tokenizer, &q, &error) != OK) {
-		must(error.code == ERR_INVALID_ARGUMENT && error.text[0] != '\0');
+		must(error.code == ERR_INVALID_ARGUMENT || error.code == ERR_LIMIT_EXCEEDED);
+		must(error.text[0] != '\0');
 		return;
 	}
 	for (int c = 0; c < QUERY_COLUMNS; c++)

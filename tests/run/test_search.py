@@ -205,6 +205,17 @@ class Limits(Searching):
         self.assertIn("search.timeout", caught.exception.message)
         self.assertEqual(state(self.client)["timeouts"], 1)
 
+    def test_few_large_records_take_time_too(self):
+        self.open('[search]\ntimeout = "5ms"\n')
+        records = [{"id": str(i), "data": ["word"] * 20000} for i in range(10)]
+        for first in range(0, 40, 10):
+            self.client.call("record.put_many", category=f"c{first}", records=records)
+        wait_indexed(self.client)
+        self.assertEqual(self.ids("none"), [])
+        with self.assertRaises(RpcError) as caught:
+            self.client.call("record.search", query="word", where={"": {"contains": 1}})
+        self.assertEqual(caught.exception.code, "TIMEOUT")
+
     def test_a_writer_is_not_let_go_too_far_ahead(self):
         self.open('[search]\nmax_lag = 1000\n')
         records = [{"id": str(i), "data": " ".join(WORDS)} for i in range(2000)]
@@ -246,6 +257,19 @@ class Kinds(Searching):
             self.assertEqual(caught.exception.code, "INVALID_ARGUMENT")
             self.assertIn("category none is not searched", caught.exception.message)
             wait_indexed(self.client)
+
+    def test_what_is_too_much_for_one_way_is_not_left_out(self):
+        self.open(KINDS)
+        query = " OR ".join(f"{word}light" for word in WORDS * 4)
+        self.put("1", "amberlight", category="part")
+        self.put("1", "amberlight", category="words")
+        self.assertEqual(hits(self.client, query, category="words"), [("words", "1")])
+        for more in ({}, {"category": "part"}):
+            with self.assertRaises(RpcError) as caught:
+                hits(self.client, query, **more)
+            self.assertEqual(caught.exception.code, "LIMIT_EXCEEDED")
+            self.assertRegex(caught.exception.message,
+                             r"^query: more than 256 runs of three characters at \d+$")
 
     def test_other_settings_make_another_index(self):
         self.open()

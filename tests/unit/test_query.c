@@ -63,15 +63,20 @@ assert_match(enum tokenizer_kind kind, const char *text, const char *want)
 }
 
 static void
-assert_refused(enum tokenizer_kind kind, const char *text, const char *want)
+assert_error(enum tokenizer_kind kind, const char *text, enum err code, const char *want)
 {
 	struct error error = ERROR_NONE;
 	struct query *q = NULL;
 
-	ck_assert_msg(
-		query_new(span_of(text), tokenizers[kind], &q, &error) == ERR_INVALID_ARGUMENT,
-		"accepted: %s", text);
+	ck_assert_msg(query_new(span_of(text), tokenizers[kind], &q, &error) == code, "%s: %s",
+		text, error.text);
 	ck_assert_msg(q == NULL && strcmp(error.text, want) == 0, "%s: %s", text, error.text);
+}
+
+static void
+assert_refused(enum tokenizer_kind kind, const char *text, const char *want)
+{
+	assert_error(kind, text, ERR_INVALID_ARGUMENT, want);
 }
 
 START_TEST(a_query_is_read_as_people_mean_it)
@@ -170,15 +175,48 @@ START_TEST(what_makes_no_sense_is_refused_with_its_place)
 		assert_refused(TOKENIZER_WORDS, cases[i][0], cases[i][1]);
 	assert_refused(TOKENIZER_TRIGRAM, "ab",
 		"nothing to look for: a term needs at least three characters");
-	for (size_t i = 0; i <= 2 * QUERY_TERMS_MAX; i++)
-		text[i] = i % 2 == 0 ? 'a' : ' ';
-	text[2 * QUERY_TERMS_MAX + 1] = '\0';
-	assert_refused(TOKENIZER_WORDS, text, "more than 64 terms at 129");
 	memset(text, 'a', QUERY_MAX_BYTES + 1);
 	ck_assert_int_eq(
 		query_new((struct span){text, QUERY_MAX_BYTES + 1}, tokenizers[TOKENIZER_WORDS],
 			&(struct query *){NULL}, &(struct error){.code = OK}),
 		ERR_INVALID_ARGUMENT);
+}
+END_TEST
+
+/** "a a a", in quotes or not. */
+static void
+write_words(char *text, size_t n, bool is_quoted)
+{
+	if (is_quoted)
+		*text++ = '"';
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + 2 * i, "a ", 2);
+	text[2 * n - 1] = '\0';
+}
+
+START_TEST(too_much_is_refused)
+{
+	char text[QUERY_MAX_BYTES + 1], match[QUERY_MAX_BYTES + 2];
+
+	write_words(text, QUERY_TERMS_MAX + 1, false);
+	assert_error(TOKENIZER_WORDS, text, ERR_LIMIT_EXCEEDED, "more than 64 terms at 129");
+	write_words(text, QUERY_TOKENS_MAX + 1, true);
+	assert_error(TOKENIZER_WORDS, text, ERR_LIMIT_EXCEEDED, "more than 256 words at 2");
+	write_words(text, QUERY_TOKENS_MAX, true);
+	snprintf(match, sizeof(match), "%s\"", text);
+	assert_match(TOKENIZER_WORDS, text, match);
+	strcat(text, "\" -b");
+	assert_error(TOKENIZER_WORDS, text, ERR_LIMIT_EXCEEDED, "more than 256 words at 516");
+	memset(text, 'a', QUERY_MAX_BYTES);
+	text[QUERY_MAX_BYTES] = '\0';
+	assert_error(TOKENIZER_TRIGRAM, text, ERR_LIMIT_EXCEEDED,
+		"more than 256 runs of three characters at 1");
+	text[QUERY_TOKENS_MAX + 3] = '\0';
+	assert_error(TOKENIZER_TRIGRAM, text, ERR_LIMIT_EXCEEDED,
+		"more than 256 runs of three characters at 1");
+	text[QUERY_TOKENS_MAX + 2] = '\0';
+	snprintf(match, sizeof(match), "\"%s\"", text);
+	assert_match(TOKENIZER_TRIGRAM, text, match);
 }
 END_TEST
 
@@ -449,6 +487,7 @@ main(void)
 	tcase_set_timeout(t, getenv("SYSRT_LONG") != NULL ? 600 : 30);
 	tcase_add_test(t, a_query_is_read_as_people_mean_it);
 	tcase_add_test(t, what_makes_no_sense_is_refused_with_its_place);
+	tcase_add_test(t, too_much_is_refused);
 	tcase_add_test(t, the_longest_query_has_its_text);
 	tcase_add_test(t, the_places_of_terms_are_found);
 	tcase_add_test(t, a_trigram_is_where_it_stands);
