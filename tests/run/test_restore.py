@@ -33,9 +33,10 @@ class Restores(unittest.TestCase):
         sysrtctl(self.daemon, "backup", str(self.backup))
 
     def sysrtd(self, *words, store=None, wrap=()):
+        env = {**self.daemon.env, **({"ASAN_OPTIONS": "detect_leaks=0"} if wrap else {})}
         return subprocess.run([*wrap, BUILD / "sysrtd", "--config", self.daemon.config_path, "--store",
                                store or self.store, "store", *words], text=True,
-                              env=self.daemon.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                              env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def restore(self):
         done = self.sysrtd("restore", self.backup)
