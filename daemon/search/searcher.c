@@ -27,7 +27,7 @@ struct searcher {
 };
 
 static void
-run_search(struct searcher *s, struct job *j)
+search(struct searcher *s, struct job *j)
 {
 	struct found found = {.v = NULL};
 	enum err e = finder_begin(s->finder, j->deadline_us, &j->error);
@@ -42,33 +42,61 @@ run_search(struct searcher *s, struct job *j)
 	finder_end(s->finder);
 	if (e == OK && j->reply.failed)
 		e = error_set(&j->error, ERR_LIMIT_EXCEEDED, "the answer is too large");
-	if (e == ERR_TIMEOUT) {
+	if (e == ERR_TIMEOUT)
 		error_set(&j->error, e,
 			"searching took longer than search.timeout: narrow the search, or ask for "
 			"the newest");
-		s->shared->timeouts++;
-	} else if (e == ERR_UNAVAILABLE) {
+	else if (e == ERR_UNAVAILABLE)
 		indexer_poke(s->indexer); /* it may have to mend the index */
-	}
-	s->shared->searches++;
 	j->result = e;
+}
+
+static void
+run_search(struct searcher *s, struct job *j)
+{
+	if (clock_mono_us() > j->deadline_us)
+		j->result = error_set(&j->error, ERR_TIMEOUT,
+			"the search waited for its turn for longer than search.timeout: try again "
+			"when fewer are under way");
+	else
+		search(s, j);
+	s->shared->timeouts += j->result == ERR_TIMEOUT;
+	s->shared->searches++;
+}
+
+/** The job whose turn it is: the first. What else its client waits for goes behind all others. */
+static struct job *
+take_turn(struct searcher *s, struct qlist *waiting)
+{
+	struct qlist others, own;
+	struct job *first, *j;
+
+	queue_take(s->in, waiting);
+	first = (struct job *)(void *)qlist_shift(waiting);
+	if (first == NULL)
+		return NULL;
+	qlist_init(&others);
+	qlist_init(&own);
+	while ((j = (struct job *)(void *)qlist_shift(waiting)) != NULL)
+		qlist_append(j->client == first->client ? &own : &others, &j->item);
+	qlist_splice(waiting, &others);
+	qlist_splice(waiting, &own);
+	return first;
 }
 
 static void
 run_all(struct searcher *s, struct qlist *waiting)
 {
-	struct qitem *it;
+	struct job *j;
 	struct qlist one;
 
-	while ((it = qlist_shift(waiting)) != NULL) {
-		struct job *j = (struct job *)(void *)it;
-
+	while ((j = take_turn(s, waiting)) != NULL) {
 		if (!reader_puts_off(j)) {
 			run_search(s, j);
 			reader_note_made(j);
 		}
 		qlist_init(&one);
-		qlist_append(&one, it);
+		qlist_append(&one, &j->item);
 		queue_push(s->out, &one);
 		s->searched_us = clock_mono_us();
 		s->is_following = true;

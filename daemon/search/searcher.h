@@ -1,8 +1,8 @@
 #pragma once
 /*
- * The searcher: a thread that answers searches. While some came lately it keeps
- * the tail up by itself, so that the next one has little to add; after a while
- * without any it forgets the tail.
+ * The searcher: a thread that answers searches, those of different clients in turn.
+ * While some came lately it keeps the tail up by itself, so that the next one has
+ * little to add; after a while without any it forgets the tail.
  */
 
 #include "common/err.h"

@@ -216,6 +216,40 @@ class Limits(Searching):
             self.client.call("record.search", query="word", where={"": {"contains": 1}})
         self.assertEqual(caught.exception.code, "TIMEOUT")
 
+    def pipeline(self, n):
+        """Sends searches that each take a while, over a connection of its own."""
+        records = [{"id": str(i), "data": ["word"] * 20000} for i in range(10)]
+        self.client.call("record.put_many", category="c", records=records)
+        self.put("only", "needle")
+        wait_indexed(self.client)
+        self.assertEqual(self.ids("needle"), ["only"])
+        other = self.daemon.control()
+        self.addCleanup(other.close)
+        return other, [other.send("record.search", query="word", where={"": {"contains": 1}})
+                       for _ in range(n)]
+
+    def test_clients_search_in_turn(self):
+        self.open('[search]\ntimeout = "20s"\n')
+        other, sent = self.pipeline(100)
+        wait_for(lambda: state(self.client)["searches"] > 3, what="some of them")
+        before = state(self.client)["searches"]
+        self.assertEqual(self.ids("needle"), ["only"])
+        self.assertLess(state(self.client)["searches"] - before, 20)
+        for request in sent:
+            self.assertEqual(other.answer(request)["total"], 0)
+
+    def test_a_search_that_waited_too_long(self):
+        self.open('[search]\ntimeout = "20ms"\n')
+        other, sent = self.pipeline(100)
+        says = set()
+        for request in sent:
+            try:
+                other.answer(request)
+            except RpcError as error:
+                self.assertEqual(error.code, "TIMEOUT")
+                says.add(error.message)
+        self.assertTrue(any("waited for its turn" in text for text in says), says)
+
     def test_a_writer_is_not_let_go_too_far_ahead(self):
         self.open('[search]\nmax_lag = 1000\n')
         records = [{"id": str(i), "data": " ".join(WORDS)} for i in range(2000)]
