@@ -71,6 +71,7 @@ record_search(struct call *c)
 	j->read.limit = a[SEARCH_LIMIT_ARG].is_set ? (unsigned)a[SEARCH_LIMIT_ARG].i : SEARCH_LIMIT;
 	j->read.snippet = a[SEARCH_SNIPPET].is_set ? (unsigned)a[SEARCH_SNIPPET].i : SNIPPET;
 	j->read.wants_data = a[SEARCH_DATA].i != 0;
+	j->read.is_apart = !scopes_cover(c->caller->scopes, SCOPE_READ, SPAN(""), true);
 	j->read.rank_limit = (unsigned)c->api->conf->search.rank_limit;
 	e = set_filters(c, j);
 	if (e == OK)

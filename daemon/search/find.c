@@ -330,7 +330,8 @@ open_sources(struct run *r, struct error *error)
 
 		if (r->found->queries[i] == NULL)
 			continue;
-		score_init(&r->scores[i], r->found->queries[i], &f->store.tails[i], f->mark);
+		score_init(&r->scores[i], r->found->queries[i], &f->store.tails[i], f->mark,
+			r->params->is_apart);
 		r->sources_n++;
 		if (source_start_index(s, f->searches, (enum conf_search)i, &r->scores[i],
 			    &(struct source_range){is_ranked, 0, r->upto}) != SQLITE_OK)

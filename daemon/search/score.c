@@ -13,6 +13,8 @@
 
 #define NAME_WEIGHT 10.0
 
+#define APART_AVERAGE 100 /* tokens of a record, when the others are not looked at */
+
 #define COUNT_MAX    1000 /* records with a term are counted up to here, and estimated from there */
 #define PREFIX_SHARE 0.1  /* of the records are taken to hold some word with a given beginning */
 
@@ -79,6 +81,16 @@ set_weight(struct score *s, size_t i, const Fts5ExtensionApi *api, Fts5Context *
 		rc = count_docs(api, fts, (int)i, s->mark, &docs);
 	s->weights[i] = weight_of(rows, docs + (double)query_recent_docs(s->query, p, s->tail));
 	return rc;
+}
+
+/** Without statistics: a score says the same whatever else there is. */
+static void
+prepare_apart(struct score *s)
+{
+	for (size_t i = 0; i < s->phrases_n; i++)
+		s->weights[i] = 1;
+	s->average = APART_AVERAGE;
+	s->is_ready = true;
 }
 
 /** Reads the statistics of the table; without one (api is NULL) those of the tail are all. */
@@ -184,10 +196,13 @@ score_bind(sqlite3_stmt *st, int i, struct score *s)
 }
 
 void
-score_init(struct score *s, const struct query *query, const struct recent *tail, int64_t mark)
+score_init(struct score *s, const struct query *query, const struct recent *tail, int64_t mark,
+	bool is_apart)
 {
 	*s = (struct score){.query = query, .tail = tail, .mark = mark};
 	s->phrases_n = query_phrases(query, s->phrases);
+	if (is_apart)
+		prepare_apart(s);
 }
 
 double

@@ -4,7 +4,8 @@
  * data. FTS5's own bm25() counts all records with each term first, which takes
  * hundreds of milliseconds for a common word; here a count that goes far is
  * estimated from its beginning. The same formula serves the tail, so that matches
- * of both can stand in one list. One thread.
+ * of both can stand in one list. How rare a term is tells of all records: for who
+ * may not read them all each term weighs the same. One thread.
  */
 
 #include <sqlite3.h>
@@ -30,7 +31,7 @@ struct score {
 enum err score_add_function(sqlite3 *db, struct error *error);
 void score_bind(sqlite3_stmt *st, int i, struct score *s);
 
-void score_init(
-	struct score *s, const struct query *query, const struct recent *tail, int64_t mark);
+void score_init(struct score *s, const struct query *query, const struct recent *tail, int64_t mark,
+	bool is_apart);
 /** The score of a record of the tail; above 0. */
 double score_of_recent(struct score *s, const struct recent_segment *segment, uint32_t doc);

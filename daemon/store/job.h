@@ -141,6 +141,7 @@ struct read_params {
 	struct span query;      /* search */
 	unsigned snippet;       /* search: characters; 0: none */
 	bool wants_data;        /* search */
+	bool is_apart;          /* search: scores tell nothing of what is not found */
 	unsigned rank_limit;    /* search: matches that are counted and ranked */
 	int64_t updated_after;  /* INT64_MIN: unset; strictly after */
 	int64_t updated_before; /* INT64_MAX: unset; strictly before */

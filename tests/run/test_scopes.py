@@ -11,7 +11,7 @@ builds: asan; in check-long: release
 
 import unittest
 
-from harness import Daemon, RpcError, daemon_for
+from harness import Daemon, RpcError, daemon_for, wait_for
 
 COVERED = ["a", "s.1"]      # by SOME below
 PREFIXES = ["s.*", "s.1*"]  # likewise, as patterns
@@ -274,6 +274,30 @@ class Narrowing(unittest.TestCase):
         with self.daemon.ws() as ws, self.assertRaises(RpcError) as caught:
             ws.call("category.list")
         self.assertIn("needs read, ", caught.exception.message)
+
+    def test_scores_tell_nothing_of_what_may_not_be_read(self):
+        """Not how many records hold a phrase, nor how long they are: in memory, and in the index."""
+        def scores():
+            return [(item["id"], item["score"]) for item in
+                    ws.call("record.search", query='"merger acme" OR rare', category="a")["items"]]
+
+        def wait_indexed():
+            wait_for(lambda: (s := control.call("status")["search"])["lag"] == 0
+                     and s["state"] == "ready", what="the index")
+        self.set_anonymous("read:a")
+        with self.daemon.ws() as ws, self.daemon.control() as control:
+            control.call("record.put", category="a", id="short", data="merger acme")
+            control.call("record.put", category="a", id="long", data="merger acme or something else")
+            wait_indexed()
+            before = scores()
+            self.assertEqual([name for name, _ in before], ["short", "long"])
+            control.call("record.put_many", category="b", records=[
+                {"id": str(i), "data": "merger acme and a long text behind it"} for i in range(50)])
+            self.assertEqual(scores(), before)
+            wait_indexed()
+            self.assertEqual(scores(), before)
+            everything = control.call("record.search", query='"merger acme"', category="a")["items"]
+            self.assertNotEqual([(item["id"], item["score"]) for item in everything], before)
 
     def test_a_listener_of_the_command_line_keeps_its_scopes(self):
         """Those of the control socket have nothing to do with those of the network."""
