@@ -156,7 +156,7 @@ const struct conf_option conf_options[] = {
 	 "[\"127.0.0.0/8\", \"::1\"]", 0, 1000, NULL, false,
 	 "Networks that are not limited. The control socket never is."},
 	{"limits.addresses", CONF_COUNT, AT(limits.addresses), "65536", 64, 10000000, NULL, false,
-	 "Addresses remembered at a time, at 56 bytes each."},
+	 "Addresses remembered at a time, at 48 bytes each."},
 
 	{"hub.recent", CONF_COUNT, AT(hub.recent), "1024", 0, 10000000, NULL, false,
 	 "Newest changes kept in memory, for clients that fell a little behind."},

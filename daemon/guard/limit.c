@@ -37,6 +37,8 @@ struct owner {
 	bool is_used;
 };
 
+_Static_assert(sizeof(struct owner) == 48, "the help of limits.addresses says so");
+
 struct limits {
 	struct rate rates[RATES_N]; /* but for the tokens' */
 	struct rate refusals;       /* that a session is told */
@@ -51,7 +53,7 @@ struct limits {
 };
 
 static void
-adopt(struct limits *l, const struct conf *conf)
+read_conf(struct limits *l, const struct conf *conf)
 {
 	const struct conf_list *exempt = &conf->limits.exempt;
 
@@ -65,6 +67,21 @@ adopt(struct limits *l, const struct conf *conf)
 	for (size_t i = 0; i < exempt->n; i++)
 		must(network_parse(span_of(exempt->v[i]), &l->exempt[i]));
 	l->sets_n = ((size_t)conf->limits.addresses + WAYS - 1) / WAYS;
+}
+
+static bool
+has_same_conf(const struct limits *a, const struct limits *b)
+{
+	return memcmp(a->rates, b->rates, sizeof(a->rates)) == 0 &&
+	       memcmp(&a->refusals, &b->refusals, sizeof(a->refusals)) == 0 &&
+	       a->sets_n == b->sets_n && a->exempt_n == b->exempt_n &&
+	       memcmp(a->exempt, b->exempt, a->exempt_n * sizeof(*a->exempt)) == 0;
+}
+
+/** All buckets are full. */
+static void
+begin(struct limits *l)
+{
 	l->owners = xcalloc(l->sets_n * WAYS, sizeof(*l->owners));
 	l->total = (struct bucket){0};
 	l->generation++;
@@ -84,7 +101,8 @@ limits_new(const struct conf *conf, struct bounds *bounds)
 
 	crypto_shorthash_keygen(l->key);
 	l->bounds = bounds;
-	adopt(l, conf);
+	read_conf(l, conf);
+	begin(l);
 	return l;
 }
 
@@ -100,8 +118,16 @@ limits_free(struct limits *l)
 void
 limits_reload(struct limits *l, const struct conf *conf)
 {
+	struct limits next = *l;
+
+	read_conf(&next, conf);
+	if (has_same_conf(l, &next)) {
+		free(next.exempt);
+		return;
+	}
 	let_go(l);
-	adopt(l, conf);
+	*l = next;
+	begin(l);
 }
 
 static bool

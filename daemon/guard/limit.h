@@ -62,7 +62,7 @@ struct limited {
 /** bounds: where it is counted what was refused. */
 struct limits *limits_new(const struct conf *conf, struct bounds *bounds);
 void limits_free(struct limits *l);
-/** Takes over other rates: all buckets are full then. */
+/** Takes over the configuration: if it is another one, all buckets are full then. */
 void limits_reload(struct limits *l, const struct conf *conf);
 
 /** Whether a connection from this address may be accepted now; it counts as an attempt. */

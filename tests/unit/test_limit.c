@@ -180,6 +180,22 @@ START_TEST(test_a_reload_counts_for_those_who_are_there)
 }
 END_TEST
 
+START_TEST(test_a_reload_of_the_same_changes_nothing)
+{
+	struct limited s = session_from("192.0.2.1"), other = session_from("192.0.2.1");
+
+	ck_assert_ptr_null(take(&s, 10, 0));
+	limits_reload(limits, conf);
+	ck_assert_str_eq(take(&s, 1, 0), "session");
+	ck_assert_ptr_null(take(&other, 5, 0));
+	ck_assert_str_eq(take(&other, 1, 0), "address");
+	conf->limits.addresses += 64;
+	limits_reload(limits, conf);
+	ck_assert_ptr_null(take(&s, 10, 0));
+	ck_assert_ptr_null(take(&other, 5, 0));
+}
+END_TEST
+
 /** One that is refused too often is not read until there is room again: for a while. */
 START_TEST(test_who_goes_on_is_held_back)
 {
@@ -488,6 +504,7 @@ main(void)
 	tcase_add_test(t, test_one_of_ipv6_has_64_bits);
 	tcase_add_test(t, test_who_is_not_limited);
 	tcase_add_test(t, test_a_reload_counts_for_those_who_are_there);
+	tcase_add_test(t, test_a_reload_of_the_same_changes_nothing);
 	tcase_add_test(t, test_who_goes_on_is_held_back);
 	tcase_add_test(t, test_one_that_never_heeds);
 	tcase_add_test(t, test_a_dear_request);
