@@ -11,6 +11,8 @@
 
 #include "common/xalloc.h"
 
+#define GROUPS_TOLD 10 /* in an error, which has to say what is needed, too */
+
 static void
 read_groups(int fd, gid_t gid, struct peercred *p)
 {
@@ -75,9 +77,11 @@ refuse(const struct peercred *p, const struct conf *conf, struct error *error)
 	const char *reading = conf->control.read_group;
 	struct buf list;
 
-	buf_init(&list, 2048);
-	for (size_t i = 0; i < p->groups_n; i++)
+	buf_init(&list, ERROR_TEXT_MAX);
+	for (size_t i = 0; i < p->groups_n && i < GROUPS_TOLD; i++)
 		buf_addf(&list, "%s%u", i > 0 ? " " : "", (unsigned)p->groups[i]);
+	if (p->groups_n > GROUPS_TOLD)
+		buf_addf(&list, " and %zu more", p->groups_n - GROUPS_TOLD);
 	error_set(error, ERR_PERMISSION_DENIED,
 		"uid %u (groups %.*s) may not use the control socket: it needs the group \"%s\" "
 		"(control.admin_group)%s%s%s",

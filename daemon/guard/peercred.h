@@ -20,8 +20,8 @@ struct peercred {
 /** ERR_PERMISSION_DENIED: the kernel does not say. */
 enum err peercred_read(int fd, struct peercred *p, struct error *error);
 void peercred_fini(struct peercred *p);
-/** His scopes, of which the caller becomes an owner. ERR_PERMISSION_DENIED: none; it names him, his
- * groups and the groups that he would need. */
+/** His scopes, of which the caller becomes an owner. ERR_PERMISSION_DENIED: none; it names him, the
+ * first of his groups and those that he would need. */
 enum err peercred_judge(const struct peercred *p, const struct conf *conf, struct scopes **out,
 	struct error *error);
 /** The group of this name; false: there is none, or the name is empty. */
