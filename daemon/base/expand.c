@@ -165,15 +165,58 @@ check_header(struct span text, struct error *error)
 		(struct span){text.p, n}, (struct span){text.p + n + 1, text.n - n - 1}, error);
 }
 
+static bool
+looks_like_json(struct span text)
+{
+	size_t n = 0;
+
+	while (n < text.n && strchr(" \t\r\n", text.p[n]) != NULL)
+		n++;
+	return n < text.n && (text.p[n] == '{' || text.p[n] == '[');
+}
+
+/** Of a string of JSON. */
+enum place { OUTSIDE, IN_STRING, BEHIND_BACKSLASH };
+
+static enum place
+place_behind(enum place place, struct span text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		if (place == BEHIND_BACKSLASH)
+			place = IN_STRING;
+		else if (text.p[i] == '"')
+			place = place == OUTSIDE ? IN_STRING : OUTSIDE;
+		else if (text.p[i] == '\\' && place == IN_STRING)
+			place = BEHIND_BACKSLASH;
+	}
+	return place;
+}
+
+/** A backslash would take the first byte of what is put in behind it. */
+static enum err
+check_place(enum place *place, const struct piece *piece, struct error *error)
+{
+	if (piece->kind == TEXT)
+		*place = place_behind(*place, piece->text);
+	else if (*place == BEHIND_BACKSLASH)
+		return error_set(error, ERR_INVALID_ARGUMENT,
+			"a \\ stands right before a ${ (a \\ itself is written \\\\ in JSON)");
+	return OK;
+}
+
 enum err
 expand_check(struct span text, enum expand_where where, bool *uses_signature, struct error *error)
 {
+	bool is_json = where == EXPAND_MESSAGE && looks_like_json(text);
+	enum place place = OUTSIDE;
 	struct span rest = text;
 	struct piece piece;
 	enum err e = where == EXPAND_HEADER ? check_header(text, error) : OK;
 
 	while (rest.n > 0 && e == OK) {
 		e = next_piece(&rest, &piece, error);
+		if (e == OK && is_json)
+			e = check_place(&place, &piece, error);
 		if (e != OK || piece.kind != SIGNATURE)
 			continue;
 		if (where == EXPAND_SIGNED)
@@ -446,33 +489,11 @@ add_escaped(const struct expand *x, const struct piece *piece, struct buf *out)
 	memmove(out->p + before, out->p + before + 1, out->n - before);
 }
 
-/** Whether a string of JSON is open behind the text. */
-static bool
-is_in_string(bool was_in_string, struct span text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == '\\' && was_in_string)
-			i++;
-		else if (text.p[i] == '"')
-			was_in_string = !was_in_string;
-	}
-	return was_in_string;
-}
-
-static bool
-looks_like_json(struct span text)
-{
-	size_t n = 0;
-
-	while (n < text.n && strchr(" \t\r\n", text.p[n]) != NULL)
-		n++;
-	return n < text.n && (text.p[n] == '{' || text.p[n] == '[');
-}
-
 enum err
 expand_add_message(struct expand *x, struct span text, struct buf *out, struct error *error)
 {
-	bool is_json = looks_like_json(text), in_string = false;
+	bool is_json = looks_like_json(text);
+	enum place place = OUTSIDE;
 	struct piece piece;
 
 	while (take_piece(&text, &piece)) {
@@ -481,9 +502,9 @@ expand_add_message(struct expand *x, struct span text, struct buf *out, struct e
 				"the secret %.*s is no text, and cannot stand in a message",
 				SPAN_FMT(piece.text));
 		if (piece.kind == TEXT) {
-			in_string = is_json && is_in_string(in_string, piece.text);
+			place = is_json ? place_behind(place, piece.text) : OUTSIDE;
 			add_piece(x, &piece, out);
-		} else if (in_string) {
+		} else if (place == IN_STRING) {
 			add_escaped(x, &piece, out);
 		} else {
 			add_piece(x, &piece, out);

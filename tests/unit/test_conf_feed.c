@@ -272,6 +272,8 @@ static const struct {
 	{"\"on_connect\":[7]",
          "on_connect must be a message, a table {send, await, timeout}, or an "
 		"array of these"																    },
+	{"\"on_connect\":[\"{\\\"a\\\":\\\"\\\\${now_ms}\\\"}\"]",
+         "on_connect: a \\ stands right before a ${ (a \\ itself is written \\\\ in JSON)"                                                                          },
 	{"\"on_connect\":[{}]",								"on_connect: a table needs send or await"                            },
 	{"\"on_connect\":[{\"send\":\"x\",\"timeout\":\"1s\"}]",
          "on_connect: timeout is of what is waited for: give await too"											     },

@@ -114,6 +114,9 @@ START_TEST(messages)
 		" {\"k\":\"q\\\"b\\\\s\\nn\",\"t\":1700000000123}");
 	expect_message(
 		"[\"a\\\"${secret:quotes}\",${secret:plain}]", "[\"a\\\"q\\\"b\\\\s\\nn\",plain]");
+	expect_message("{\"a\\\\${now_s}\":\"\\\\$\\\\${now_s}\"}",
+		"{\"a\\\\1700000000\":\"\\\\$\\\\1700000000\"}");
+	expect_message("\\${now_s}", "\\1700000000");
 	expect_message("say \"${secret:quotes}\"", "say \"q\"b\\s\nn\"");
 }
 END_TEST
