@@ -19,6 +19,8 @@ enum conf_type {
 	CONF_TEXTS,
 	CONF_SCOPES,   /* texts: scopes of data */
 	CONF_NETWORKS, /* texts: addresses, or networks of them */
+	CONF_HOSTS,    /* texts: names with or without a port */
+	CONF_ORIGINS,  /* texts: of web pages, or "*" */
 	CONF_FILTER,   /* a text: of the log */
 	CONF_KEEP,     /* a count, a duration or "unlimited" */
 	CONF_RATE,

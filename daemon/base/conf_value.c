@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/time.h"
+#include "common/wire/http.h"
 #include "common/xalloc.h"
 #include "daemon/base/network.h"
 #include "daemon/guard/scope.h"
@@ -30,7 +31,8 @@ list_clear(struct conf_list *l)
 static bool
 is_list(const struct conf_option *o)
 {
-	return o->type == CONF_TEXTS || o->type == CONF_SCOPES || o->type == CONF_NETWORKS;
+	return o->type == CONF_TEXTS || o->type == CONF_SCOPES || o->type == CONF_NETWORKS ||
+	       o->type == CONF_HOSTS || o->type == CONF_ORIGINS;
 }
 
 void
@@ -91,6 +93,8 @@ wrong_type(const struct conf_option *o, struct error *error)
 		[CONF_RATE] = "a rate such as \"100/s\" or \"30/m burst 60\", or \"unlimited\"",
 		[CONF_STEPS] = "a message, a table {send, await, timeout}, or an array of these",
 		[CONF_NETWORKS] = "networks such as \"192.0.2.0/24\" or \"::1\"",
+		[CONF_HOSTS] = "a string or an array of strings",
+		[CONF_ORIGINS] = "a string or an array of strings",
 	};
 
 	if (o->type == CONF_CHOICE)
@@ -195,6 +199,27 @@ check_scope(const struct conf_option *o, struct span text, struct error *error)
 	return e == OK ? OK : error_set(error, ERR_CONFIG_ERROR, "%s: %s", o->name, why.text);
 }
 
+static bool
+is_host(struct span text)
+{
+	struct span host;
+	bool is_address;
+	int port;
+
+	return http_authority_split(text, &host, &port, &is_address);
+}
+
+/** As browsers write it, or "*". */
+static bool
+is_origin(struct span text)
+{
+	const char *mark = memmem(text.p, text.n, "://", 3);
+
+	if (mark == NULL || mark == text.p)
+		return span_is(text, "*");
+	return is_host((struct span){mark + 3, (size_t)(text.p + text.n - mark - 3)});
+}
+
 static enum err
 check_word(const struct conf_option *o, struct span text, struct error *error)
 {
@@ -208,6 +233,14 @@ check_word(const struct conf_option *o, struct span text, struct error *error)
 	if (o->type == CONF_NETWORKS && !network_parse(text, &network))
 		return error_set(error, ERR_CONFIG_ERROR,
 			"%s: \"%.*s\" is no network such as \"192.0.2.0/24\"", o->name,
+			SPAN_FMT(text));
+	if (o->type == CONF_HOSTS && !is_host(text))
+		return error_set(error, ERR_CONFIG_ERROR,
+			"%s: \"%.*s\" is no host such as \"app.example.org\"", o->name,
+			SPAN_FMT(text));
+	if (o->type == CONF_ORIGINS && !is_origin(text))
+		return error_set(error, ERR_CONFIG_ERROR,
+			"%s: \"%.*s\" is no origin such as \"https://app.example.org\"", o->name,
 			SPAN_FMT(text));
 	return o->type == CONF_SCOPES ? check_scope(o, text, error) : OK;
 }
@@ -316,6 +349,8 @@ conf_set_text(void *values, const struct conf_option *o, struct span text, struc
 	case CONF_TEXTS:
 	case CONF_SCOPES:
 	case CONF_NETWORKS:
+	case CONF_HOSTS:
+	case CONF_ORIGINS:
 		return set_list_text(values, o, text, error);
 	case CONF_BOOL:
 		if (!span_is(text, "true") && !span_is(text, "false"))
@@ -386,6 +421,8 @@ conf_copy(void *to, const void *from, const struct conf_option *o)
 	case CONF_TEXTS:
 	case CONF_SCOPES:
 	case CONF_NETWORKS:
+	case CONF_HOSTS:
+	case CONF_ORIGINS:
 		conf_clear(to, o);
 		copy = (struct conf_list){xnew_n(list->n + 1, char *), list->n};
 		for (size_t i = 0; i < list->n; i++)
@@ -457,6 +494,8 @@ conf_add_value(const void *values, const struct conf_option *o, struct buf *out)
 	case CONF_TEXTS:
 	case CONF_SCOPES:
 	case CONF_NETWORKS:
+	case CONF_HOSTS:
+	case CONF_ORIGINS:
 		buf_add_char(out, '[');
 		for (size_t i = 0; i < list->n; i++) {
 			buf_addf(out, "%s", i > 0 ? ", " : "");

@@ -311,7 +311,7 @@ class Refused(BrowserTest):
     def test_pages_without_an_origin(self):
         """A frame in a sandbox and a file: "null" is everybody."""
         listed = f"http://127.0.0.1:{self.pages.port}"
-        daemon = self.start_daemon(origins=[listed, "null"])
+        daemon = self.start_daemon(origins=[listed])
         file = daemon.folder / "page.html"
         file.write_text(self.pages.page)
         for url in (f"{listed}/frame", file.as_uri()):

@@ -118,6 +118,20 @@ static const struct {
 		"/config.toml:1: websocket.listen must be a string or an array of strings"},
 	{SPAN("websocket.hosts = ['a', 2]"),
 		"/config.toml:1: websocket.hosts must be a string or an array of strings"},
+	{SPAN("websocket.hosts = ['b.example.org:80', 'https://x']"),
+		"/config.toml:1: websocket.hosts: \"https://x\" is no host such as "
+		"\"app.example.org\""},
+	{SPAN("websocket.hosts = ''"),
+		"/config.toml:1: websocket.hosts: \"\" is no host such as \"app.example.org\""},
+	{SPAN("websocket.origins = ['*', 'http://[::1]:80', 'app.example.org']"),
+		"/config.toml:1: websocket.origins: \"app.example.org\" is no origin such as "
+		"\"https://app.example.org\""},
+	{SPAN("websocket.origins = 'https://app.example.org/'"),
+		"/config.toml:1: websocket.origins: \"https://app.example.org/\" is no origin such "
+		"as \"https://app.example.org\""},
+	{SPAN("websocket.origins = 'null'"),
+		"/config.toml:1: websocket.origins: \"null\" is no origin such as "
+		"\"https://app.example.org\""},
 	{SPAN("store.durability = 'high'"),
 		"/config.toml:1: store.durability must be one of: normal full"},
 	{SPAN("store.durability = true"),
