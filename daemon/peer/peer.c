@@ -106,10 +106,13 @@ peers_loop(struct peers *ps)
 void
 peers_each(struct peers *ps, void (*fn)(struct peer *p, void *arg), void *arg)
 {
+	bool was_giving_up = ps->is_giving_up;
 	struct list *at, *tmp;
 
+	ps->is_giving_up = true;
 	list_each (at, tmp, &ps->all)
 		fn(list_item(at, struct peer, all), arg);
+	ps->is_giving_up = was_giving_up;
 }
 
 static void
@@ -486,18 +489,14 @@ close_unfinished(struct peer *p)
 	p->ops->close(p, CLOSE_INPUT, error.text);
 }
 
-void
-peer_keep_input(struct peer *p, size_t nbytes)
+static void
+give_up(void *arg)
 {
-	struct peers *ps = p->peers;
+	struct peers *ps = arg;
 	struct peer *victim;
 
-	if (nbytes > p->input)
-		p->input_ms = loop_now_ms(ps->loop);
-	ps->input = ps->input - p->input + nbytes;
-	p->input = nbytes;
 	if (ps->is_giving_up)
-		return; /* called by the close below */
+		return;
 	ps->is_giving_up = true;
 	while ((int64_t)ps->input > ps->api->conf->websocket.max_input &&
 		(victim = find_unfinished(ps)) != NULL) {
@@ -505,6 +504,24 @@ peer_keep_input(struct peer *p, size_t nbytes)
 		must(victim->input == 0);
 	}
 	ps->is_giving_up = false;
+}
+
+void
+peer_keep_input(struct peer *p, size_t nbytes)
+{
+	struct peers *ps = p->peers;
+
+	if (nbytes > p->input)
+		p->input_ms = loop_now_ms(ps->loop);
+	ps->input = ps->input - p->input + nbytes;
+	p->input = nbytes;
+	give_up(ps);
+}
+
+void
+peers_bound_input(struct peers *ps)
+{
+	loop_defer(ps->loop, give_up, ps); /* not now: one of them may be the caller */
 }
 
 /** There may be a secret in the message: what that went through is overwritten. */

@@ -110,6 +110,8 @@ void peer_message(struct peer *p, struct span message);
 /** Says how many bytes of unfinished input are kept for the peer now. When all peers together keep
  * too much, the one that has waited longest for the rest is closed: this one, perhaps. */
 void peer_keep_input(struct peer *p, size_t nbytes);
+/** They may keep less than before: closes those that keep too much, at the end of the turn. */
+void peers_bound_input(struct peers *ps);
 /** It has reached the limit of this name: counted, and logged now and then. NULL: none. */
 void peer_reach(struct peer *p, const char *limit);
 /** Answers an error without an id. */

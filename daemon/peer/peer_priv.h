@@ -29,7 +29,8 @@ struct peers {
 	uint64_t last_batch;
 	int64_t last_job;
 	size_t input;      /* bytes of unfinished messages */
-	bool is_giving_up; /* peer_keep_input() closes those that keep too much */
+	bool is_giving_up; /* nobody else is closed for keeping too much: one is, or all are gone
+			      through */
 	bool is_secret;    /* the message that is being made */
 	struct counter notifications_failed;
 	struct buf result; /* of the request that runs */

@@ -581,6 +581,7 @@ sessions_reload(struct sessions *ss)
 	ss->anonymous = anonymous_scopes(conf);
 	set_trusted(ss);
 	peers_each(ss->peers, grant_anew, ss->anonymous);
+	peers_bound_input(ss->peers);
 }
 
 void

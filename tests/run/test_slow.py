@@ -390,6 +390,15 @@ class Unfinished(Slow):
         self.assertEqual(stats["sysrt_peers_given_up_total"], 13)
         self.assertEqual(stats["sysrt_peers_unfinished_bytes"], 0)
 
+    def test_a_reload_that_allows_less(self):
+        halves = [self.open_and_begin(2 * KIB * KIB) for _ in range(6)]
+        self.assertEqual(self.given_up(), 0)
+        self.daemon.configure(self.config.replace("8MiB", "3MiB"))
+        wait_for(lambda: self.given_up() > 0)
+        self.assertLessEqual(self.unfinished(), 3 * KIB * KIB)
+        self.expect_given_up(halves[0][0])
+        self.finish(*halves[-1])
+
     def test_small_halves_are_left_alone(self):
         small = [self.open_and_begin(100 * KIB) for _ in range(5)]
         large = [self.open_and_begin(4 * KIB * KIB) for _ in range(5)]
@@ -439,6 +448,18 @@ class UnfinishedOnWebSocket(OnWebSocket, Unfinished, unittest.TestCase):
     def expect_given_up(self, peer):
         self.assertIn("max_input", peer.notification("closing")["reason"])
         self.assertEqual(peer.close_code(), 4001)
+
+    def test_a_reload_that_closes_and_allows_less(self):
+        """The first is closed for want of a token, and the next one keeps too much."""
+        first, _, _ = self.open_and_begin(2 * KIB * KIB)
+        with self.daemon.control() as second:
+            second.send_raw(padded_ping(2 * KIB * KIB))
+            wait_for(lambda: self.unfinished() > 2 * KIB * KIB)
+            self.daemon.configure(self.config.replace("max_input = \"8MiB\"",
+                                                      "auth = \"required\"\nmax_input = \"1MiB\""))
+            self.assertEqual(first.close_code(), 4101)
+            self.assertIn("max_input", second.recv()["error"]["message"])
+        wait_for(lambda: self.unfinished() == 0)
 
 
 class Heads(Slow, unittest.TestCase):
