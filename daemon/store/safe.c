@@ -85,7 +85,9 @@ check_version(struct safe *s, const struct op *op, struct error *error)
 		return sql_error(s->db, error, "reading a secret");
 	if (version != op->if_seq)
 		return error_set(error, ERR_CONFLICT,
-			"another program has changed the vault in the store: restart the daemon");
+			"the vault in the store is not the one that was read: another program has "
+			"changed it, or a change whose outcome was not known was made; restart the "
+			"daemon");
 	return OK;
 }
 
