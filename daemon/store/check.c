@@ -250,6 +250,15 @@ check_watch(struct check *c, int (*look)(void *), void *arg)
 		sqlite3_progress_handler(indexcheck_db(c->index), LOOK_EVERY, look, arg);
 }
 
+/** True if the store, or its index, cannot be read on: that is what was looked for. */
+static bool
+is_damage(const struct check *c, enum err e)
+{
+	sqlite3 *index = c->index != NULL ? indexcheck_db(c->index) : NULL;
+
+	return sql_is_damage(c->db, e) || (index != NULL && sql_is_damage(index, e));
+}
+
 enum err
 check_step(struct check *c, bool *more, struct error *error)
 {
@@ -258,7 +267,7 @@ check_step(struct check *c, bool *more, struct error *error)
 
 	if (sqlite3_errcode(c->db) == SQLITE_INTERRUPT)
 		return error_set(error, ERR_UNAVAILABLE, "the check was interrupted");
-	if (e == ERR_DATABASE_ERROR) { /* it cannot be read on: that is what was looked for */
+	if (is_damage(c, e)) {
 		findings_add(&c->findings, checks[c->phase].name, "%s", why.text);
 		*more = false;
 	} else if (e != OK) {

@@ -35,7 +35,7 @@ run_check(sqlite3 *db, struct check **out, struct error *error)
 	return OK;
 }
 
-/** What SQLite cannot open or make sense of is damaged: a finding, not a failure. */
+/** What SQLite cannot open, read or make sense of is damaged: a finding, not a failure. */
 static void
 add_unreadable(struct json_out *o, const struct error *error)
 {
@@ -87,6 +87,8 @@ repair_check(const char *path, struct json_out *o, bool *ok, struct error *error
 	e = sql_open_plain(path, &db, error);
 	if (e == OK)
 		e = run_check(db, &c, error);
+	if (sql_is_damage(db, e))
+		e = ERR_DATABASE_ERROR;
 	*ok = e == OK && check_findings(c)->total == 0;
 	if (e == OK)
 		check_add_json(c, o);
@@ -242,6 +244,8 @@ find_how(const char *path, enum repair_how *how, bool *keeps_index, struct error
 
 	if (e == OK)
 		e = run_check(db, &c, error);
+	if (sql_is_damage(db, e))
+		e = ERR_DATABASE_ERROR;
 	*how = REPAIR_SALVAGED;
 	*keeps_index = e == OK && check_found(c, "search") == 0;
 	if (e == ERR_DATABASE_ERROR && migrate_is_newer(db))

@@ -51,6 +51,16 @@ sql_error(sqlite3 *db, struct error *error, const char *doing)
 	return error_set(error, code, "%s: %s", doing, sqlite3_errmsg(db));
 }
 
+bool
+sql_is_damage(sqlite3 *db, enum err e)
+{
+	int rc = sqlite3_extended_errcode(db);
+
+	return e == ERR_DATABASE_ERROR ||
+	       (e == ERR_IO_ERROR && ((rc & 0xff) == SQLITE_CORRUPT || rc == SQLITE_IOERR_READ ||
+					     rc == SQLITE_IOERR_CORRUPTFS));
+}
+
 void
 sql_init(void)
 {

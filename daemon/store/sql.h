@@ -52,6 +52,9 @@ void sql_begin_work(void);
 /** Sets *error from what SQLite says of the last call on db: DATABASE_ERROR, IO_ERROR (disk full,
  * I/O error, no such file) or UNAVAILABLE (busy). Returns the code. */
 enum err sql_error(sqlite3 *db, struct error *error, const char *doing);
+/** True if what sql_error() returned of the last call on db means that the file is damaged, or that
+ * its disk does not give it. */
+bool sql_is_damage(sqlite3 *db, enum err e);
 
 /** Prepares a statement that lives as long as the connection. */
 enum err sql_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct error *error);

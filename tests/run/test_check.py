@@ -14,8 +14,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import (BUILD, DAMAGED, LONG, NEWEST, TIMEOUT_S, TOP, Daemon, check_store, run_store,
-                     seeded)
+from harness import (BUILD, DAMAGED, ENV, LONG, NEWEST, TIMEOUT_S, TOP, Daemon, check_store,
+                     run_store, seeded)
 
 COPIES = 1000 if LONG else 30
 PROGRAM = BUILD / ("asan/sysrtd" if LONG else "sysrtd")
@@ -312,6 +312,27 @@ class Repairs(Store):
         self.assertIn("it is gone or empty, but its log", str(report["checks"]))
         self.assertEqual(self.repair()["how"], "salvaged")
         self.assertEqual({row[2] for row in rows_of(self.path)}, {b"only"})
+
+    def test_a_disk_that_does_not_give_all_of_it(self):
+        """What it gives is salvaged."""
+        failing = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(self.path), "-e",
+                   "trace=pread64", "-e", "inject=pread64:error=EIO:when=40+7"]
+        env = {**ENV, "ASAN_OPTIONS": "detect_leaks=0"}  # that does not work under strace
+        done = subprocess.run([*failing, PROGRAM, "store", "check", "-o", "json", self.path],
+                              text=True, env=env, stdout=subprocess.PIPE, check=False)
+        self.assertEqual(done.returncode, DAMAGED)
+        self.assertIn("disk I/O error: Input/output error", done.stdout)
+        done = subprocess.run([*failing, PROGRAM, "store", "repair", "-o", "json", self.path],
+                              text=True, env=env, stdout=subprocess.PIPE, check=True)
+        report = json.loads(done.stdout)
+        self.assertEqual(report["how"], "salvaged")
+        self.assertGreater(report["unreadable_pages"], 0)
+        self.assertEqual(Path(report["kept"]).read_bytes(), self.bytes)
+        self.assertTrue(self.check()["ok"])
+        now = rows_of(self.path)
+        self.assertEqual(report["records"], len(now))
+        self.assertGreater(len(now), len(self.rows) // 4)
+        self.assertLessEqual(len(now - self.rows), report["doubtful"])
 
     def test_a_file_that_was_cut(self):
         for n in (PAGE * 3, len(self.bytes) // 2, len(self.bytes) - 700):
