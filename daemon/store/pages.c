@@ -192,6 +192,7 @@ enum err
 pages_open(struct pages *p, const char *path, struct error *error)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	enum err e = OK;
 	char *log;
 	int log_fd;
 
@@ -199,8 +200,13 @@ pages_open(struct pages *p, const char *path, struct error *error)
 		return error_set_errno(error, ERR_IO_ERROR, errno, "opening %s", path);
 	log = xasprintf("%s-wal", path);
 	log_fd = open(log, O_RDONLY | O_CLOEXEC);
+	if (log_fd < 0 && errno != ENOENT) /* without it the newest would be lost unnoticed */
+		e = error_set_errno(error, ERR_IO_ERROR, errno, "opening %s", log);
 	free(log);
-	return pages_init(p, fd, log_fd, error);
+	if (e == OK)
+		return pages_init(p, fd, log_fd, error);
+	close(fd);
+	return e;
 }
 
 void

@@ -204,6 +204,20 @@ START_TEST(what_the_log_has_counts)
 }
 END_TEST
 
+START_TEST(a_log_that_cannot_be_opened_is_no_log_that_is_not_there)
+{
+	char *log = xasprintf("%s-wal", path);
+	struct pages pages;
+
+	sqlite3_close(make());
+	ck_assert_int_eq(symlink(log, log), 0); /* to itself */
+	ck_assert_int_eq(pages_open(&pages, path, &error), ERR_IO_ERROR);
+	ck_assert_msg(strstr(error.text, log) != NULL, "%s", error.text);
+	unlink(log);
+	free(log);
+}
+END_TEST
+
 START_TEST(rows_without_sums_are_doubtful)
 {
 	sqlite3 *db = make();
@@ -348,6 +362,7 @@ main(void)
 	tcase_add_test(t, without_its_trees);
 	tcase_add_test(t, without_the_types_of_its_leaves);
 	tcase_add_test(t, what_the_log_has_counts);
+	tcase_add_test(t, a_log_that_cannot_be_opened_is_no_log_that_is_not_there);
 	tcase_add_test(t, rows_without_sums_are_doubtful);
 	tcase_add_test(t, the_newest_that_proves_itself_counts);
 	tcase_add_test(t, a_length_that_is_wrong);
