@@ -52,16 +52,22 @@ beside_nbytes(const char *path)
 	return n;
 }
 
-void
-beside_remove(const char *path)
+static void
+remove_companions(const char *path)
 {
-	unlink(path);
 	for (size_t i = 0; i < COMPANIONS_N; i++) {
 		char *name = xasprintf("%s%s", path, companions[i]);
 
 		unlink(name);
 		free(name);
 	}
+}
+
+void
+beside_remove(const char *path)
+{
+	unlink(path);
+	remove_companions(path);
 }
 
 enum err
@@ -123,8 +129,9 @@ beside_copy(sqlite3 *db, const char *path, const char *to, struct error *error)
 	enum err e;
 
 	beside_remove(fresh);
-	beside_remove(to);
 	e = copy_verified(db, path, fresh, error);
+	if (e == OK)
+		remove_companions(to); /* of the one that is replaced, which stays until then */
 	if (e == OK && rename(fresh, to) != 0)
 		e = error_set_errno(error, ERR_IO_ERROR, errno, "renaming %s", fresh);
 	beside_remove(fresh);

@@ -109,6 +109,20 @@ class Stores(unittest.TestCase):
         self.assertNotIn("before", self.migrate(path, "--no-copy"))
         self.assertEqual(list(self.folder.glob("*before*")), [])
 
+    def test_a_copy_that_fails(self):
+        """The one of an earlier migration stays."""
+        path = self.copy(1)
+        before = tables_of(path)
+        self.migrate(path)
+        self.migrate(path, "--to", 1)
+        copy = self.folder / f"sysrt.db.before-v{NEWEST}"
+        in_the_way = self.folder / f"{copy.name}.part"
+        in_the_way.mkdir()
+        self.assertEqual(self.run_migrate(path).returncode, 69)
+        self.assertEqual(tables_of(copy), before)
+        in_the_way.rmdir()
+        self.migrate(path)
+
     @unittest.skipIf(os.geteuid() != 0, "only root can mount a small disk")
     def test_no_room(self):
         """It is refused before anything is done."""
