@@ -323,11 +323,15 @@ bring_to_place(struct backup *b, struct error *error)
 		return e;
 	if (b->place == NULL)
 		return send(b, b->fd, error);
+	if (!b->is_elsewhere && rename(b->staged, b->place) != 0) {
+		if (errno != EXDEV)
+			return error_set_errno(
+				error, ERR_IO_ERROR, errno, "renaming the copy to %s", b->place);
+		b->is_elsewhere = true; /* one disk, by two mounts */
+		b->total *= 2;
+	}
 	if (b->is_elsewhere)
 		e = send_to_place(b, error);
-	else if (rename(b->staged, b->place) != 0)
-		e = error_set_errno(
-			error, ERR_IO_ERROR, errno, "renaming the copy to %s", b->place);
 	return e == OK ? folder_sync(b->place, error) : e;
 }
 

@@ -2,6 +2,7 @@
 and system calls that fail."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -218,6 +219,22 @@ class SmallDisk(Disk):
     def mount(self):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.size}", "tmpfs", self.path],
                        check=True)
+
+
+class Bound(Disk):
+    """A folder of the disk that all tests are on, by another mount: nothing can be renamed into it."""
+
+    def __init__(self):
+        super().__init__()
+        self.real = self.folder / "real"
+        self.real.mkdir()
+
+    def mount(self):
+        subprocess.run(["mount", "--bind", self.real, self.path], check=True)
+
+    def __exit__(self, *exc):
+        subprocess.run(["umount", "-l", self.path], check=True)
+        shutil.rmtree(self.folder)
 
 
 class Ext4(Disk):

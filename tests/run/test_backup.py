@@ -17,7 +17,7 @@ import time
 import unittest
 from pathlib import Path
 
-from faults import SmallDisk
+from faults import Bound, SmallDisk
 from harness import (BUILD, LONG, TIMEOUT_S, Closed, RpcError, daemon_for, open_files, sysrtctl,
                      wait_for)
 
@@ -250,6 +250,20 @@ class Places(Backups):
         self.control.sock.shutdown(socket.SHUT_WR)
         self.assertIn("result", self.end_of_job(self.control.answer(job)["job"]))
         self.assertEqual(self.control.sock.recv(1), b"")
+
+
+    def test_a_folder_of_the_same_disk_by_another_mount(self):
+        """As in a service whose folders are mounts of their own: the copy cannot be renamed into it.
+        """
+        self.start(fill=1000)
+        with Bound() as disk:
+            self.daemon.config_path.write_text(f'[backup]\nfolder = "{disk.path}"\n')
+            self.control.call("system.reload")
+            self.control.call("record.put", id="a", data=1)
+            result = self.back_up(verify=True)
+            self.assertEqual([str(p) for p in disk.path.iterdir()], [result["file"]])
+            self.assertEqual(self.read_copy(result["file"])["a"][1], 1)
+            self.assertFalse(Path(f"{self.daemon.store}.backup").exists())
 
 
 class Broken(Backups):
