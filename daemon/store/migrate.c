@@ -11,8 +11,6 @@
 #include "daemon/store/sql.h"
 #include "daemon/store/sum.h"
 
-#define APPLICATION_ID INT64_C(0x73797372) /* "sysr" */
-
 #define CHECKSUM_SIZE (2 * crypto_hash_sha256_BYTES + 1)
 
 int
@@ -28,24 +26,6 @@ checksum(const struct migration_text *m, char out[CHECKSUM_SIZE])
 
 	crypto_hash_sha256(hash, (const unsigned char *)m->up, strlen(m->up));
 	sodium_bin2hex(out, CHECKSUM_SIZE, hash, sizeof(hash));
-}
-
-/** A file with tables of somebody else's is not made into a store. */
-static enum err
-is_store(sqlite3 *db, bool *yes, struct error *error)
-{
-	int64_t application = 0, objects = 0;
-	enum err e = sql_query_int(db, "PRAGMA application_id", 0, &application, error);
-
-	if (e == OK)
-		e = sql_query_int(db, "SELECT count(*) FROM sqlite_schema", 0, &objects, error);
-	if (e != OK)
-		return e;
-	*yes = application == APPLICATION_ID;
-	if (!*yes && (application != 0 || objects > 0))
-		return error_set(error, ERR_DATABASE_ERROR,
-			"this is an SQLite file of another program, not a store of sysrt");
-	return OK;
 }
 
 static enum err
@@ -98,7 +78,7 @@ migrate_version(sqlite3 *db, int *version, struct error *error)
 {
 	int64_t newest = 0;
 	bool yes = false;
-	enum err e = is_store(db, &yes, error);
+	enum err e = sql_is_store(db, &yes, error);
 
 	if (e == OK && yes)
 		e = sql_query_int(db, "SELECT max(version) FROM migrations", 0, &newest, error);
@@ -126,7 +106,7 @@ static enum err
 make_table(sqlite3 *db, struct error *error)
 {
 	bool yes = false;
-	enum err e = is_store(db, &yes, error);
+	enum err e = sql_is_store(db, &yes, error);
 
 	if (e != OK || yes)
 		return e;

@@ -14,6 +14,8 @@
  * mapping is a SIGBUS. */
 #define READER_MMAP_BYTES (INT64_C(1) << 34)
 
+#define APPLICATION_ID INT64_C(0x73797372) /* "sysr" */
+
 void
 sql_begin_work(void)
 {
@@ -118,15 +120,18 @@ set_pragma(sqlite3 *db, const char *name, int64_t value, struct error *error)
 }
 
 /** A store that is made now will be able to give pages back. That is settled with its first page.
- */
+ * What another program has made stays as it is. */
 static enum err
-prepare_new(sqlite3 *db, struct error *error)
+prepare(sqlite3 *db, struct error *error)
 {
 	int64_t pages = 0;
+	bool yes;
 	enum err e = sql_query_int(db, "PRAGMA page_count", 0, &pages, error);
 
 	if (e == OK && pages == 0)
 		e = sql_exec(db, "PRAGMA auto_vacuum = INCREMENTAL", error);
+	else if (e == OK)
+		e = sql_is_store(db, &yes, error);
 	return e;
 }
 
@@ -147,7 +152,7 @@ set_pragmas(sqlite3 *db, enum sql_role role, const struct conf *conf, struct err
 
 	guard(db);
 	if (role == SQL_WRITER)
-		e = prepare_new(db, error);
+		e = prepare(db, error);
 	if (e == OK && (role == SQL_WRITER || role == SQL_INDEXER))
 		e = sql_exec(db, "PRAGMA journal_mode = WAL", error);
 	if (e == OK)
@@ -271,6 +276,23 @@ sql_query_int(sqlite3 *db, const char *sql, int64_t otherwise, int64_t *out, str
 		e = sql_error(db, error, "reading a number");
 	sqlite3_finalize(st);
 	return e;
+}
+
+enum err
+sql_is_store(sqlite3 *db, bool *yes, struct error *error)
+{
+	int64_t application = 0, objects = 0;
+	enum err e = sql_query_int(db, "PRAGMA application_id", 0, &application, error);
+
+	if (e == OK)
+		e = sql_query_int(db, "SELECT count(*) FROM sqlite_schema", 0, &objects, error);
+	if (e != OK)
+		return e;
+	*yes = application == APPLICATION_ID;
+	if (!*yes && (application != 0 || objects > 0))
+		return error_set(error, ERR_DATABASE_ERROR,
+			"this is an SQLite file of another program, not a store of sysrt");
+	return OK;
 }
 
 void

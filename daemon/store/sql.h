@@ -35,8 +35,9 @@ enum sql_role {
  * per allocation, and without 20 pages for each connection's cache before it needs them (580 KiB of
  * an idle daemon). */
 void sql_init(void);
-/** Opens the file with the pragmas of the role. The writer makes the file and puts it in WAL mode;
- * open it first. ERR_DATABASE_ERROR, here and below: the file is gone or empty, and its log is not.
+/** Opens the file with the pragmas of the role. The writer makes the file and puts it in WAL mode,
+ * unless it is of another program; open it first. ERR_DATABASE_ERROR, here and below: the file is
+ * gone or empty, and its log is not.
  */
 enum err sql_open(const char *path, enum sql_role role, const struct conf *conf, sqlite3 **out,
 	struct error *error);
@@ -68,6 +69,9 @@ int64_t sql_int(sqlite3_stmt *st, int64_t otherwise, int *rc);
 /** Prepares, takes the first column of the first row, finalises. */
 enum err sql_query_int(
 	sqlite3 *db, const char *sql, int64_t otherwise, int64_t *out, struct error *error);
+/** *yes: it is a store; otherwise it is empty and can be made one. ERR_DATABASE_ERROR: it is of
+ * another program. */
+enum err sql_is_store(sqlite3 *db, bool *yes, struct error *error);
 
 /** Binds text without a copy: it must live until the statement is reset. */
 void sql_bind_span(sqlite3_stmt *st, int i, struct span text);

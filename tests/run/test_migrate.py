@@ -14,7 +14,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import BUILD, ENV, LONG, NEWEST, TIMEOUT_S, TOP, Daemon
+from harness import BUILD, ENV, LONG, NEWEST, TIMEOUT_S, TOP, Daemon, run_store
 
 STORES = TOP / "tests" / "stores"
 
@@ -167,6 +167,24 @@ class Stores(unittest.TestCase):
                 if not LONG:
                     step = at  # 1, 2, 4, ...
             self.assertGreater(at, 0)
+
+    def test_a_file_of_another_program(self):
+        """It is refused, and stays as it is."""
+        path = self.folder / "sysrt.db"
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE theirs (x)")
+        before = path.read_bytes()
+        for verb in ("migrate", "compact"):
+            done = run_store(verb, "--store", path)
+            self.assertEqual(done.returncode, 69)
+            self.assertIn("of another program", done.stderr)
+        with Daemon(store=path, start=False) as daemon:
+            daemon.launch()
+            self.assertNotEqual(daemon.wait_exit(), 0)
+            self.assertIn("of another program", daemon.log())
+        self.assertEqual(path.read_bytes(), before)
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()),
+                         ["sysrt.db", "sysrt.db.lock"])
 
     def test_a_daemon_starts_on_each(self):
         for version in range(1, NEWEST + 1):
