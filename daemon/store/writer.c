@@ -502,8 +502,10 @@ run_maintenance(struct writer *w)
 	qlist_init(&notices);
 	qlist_append(&one, &j->item);
 	e = run_transaction(w, &one, &b, &notices, &error);
-	if (e == OK)
-		e = j->result; /* a refusal: the record has changed since it was looked at */
+	if (e == OK && j->result != OK) { /* the record has changed since it was looked at */
+		e = j->result;
+		error = j->error;
+	}
 	if (e != OK)
 		log_warn("store", "expiring, pruning or trimming failed", F_ERROR(&error));
 	maintain_done(&w->maintain, j, e, clock_mono_ms());
