@@ -38,8 +38,8 @@ struct store_sink {
 	void *arg;
 };
 
-/** Opens or makes the file: lock, quick checks, migrations, a new epoch (synced). Starts the
- * threads. conf is borrowed and may be swapped with store_reload(). */
+/** Opens or makes the file: lock, migrations, a new epoch (synced). Starts the threads. conf is
+ * borrowed and may be swapped with store_reload(). */
 enum err store_open(struct loop *loop, const struct conf *conf, const struct store_sink *sink,
 	struct store **out, struct error *error);
 /** Takes over what may change at run time. */
