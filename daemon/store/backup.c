@@ -19,6 +19,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/xalloc.h"
+#include "daemon/store/beside.h"
 #include "daemon/store/copy.h"
 #include "daemon/store/folder.h"
 #include "daemon/store/sql.h"
@@ -65,9 +66,12 @@ void
 backup_clean(const char *path)
 {
 	char *staged = xasprintf("%s.backup", path);
+	char *restored = xasprintf("%s" BESIDE_RESTORE, path);
 
 	unlink(staged);
+	beside_remove(restored);
 	free(staged);
+	free(restored);
 }
 
 /** Fails once nobody wants it any more. */

@@ -53,7 +53,7 @@ struct backup {
 /** Of the store at `path`. */
 struct backup *backup_new(const char *path, const struct store_backup *how);
 void backup_free(struct backup *b);
-/** Removes what a backup that was killed has left beside the store. */
+/** Removes what a backup, or a restore, that was killed has left beside the store. */
 void backup_clean(const char *path);
 
 /** The writer's part: copies until `until_us` and opens and closes *copy on the way. True when

@@ -10,6 +10,9 @@
 
 #include "common/err.h"
 
+/* What ends the name of a backup's copy that is to take the store's place. */
+#define BESIDE_RESTORE ".restore"
+
 /** ERR_IO_ERROR, saying how much, unless nbytes fit on the file system of the file. */
 enum err beside_has_room(const char *path, int64_t nbytes, struct error *error);
 /** The bytes of the file and of its log; 0: it is not there. */

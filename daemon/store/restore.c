@@ -161,7 +161,7 @@ restore_file(struct restore *r, const struct conf *conf, struct error *error)
 	if (e != OK)
 		return e;
 	give_to_owner(r->path, lock_fd);
-	to = xasprintf("%s.restore", r->path);
+	to = xasprintf("%s" BESIDE_RESTORE, r->path);
 	e = copy_all(r->from, to, error);
 	if (e == OK)
 		e = finish_copy(r->path, to, error);
@@ -172,7 +172,7 @@ restore_file(struct restore *r, const struct conf *conf, struct error *error)
 	if (e == OK)
 		e = put_in_place(r, to, conf, error);
 	if (e != OK)
-		unlink(to);
+		beside_remove(to);
 	free(to);
 	close(lock_fd);
 	return e;

@@ -306,11 +306,13 @@ class Restoring(Restores):
             process.wait()
             after = self.ids_in(self.store)
             self.assertIn(len(after), (len(before), 4000))
+            Path(f"{self.store}.restore-journal").touch()
             self.daemon.start()
+            self.assertEqual(list(self.store.parent.glob("*.restore*")), [])
             self.daemon.stop()
         self.restore()
         self.assertEqual(len(self.ids_in(self.store)), 4000)
-        self.assertFalse(Path(f"{self.store}.restore").exists())
+        self.assertEqual(list(self.store.parent.glob("*.restore*")), [])
 
 
 class Commands(Restores):
