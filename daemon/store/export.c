@@ -109,14 +109,14 @@ enum err
 export_file(const char *path, const char *to, struct error *error)
 {
 	char *temporary;
-	int lock_fd;
+	int lock_fd = -1;
 	enum err e;
 
 	if (access(path, R_OK) != 0)
 		return error_set_errno(error, ERR_NOT_FOUND, errno, "%s", path);
 	if (access(to, F_OK) == 0)
 		return error_set(error, ERR_INVALID_ARGUMENT, "%s is there already", to);
-	e = file_lock(path, &lock_fd, error);
+	e = file_lock_if_there(path, &lock_fd, error);
 	if (e != OK)
 		return e;
 	temporary = xasprintf("%s.tmp", to);
@@ -129,6 +129,7 @@ export_file(const char *path, const char *to, struct error *error)
 	if (e != OK)
 		unlink(temporary);
 	free(temporary);
-	close(lock_fd);
+	if (lock_fd >= 0)
+		close(lock_fd);
 	return e;
 }

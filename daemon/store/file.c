@@ -67,6 +67,16 @@ file_lock(const char *path, int *out, struct error *error)
 	return e;
 }
 
+enum err
+file_lock_if_there(const char *path, int *out, struct error *error)
+{
+	char *name = xasprintf("%s.lock", path);
+	enum err e = access(name, F_OK) == 0 ? file_lock(path, out, error) : OK;
+
+	free(name);
+	return e;
+}
+
 static enum err
 add_epoch(sqlite3 *db, struct error *error)
 {

@@ -30,6 +30,9 @@ struct epochs {
 
 /** Takes the lock beside the file (PATH.lock). ERR_UNAVAILABLE when another daemon has it. */
 enum err file_lock(const char *path, int *out, struct error *error);
+/** The same where there is a lock to take, else *out stays: a copy of a store, on a disk that
+ * cannot be written to, has none. */
+enum err file_lock_if_there(const char *path, int *out, struct error *error);
 /** Opens or makes the file, migrates it (with a copy from before beside it), adds the epoch of this
  * run (synced) and reads them all. */
 enum err file_prepare(

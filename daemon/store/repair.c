@@ -52,18 +52,6 @@ add_unreadable(struct json_out *o, const struct error *error)
 	json_end_array(o);
 }
 
-/** Takes the lock where there is one to take: a copy of a store, on a disk that cannot be written
- * to, has none. */
-static enum err
-lock_if_there(const char *path, int *fd, struct error *error)
-{
-	char *name = xasprintf("%s.lock", path);
-	enum err e = access(name, F_OK) == 0 ? file_lock(path, fd, error) : OK;
-
-	free(name);
-	return e;
-}
-
 static enum err
 must_be_there(const char *path, struct error *error)
 {
@@ -81,7 +69,7 @@ repair_check(const char *path, struct json_out *o, bool *ok, struct error *error
 	enum err e = must_be_there(path, error);
 
 	if (e == OK)
-		e = lock_if_there(path, &lock_fd, error);
+		e = file_lock_if_there(path, &lock_fd, error);
 	if (e != OK)
 		return e;
 	e = sql_open_plain(path, &db, error);

@@ -13,6 +13,7 @@ import time
 import unittest
 from pathlib import Path
 
+from faults import SmallDisk
 from harness import BUILD, NEWEST, TOP, RpcError, daemon_for, sysrtctl
 
 
@@ -384,6 +385,16 @@ class Exporting(Restores):
         self.check_export(self.store, records)
         self.check_export(self.backup, records)
         self.daemon.start()
+
+    def test_of_a_backup_that_cannot_be_written_beside(self):
+        self.put("a")
+        self.back_up()
+        with SmallDisk("8m") as disk:
+            backup = shutil.copy(self.backup, disk.path)
+            subprocess.run(["mount", "-o", "remount,ro", disk.path], check=True)
+            done = self.sysrtd("export", self.folder / "plain.db", store=backup)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.ids_in(self.folder / "plain.db"), {"a"})
 
 
 if __name__ == "__main__":
