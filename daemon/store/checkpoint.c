@@ -131,15 +131,6 @@ checkpoint_run(sqlite3 *db, int mode, int *rc)
 	return outcome_of(*rc, copied);
 }
 
-int
-checkpoint_sync_log(sqlite3 *db)
-{
-	sqlite3_file *log = NULL;
-	int rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-
-	return rc == SQLITE_OK ? log->pMethods->xSync(log, SQLITE_SYNC_NORMAL) : rc;
-}
-
 /** What the cache has of the log goes to the disk, whatever was written of it before. */
 static int
 rewrite_log(sqlite3 *db)

@@ -49,7 +49,7 @@ struct checkpoint_law {
 	bool has_commit;  /* a frame was committed since the last completion was taken */
 	bool does_sync;   /* the last pass was to sync the database file */
 	bool is_synced;   /* and did: what it copied is on the disk */
-	bool is_in_doubt; /* what was copied may not be on the disk */
+	bool is_in_doubt; /* what was copied, or the log, may not be on the disk */
 	bool wants_all;   /* somebody waits until the file has all of the log */
 };
 
@@ -78,9 +78,6 @@ int64_t checkpoint_run(sqlite3 *db, int mode, int *rc);
  * every commit, writes it once more and syncs it. The writer's thread, outside of a transaction,
  * with no pass out. Returns SQLite's code; SQLITE_BUSY: somebody else is at the log. */
 int checkpoint_count_anew(sqlite3 *db, bool is_log_synced);
-
-/** Syncs what was committed so far. The writer's thread. */
-int checkpoint_sync_log(sqlite3 *db);
 
 struct checkpointer;
 

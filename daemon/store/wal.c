@@ -32,7 +32,7 @@ wal_start(
 	if (e != OK)
 		return e;
 	w->db = db;
-	w->is_log_synced = conf->store.durability == DURABILITY_FULL;
+	w->is_log_synced = w->syncs_commits = conf->store.durability == DURABILITY_FULL;
 	wal_reload(w, conf);
 	sqlite3_wal_hook(db, on_grown, w);
 	return OK;
@@ -43,6 +43,27 @@ wal_reload(struct wal *w, const struct conf *conf)
 {
 	w->limit = conf->store.wal_limit;
 	w->hard_limit = conf->store.wal_hard_limit;
+}
+
+enum err
+wal_sync_commits(struct wal *w, bool must_last, struct error *error)
+{
+	bool does_sync = must_last || w->is_log_synced;
+	enum err e;
+
+	if (does_sync == w->syncs_commits)
+		return OK;
+	e = sql_exec(w->db, does_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+		error);
+	if (e == OK)
+		w->syncs_commits = does_sync;
+	return e;
+}
+
+void
+wal_doubt(struct wal *w)
+{
+	w->law.is_in_doubt |= !w->is_log_synced;
 }
 
 enum err
@@ -125,7 +146,7 @@ wal_look_after(struct wal *w, bool is_idle)
 		if (copied_n == CHECKPOINT_IN_DOUBT)
 			w->why = SQLITE_IOERR;
 	}
-	if (w->law.is_in_doubt && clock_mono_us() >= w->again_us)
+	if (w->law.is_in_doubt && !w->law.is_out && clock_mono_us() >= w->again_us)
 		count_anew(w);
 	if (checkpoint_may_restart(&w->law, is_idle) && clock_mono_us() >= w->again_us)
 		restart(w);

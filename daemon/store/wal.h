@@ -27,6 +27,7 @@ struct wal {
 	int64_t again_us;   /* monotonic: not earlier; 0: nothing has failed */
 	int why;            /* SQLite's code of what failed last */
 	bool is_log_synced; /* by every commit */
+	bool syncs_commits; /* by those from now on */
 	_Atomic int64_t limit;
 	_Atomic int64_t hard_limit;
 	struct writeback file; /* the writer's to open and to close: around all connections */
@@ -40,6 +41,11 @@ enum err wal_start(
 	struct wal *w, sqlite3 *db, const char *path, const struct conf *conf, struct error *error);
 /** Takes over what may change at run time. Loop thread. */
 void wal_reload(struct wal *w, const struct conf *conf);
+/** Before a transaction: if it must last its commit syncs the log, whatever store.durability says,
+ * so that it fails when that does. */
+enum err wal_sync_commits(struct wal *w, bool must_last, struct error *error);
+/** That failed: what was not synced before may be lost. */
+void wal_doubt(struct wal *w);
 /** ERR_UNAVAILABLE while the log is past the hard limit: no more must be written. */
 enum err wal_check(const struct wal *w, struct error *error);
 /** Between two transactions: posts and takes checkpoints, restarts the log. */

@@ -85,7 +85,7 @@ struct batch {
 	int64_t start_us;
 	bool is_single;
 	bool has_begun;
-	bool must_last;  /* it has a job_must_last() */
+	bool must_last;  /* its jobs are job_must_last(); else none is */
 	bool is_unknown; /* the commit failed in a way that may still come true after a crash */
 };
 
@@ -232,8 +232,12 @@ push_notice(struct writer *w, struct qlist *done)
 }
 
 static enum err
-begin(struct writer *w, struct error *error)
+begin(struct writer *w, bool must_last, struct error *error)
 {
+	enum err e = wal_sync_commits(&w->wal, must_last, error);
+
+	if (e != OK)
+		return e;
 	if (sql_run(w->st[ST_BEGIN]) != SQLITE_DONE)
 		return sql_error(w->db, error, "beginning a transaction");
 	return look_for_others(w, error);
@@ -246,14 +250,13 @@ commit(struct writer *w, struct batch *b, struct error *error)
 
 	w->figures.newest = apply_last_seq(w->apply);
 	rc = sql_run(w->st[ST_COMMIT]);
-	if (rc == SQLITE_DONE && b->must_last && !w->wal.is_log_synced &&
-		checkpoint_sync_log(w->db) != SQLITE_OK)
-		log_error("store", "what must last could not be synced to the disk");
 	if (rc == SQLITE_DONE) {
 		apply_committed(w->apply);
 		return OK;
 	}
 	b->is_unknown = (rc & 0xff) == SQLITE_IOERR;
+	if (b->is_unknown && b->must_last)
+		wal_doubt(&w->wal);
 	return sql_error(w->db, error, "committing");
 }
 
@@ -275,14 +278,16 @@ answer_all(struct qlist *batch)
 	}
 }
 
-/** True while one more job belongs into the transaction. A job with many operations runs alone, and
- * one that is chained waits for the outcome of those before it. */
+/** True while one more job belongs into the transaction. A job with many operations runs alone, one
+ * that is chained waits for the outcome of those before it, and one that must last is not together
+ * with others. */
 static bool
 has_room(const struct batch *b, const struct job *next)
 {
 	if (b->jobs.n == 0)
 		return true;
-	return !b->is_single && !next->is_chained && b->ops_n + job_weight(next) <= BATCH_OPS &&
+	return !b->is_single && !next->is_chained && job_must_last(next) == b->must_last &&
+	       b->ops_n + job_weight(next) <= BATCH_OPS &&
 	       b->nbytes + next->item.nbytes <= BATCH_BYTES &&
 	       clock_mono_us() - b->start_us < BATCH_US;
 }
@@ -299,7 +304,6 @@ run_jobs(struct writer *w, struct qlist *waiting, struct batch *b, struct error 
 			break;
 		qlist_append(&b->jobs, qlist_shift(waiting));
 		b->nbytes += j->item.nbytes;
-		b->must_last |= job_must_last(j);
 		e = run_job(w, j);
 		b->ops_n += job_done(j);
 		if (e != OK) {
@@ -319,10 +323,11 @@ run_transaction(struct writer *w, struct qlist *waiting, struct batch *b, struct
 	enum err e;
 
 	qlist_init(&b->jobs);
+	b->must_last = job_must_last((const struct job *)(const void *)waiting->first);
 	b->start_us = clock_mono_us();
 	sql_begin_work();
 	apply_keep_before(w->apply, w->keeps_before);
-	e = begin(w, error);
+	e = begin(w, b->must_last, error);
 	b->has_begun = e == OK;
 	if (e == OK)
 		e = run_jobs(w, waiting, b, error);

@@ -167,6 +167,29 @@ class Stopping(Faults):
         db.close()
 
 
+class MustLast(Faults):
+    """Some writes are synced even where others are not."""
+
+    def setUp(self):
+        self.start(config="store.durability = \"normal\"\n")
+
+    def test_a_sync_that_fails(self):
+        for name in "ab":
+            self.control.call("token.create", name=name, scopes="read")
+        wal = f"{self.daemon.store}-wal"
+        with Failing(self.daemon, SYNCS, "EIO", [wal]):
+            self.assertIsNone(self.put("any", 1))
+            with self.assertRaises(RpcError) as raised:
+                self.control.call("token.revoke", name="a")
+            self.assertIsNone(self.put("any", 2))
+        self.assertEqual(raised.exception.code, "IO_ERROR")
+        self.assertRegex(raised.exception.message, "unknown.*Input/output error")
+        self.control.call("token.revoke", name="a")
+        self.assertEqual([t["name"] for t in self.control.call("token.list")["items"]], ["b"])
+        self.daemon.restart()
+        self.check_file()
+
+
 class Moved(Faults):
     """SQLite would go on with files that nobody finds again."""
 
