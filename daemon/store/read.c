@@ -333,9 +333,13 @@ run_kind(struct read *r, struct job *j)
 void
 read_run(struct read *r, struct job *j)
 {
+	enum err e = OK;
+
+	if (sqlite3_get_autocommit(r->db)) /* an I/O error has ended the snapshot */
+		e = read_begin(r, &j->error);
 	r->deadline_us = j->deadline_us;
 	sql_begin_work();
-	j->result = run_kind(r, j);
+	j->result = e == OK ? run_kind(r, j) : e;
 	r->deadline_us = 0;
 	if (j->result == OK && j->reply.failed)
 		j->result = error_set(&j->error, ERR_LIMIT_EXCEEDED, "the answer is too large");

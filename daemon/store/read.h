@@ -26,7 +26,8 @@ void read_free(struct read *r);
 /** Opens a snapshot, and closes it. */
 enum err read_begin(struct read *r, struct error *error);
 void read_end(struct read *r);
-/** Runs a job in the snapshot: fills its result, reply, page, error. */
+/** Runs a job in the snapshot: fills its result, reply, page, error. After an I/O error the next
+ * job has a new one. */
 void read_run(struct read *r, struct job *j);
 /** The last seq of the snapshot. */
 int64_t read_seq(const struct read *r);

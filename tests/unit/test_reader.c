@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/store/read.h"
+#include "daemon/store/sql.h"
+#include "tests/unit/fault_vfs.h"
 #include "tests/unit/store_rig.h"
 
 /** Writes n records into each of the categories a, ab and b, in turns. */
@@ -467,6 +470,41 @@ START_TEST(a_restored_store_is_another_history_from_the_backup_on)
 }
 END_TEST
 
+/** SQLite ends it with the statement that failed: what follows must not be told of the old one. */
+START_TEST(after_an_io_error_there_is_a_new_snapshot)
+{
+	struct error error = ERROR_NONE;
+	struct read *read;
+	struct job *j;
+	sqlite3 *db;
+
+	write_records(200);
+	fault_install();
+	ck_assert_int_eq(sql_open(rig.path, SQL_READER, &rig.conf, &db, &error), OK);
+	ck_assert_int_eq(read_new(db, "x", &read, &error), OK);
+	ck_assert_int_eq(read_begin(read, &error), OK);
+	fault_arm(FAULT_READ, FAULT_LOG, 0, 1000000, SQLITE_IOERR_READ);
+	j = rig_new_read(JOB_GET, "a", "k000");
+	read_run(read, j);
+	ck_assert_int_eq(j->result, ERR_IO_ERROR);
+	job_free(j);
+	j = rig_new_read(JOB_GET, "a", "k000"); /* nor can a new one be opened */
+	read_run(read, j);
+	ck_assert_int_eq(j->result, ERR_IO_ERROR);
+	job_free(j);
+	fault_disarm();
+	job_free(rig_put("a", "k000", "2"));
+	j = rig_new_read(JOB_GET, "a", "k000");
+	read_run(read, j);
+	ck_says(j, "\"data\":2,\"rev\":2,\"seq\":601,");
+	ck_says(j, "\"epoch\":\"x\",\"seq\":601}");
+	job_free(j);
+	read_end(read);
+	read_free(read);
+	sql_close(db);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -490,6 +528,7 @@ main(void)
 	tcase_add_test(tc, a_poller_may_say_any_base_at_0);
 	tcase_add_test(tc, a_lost_tail_ends_the_old_history);
 	tcase_add_test(tc, a_restored_store_is_another_history_from_the_backup_on);
+	tcase_add_test(tc, after_an_io_error_there_is_a_new_snapshot);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
