@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "daemon/store/counts.h"
 #include "daemon/store/job.h"
 
 #define SEQ_MAX ((INT64_C(1) << 53) - 1)
@@ -34,7 +35,7 @@ struct apply_mark {
 	int64_t pruned_to;
 	int64_t tombstones;
 	int64_t evicted; /* records that left for others, since the start */
-	size_t counts;   /* the place in the steps of the counts */
+	struct counts_mark counts;
 };
 
 struct apply_mark apply_mark(const struct apply *a);

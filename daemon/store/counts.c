@@ -31,6 +31,7 @@ struct counts {
 	struct step *steps;
 	size_t steps_n;
 	size_t steps_cap;
+	uint64_t forgets; /* how often all were forgotten */
 };
 
 struct counts *
@@ -111,18 +112,18 @@ counts_add(struct counts *c, struct span category, int64_t n)
 	note(c, (struct step){count, n});
 }
 
-size_t
+struct counts_mark
 counts_mark(const struct counts *c)
 {
-	return c->steps_n;
+	return (struct counts_mark){c->steps_n, c->forgets};
 }
 
 void
-counts_return(struct counts *c, size_t mark)
+counts_return(struct counts *c, struct counts_mark mark)
 {
-	bool is_unsure = c->steps_n < mark; /* all were forgotten since */
+	bool is_unsure = c->forgets != mark.forgets; /* what is known was told since */
 
-	while (c->steps_n > mark) {
+	while (!is_unsure && c->steps_n > mark.step) {
 		struct step *s = &c->steps[--c->steps_n];
 
 		if (s->count != NULL)
@@ -146,4 +147,5 @@ counts_forget(struct counts *c)
 	tdestroy(c->tree, free);
 	c->tree = NULL;
 	c->size = c->steps_n = 0;
+	c->forgets++;
 }

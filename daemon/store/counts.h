@@ -22,8 +22,13 @@ void counts_set(struct counts *c, struct span category, int64_t n);
 void counts_add(struct counts *c, struct span category, int64_t n);
 
 /** A place to return to, and returning there. */
-size_t counts_mark(const struct counts *c);
-void counts_return(struct counts *c, size_t mark);
+struct counts_mark {
+	size_t step;
+	uint64_t forgets;
+};
+
+struct counts_mark counts_mark(const struct counts *c);
+void counts_return(struct counts *c, struct counts_mark mark);
 /** All is committed. */
 void counts_committed(struct counts *c);
 /** Nothing that was told holds any more. */

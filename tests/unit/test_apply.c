@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "daemon/store/apply.h"
+#include "daemon/store/counts.h"
 #include "daemon/store/maintain.h"
 #include "daemon/store/migrate.h"
 #include "daemon/store/sql.h"
@@ -352,6 +353,30 @@ START_TEST(a_rollback_takes_back_and_a_commit_is_a_floor)
 }
 END_TEST
 
+START_TEST(a_count_that_was_told_since_the_mark_is_not_kept)
+{
+	struct counts *c = counts_new();
+	struct counts_mark mark;
+	char category[16];
+
+	for (int i = 0; i < 10000; i++) { /* as many as are kept */
+		snprintf(category, sizeof(category), "%d", i);
+		counts_set(c, span_of(category), 1);
+	}
+	counts_committed(c);
+	counts_add(c, SPAN("7"), 1);
+	mark = counts_mark(c);
+	counts_add(c, SPAN("7"), 1);
+	counts_return(c, mark);
+	ck_assert_int_eq(counts_get(c, SPAN("7")), 2);
+	counts_set(c, SPAN("new"), 5); /* all others are forgotten */
+	counts_return(c, mark);
+	ck_assert_int_eq(counts_get(c, SPAN("7")), -1);
+	ck_assert_int_eq(counts_get(c, SPAN("new")), -1);
+	counts_free(c);
+}
+END_TEST
+
 START_TEST(the_last_seq_of_all_is_the_end)
 {
 	struct job *j = new_job(OP_PUT, "b");
@@ -576,6 +601,7 @@ main(void)
 	tcase_add_test(tc, a_record_that_was_written_again_does_not_expire);
 	tcase_add_test(tc, pruning_by_age_and_beyond_the_maximum);
 	tcase_add_test(tc, a_rollback_takes_back_and_a_commit_is_a_floor);
+	tcase_add_test(tc, a_count_that_was_told_since_the_mark_is_not_kept);
 	tcase_add_test(tc, the_last_seq_of_all_is_the_end);
 	tcase_add_test(tc, the_same_operations_give_the_same_store);
 	tcase_add_test(tc, maintenance_is_due_when_something_expires);
