@@ -177,20 +177,28 @@ apply_reload(struct apply *a, struct error *error)
 	enum err e = read_number(a, ST_LAST_SEQ, &a->now.last_seq, error);
 
 	counts_forget(a->counts);
-	if (a->now.last_seq < a->floor)
-		a->now.last_seq = a->floor;
+	if (a->now.last_seq < a->committed.last_seq)
+		a->now.last_seq = a->committed.last_seq;
 	if (e == OK)
 		e = read_number(a, ST_PRUNED_TO, &a->now.pruned_to, error);
 	if (e == OK)
 		e = read_number(a, ST_COUNT_TOMBSTONES, &a->now.tombstones, error);
+	if (e == OK)
+		a->committed = apply_mark(a);
 	return e;
 }
 
 void
 apply_committed(struct apply *a)
 {
-	a->floor = a->now.last_seq;
 	counts_committed(a->counts);
+	a->committed = apply_mark(a);
+}
+
+void
+apply_rolled_back(struct apply *a)
+{
+	apply_return(a, a->committed);
 }
 
 struct apply_mark

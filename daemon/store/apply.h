@@ -20,11 +20,12 @@ struct apply;
 enum err apply_new(sqlite3 *db, struct apply **out, struct error *error);
 void apply_free(struct apply *a);
 
-/** Reads last_seq, pruned_to and the number of tombstones again: after a rollback, and after
- * somebody else's commit. last_seq does not go below what apply_committed() saw. */
+/** Reads last_seq, pruned_to and the number of tombstones again: after somebody else's commit,
+ * before anything is applied. last_seq does not go below what was committed before. */
 enum err apply_reload(struct apply *a, struct error *error);
-/** The transaction is committed. */
+/** The transaction is committed, or rolled back. */
 void apply_committed(struct apply *a);
+void apply_rolled_back(struct apply *a);
 
 /** Whether changes are to know what the data was before them. */
 void apply_keep_before(struct apply *a, bool keeps);

@@ -46,7 +46,7 @@ struct apply {
 	struct feedrows *feedrows;
 	struct pick *pick;
 	struct apply_mark now;
-	int64_t floor;  /* the last seq that was committed */
+	struct apply_mark committed;
 	struct sum sum; /* of the record that is written */
 	int64_t rev;
 	int64_t created_at;

@@ -69,7 +69,7 @@ struct writer {
 	int64_t data_version;
 	bool is_failing;      /* the last batch failed, and that was logged */
 	bool has_seen_others; /* somebody else has committed, and that is not told yet */
-	bool must_reload;     /* where the store stands could not be read after a rollback */
+	bool must_reload;     /* where the store stands then could not be read */
 	bool is_displaced;    /* the store's files are gone from their place, and that was logged */
 	_Atomic bool is_abandoned;
 	_Atomic bool keeps_before;
@@ -131,14 +131,10 @@ writer_log_figures(const struct writer *w)
 static void
 roll_back(struct writer *w)
 {
-	struct error error = ERROR_NONE;
-
 	if (!sqlite3_get_autocommit(w->db))
 		sql_run(w->st[ST_ROLLBACK]);
-	w->must_reload = apply_reload(w->apply, &error) != OK;
+	apply_rolled_back(w->apply);
 	w->figures.newest = w->figures.last_seq;
-	if (w->must_reload)
-		log_error("store", "cannot read where the store stands", F_ERROR(&error));
 	w->figures.rollbacks++;
 }
 

@@ -331,8 +331,10 @@ END_TEST
 
 START_TEST(a_rollback_takes_back_and_a_commit_is_a_floor)
 {
+	struct job *j = new_job(OP_PUT, "c");
 	struct apply_mark mark;
 
+	j->ops[0].max_records = 1;
 	put("a");
 	apply_committed(apply);
 	ck_assert_int_eq(sql_exec(db, "BEGIN", &error), OK);
@@ -342,10 +344,16 @@ START_TEST(a_rollback_takes_back_and_a_commit_is_a_floor)
 	apply_return(apply, mark);
 	ck_assert_int_eq(apply_last_seq(apply), 1);
 	put("b");
+	ck_assert_int_eq(apply_it(j), OK);
+	ck_assert_int_eq(prune(NOW, 0, 1), 1);
+	ck_assert_int_eq(apply_evicted(apply), 1);
 	ck_assert_int_eq(sql_exec(db, "ROLLBACK", &error), OK);
-	ck_assert_int_eq(apply_reload(apply, &error), OK);
+	apply_rolled_back(apply);
 	ck_assert_int_eq(apply_last_seq(apply), 1);
+	ck_assert_int_eq(apply_pruned_to(apply), 0);
 	ck_assert_int_eq(apply_tombstones(apply), 0);
+	ck_assert_int_eq(apply_evicted(apply), 0);
+	job_free(j);
 	/* Somebody else removes the newest record: its seq was given out. */
 	ck_assert_int_eq(sql_exec(db, "DELETE FROM records", &error), OK);
 	ck_assert_int_eq(apply_reload(apply, &error), OK);
