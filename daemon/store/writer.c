@@ -434,8 +434,8 @@ may_write(struct writer *w, struct error *error)
 	enum err e;
 
 	if (w->is_abandoned)
-		return error_set(error, ERR_UNAVAILABLE,
-			"the daemon is shutting down; this write was not made");
+		return error_set(
+			error, ERR_UNAVAILABLE, "the daemon is shutting down; this was not done");
 	e = wal_check(&w->wal, error);
 	return e == OK ? check_place(w, error) : e;
 }
