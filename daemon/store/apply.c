@@ -177,6 +177,7 @@ apply_reload(struct apply *a, struct error *error)
 	enum err e = read_number(a, ST_LAST_SEQ, &a->now.last_seq, error);
 
 	counts_forget(a->counts);
+	a->has_uncounted = true;
 	if (a->now.last_seq < a->committed.last_seq)
 		a->now.last_seq = a->committed.last_seq;
 	if (e == OK)
@@ -235,6 +236,15 @@ apply_count(struct apply *a, struct span category, int64_t *n, struct error *err
 }
 
 bool
+apply_take_uncounted(struct apply *a)
+{
+	bool has_uncounted = a->has_uncounted;
+
+	a->has_uncounted = false;
+	return has_uncounted;
+}
+
+bool
 apply_is_restoring(const struct apply *a)
 {
 	return refill_is_under_way(a->refill, a->now.last_seq);
@@ -279,6 +289,7 @@ apply_op(struct apply *a, struct op *op, struct error *error)
 	case OP_REFILL_DELETED:
 	case OP_REFILL_MARK:
 		counts_forget(a->counts); /* it keeps no counts */
+		a->has_uncounted = true;
 		return refill_apply(a->refill, op, &a->now.last_seq, &a->now.tombstones, error);
 	case OP_GRANT:
 	case OP_WITHDRAW:

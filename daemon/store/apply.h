@@ -6,6 +6,7 @@
  */
 
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -56,6 +57,9 @@ int64_t apply_tombstones(const struct apply *a);
 int64_t apply_evicted(const struct apply *a);
 /** How many records the category has: counted once, then kept. */
 enum err apply_count(struct apply *a, struct span category, int64_t *n, struct error *error);
+/** True, once, when records may have come since that no put has kept below a maximum: somebody
+ * else's, or those of an export. */
+bool apply_take_uncounted(struct apply *a);
 /** True while an export is restored: until it is complete, nothing else may be written. */
 bool apply_is_restoring(const struct apply *a);
 /** When the first record expires, INT64_MAX: none does. */

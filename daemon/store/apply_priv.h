@@ -47,7 +47,8 @@ struct apply {
 	struct pick *pick;
 	struct apply_mark now;
 	struct apply_mark committed;
-	struct sum sum; /* of the record that is written */
+	bool has_uncounted; /* records may have come that no put has counted */
+	struct sum sum;     /* of the record that is written */
 	int64_t rev;
 	int64_t created_at;
 	bool keeps_before;

@@ -58,6 +58,7 @@ struct due {
 	struct retention *retention;
 	enum phase phase;
 	bool is_thorough;          /* the rules are new: numbers are looked at too */
+	bool has_uncounted;        /* numbers of records are */
 	bool is_in_category;       /* there may be more to do in the one at the cursor */
 	bool has_history;          /* some was found, or may come */
 	bool is_failing[ST_COUNT]; /* it could not look with this one, and that was logged */
@@ -382,8 +383,19 @@ enter(struct due *d, enum phase phase, int64_t mono_ms)
 		d->has_history = retention_has_history(d->retention);
 	if (phase != PHASE_NONE)
 		return;
-	d->is_thorough = false;
+	d->is_thorough = d->has_uncounted = false;
 	d->next_ms = mono_ms + WALK_EVERY_MS;
+}
+
+/** Records are looked at again, or for the first time. */
+static void
+look_at_uncounted(struct due *d, int64_t mono_ms)
+{
+	d->has_uncounted = true;
+	if (d->phase == PHASE_RECORDS)
+		enter(d, PHASE_RECORDS, mono_ms);
+	else if (d->phase == PHASE_NONE)
+		d->next_ms = mono_ms;
 }
 
 struct job *
@@ -391,6 +403,8 @@ due_walk(struct due *d, struct apply *a, int64_t wall_ms, int64_t mono_ms)
 {
 	struct job *j = NULL;
 
+	if (apply_take_uncounted(a))
+		look_at_uncounted(d, mono_ms);
 	if (d->phase == PHASE_NONE && mono_ms >= due_wake_ms(d))
 		enter(d, PHASE_HISTORY, mono_ms);
 	for (unsigned i = 0; i < STEPS && j == NULL && d->phase != PHASE_NONE; i++) {
@@ -399,8 +413,9 @@ due_walk(struct due *d, struct apply *a, int64_t wall_ms, int64_t mono_ms)
 						      : look_at_records(d, a, wall_ms);
 		else
 			enter(d,
-				d->phase == PHASE_HISTORY && d->is_thorough ? PHASE_RECORDS
-									    : PHASE_NONE,
+				d->phase == PHASE_HISTORY && (d->is_thorough || d->has_uncounted)
+					? PHASE_RECORDS
+					: PHASE_NONE,
 				mono_ms);
 	}
 	return j;
@@ -411,5 +426,5 @@ due_wake_ms(const struct due *d)
 {
 	if (d->phase != PHASE_NONE)
 		return 0;
-	return d->has_history || d->is_thorough ? d->next_ms : INT64_MAX;
+	return d->has_history || d->is_thorough || d->has_uncounted ? d->next_ms : INT64_MAX;
 }

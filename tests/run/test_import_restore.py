@@ -126,6 +126,16 @@ class RoundTrip(RestoreTest):
             wait_for(lambda: control.call("record.count")["count"] == 2)
             self.assertEqual(control.call("status")["store"]["seq"], 10)
 
+    def test_what_is_too_much_for_a_category_leaves_when_all_is_there(self):
+        self.fill(self.daemon)
+        other = daemon_for(self, config='[category."c.*"]\nmax_records = 10\n')
+        _, said = self.restore(other, self.export(self.daemon))
+        self.assertEqual(said, "")
+        with other.control() as control:
+            def has_left():
+                return all(c["count"] <= 10 for c in control.call("category.list")["items"])
+            wait_for(has_left, what="categories that are not too full")
+
     def test_an_empty_one(self):
         text = self.export(self.daemon)
         self.assertEqual(self.restore(daemon_for(self), text)[0], {"written": 0, "skipped": 0, "bad": 0})

@@ -366,6 +366,15 @@ START_TEST(the_walk_empties_a_category_that_is_too_full)
 	max_records = 10;
 	put("new", "1");
 	ck_assert_int_eq(number("SELECT count(*) FROM records"), 10);
+	max_records = 0;
+	for (int i = 0; i < 300; i++) { /* as somebody else does */
+		snprintf(id, sizeof(id), "other %d", i);
+		put(id, "1");
+	}
+	ck_assert_uint_eq(walk(), 0);
+	ck_assert_int_eq(apply_reload(apply, &error), OK);
+	ck_assert_uint_eq(walk(), 300);
+	ck_assert_int_eq(number("SELECT count(*) FROM records"), 10);
 }
 END_TEST
 
