@@ -91,7 +91,7 @@ check_json(struct span text, unsigned depth_max, struct json_value *value, struc
 	if (json_check(text, depth_max, value, &fault) == OK)
 		return OK;
 	error_set(error, ERR_PARSE_ERROR, "the message is not JSON: %s at byte %zu", fault.what,
-		fault.offset);
+		fault.offset + 1);
 	if (strcmp(fault.what, JSON_TOO_DEEP) == 0)
 		error_name_limit(error, "nesting");
 	return ERR_PARSE_ERROR;

@@ -592,7 +592,7 @@ class InputsOnControl(OnControl, Inputs, unittest.TestCase):
                 self.peer.send_raw(message.replace(MARK, wrong) + b"\n")
                 code, told = self.error_of(self.take([None])[0])
                 self.assertEqual(code, "PARSE_ERROR")
-                self.assertRegex(told, rf" at byte {message.index(MARK)}$")
+                self.assertRegex(told, rf" at byte {message.index(MARK) + 1}$")
         self.check_store()
 
 

@@ -157,10 +157,10 @@ START_TEST(test_messages_as_a_whole)
 		const char *message;
 	} rows[] = {
 		{"{\"jsonrpc\": \"2.0\", \"method\": \"foobar, \"params\": \"bar\", \"baz]",
-                 ERR_PARSE_ERROR,										 "the message is not JSON: expected a comma or } at byte 39" },
+                 ERR_PARSE_ERROR,										 "the message is not JSON: expected a comma or } at byte 40" },
 		{"[{\"jsonrpc\": \"2.0\", \"method\"\n]",                                    ERR_PARSE_ERROR,
-                 "the message is not JSON: expected a colon at byte 29"												       },
-		{"",									 ERR_PARSE_ERROR,     "the message is not JSON: the text ends too early at byte 0"},
+                 "the message is not JSON: expected a colon at byte 30"												       },
+		{"",									 ERR_PARSE_ERROR,     "the message is not JSON: the text ends too early at byte 1"},
 		{"[]",								       ERR_INVALID_REQUEST, "the batch is empty"                                        },
 		{"1",									ERR_INVALID_REQUEST, "a message is an object, or an array of objects"            },
 		{"\"x\"",								    ERR_INVALID_REQUEST, "a message is an object, or an array of objects"            },
