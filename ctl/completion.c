@@ -77,13 +77,18 @@ print_quoted(const char *text, const char *special)
 }
 
 static void
+print_option_word(const struct option_spec *o)
+{
+	printf(" --%s", o->name);
+	if (o->letter != 0)
+		printf(" -%c", o->letter);
+}
+
+static void
 print_option_words(const struct option_spec *options)
 {
-	for (const struct option_spec *o = options; o != NULL && o->name != NULL; o++) {
-		printf(" --%s", o->name);
-		if (o->letter != 0)
-			printf(" -%c", o->letter);
-	}
+	for (const struct option_spec *o = options; o != NULL && o->name != NULL; o++)
+		print_option_word(o);
 }
 
 static void
@@ -157,6 +162,26 @@ print_bash_options(void)
 	printf(") words='' ;;\n\tesac\n");
 }
 
+/** The options of a group of commands that ends with this one, each once. */
+static void
+print_group_options(size_t last)
+{
+	size_t first = last;
+
+	while (!is_first_of_group(first))
+		first--;
+	for (size_t i = first; i <= last; i++)
+		for (const struct option_spec *o = commands[i].options;
+			o != NULL && o->name != NULL; o++) {
+			size_t before = first;
+
+			while (before < i && !has_option(commands[before].options, o->name))
+				before++;
+			if (before == i)
+				print_option_word(o);
+		}
+}
+
 static void
 print_bash_commands(void)
 {
@@ -173,7 +198,7 @@ print_bash_commands(void)
 			continue;
 		}
 		printf("' options='");
-		print_option_words(commands[i].options);
+		print_group_options(i);
 		printf("' ;;\n");
 	}
 	printf("\tesac\n");

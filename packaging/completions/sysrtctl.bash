@@ -43,12 +43,12 @@ _sysrtctl() {
 	publish) words='' options=' --text' ;;
 	call) words='' options='' ;;
 	methods) words='' options='' ;;
-	feed) words='ls show add rm start stop test replay logs' options=' --limit' ;;
+	feed) words='ls show add rm start stop test replay logs' options=' --upstream --set --replace --messages --wait --feed --speed --into --limit' ;;
 	limits) words='list test' options=' --token --rate --method --for' ;;
 	session) words='list show close' options='' ;;
-	token) words='create list revoke' options='' ;;
-	secret) words='set list show remove rotate test import export' options=' --format --salt --rounds' ;;
-	vault) words='unlock lock rekey status' options='' ;;
+	token) words='create list revoke' options=' --scope --expires --rate' ;;
+	secret) words='set list show remove rotate test import export' options=' --file --format --salt --rounds' ;;
+	vault) words='unlock lock rekey status' options=' --key-file --passphrase' ;;
 	config) words='' options='' ;;
 	reload) words='' options='' ;;
 	log-level) words='' options='' ;;

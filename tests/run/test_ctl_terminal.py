@@ -133,9 +133,16 @@ class Completion(unittest.TestCase):
                              set(self.complete("watch", "-")))
 
     def test_every_option_is_in_every_script(self):
+        """What the help of each command has; where it is, bash offers it behind the command."""
         texts = {shell: (COMPLETIONS / name).read_text() for shell, name in FILES.items()}
-        for command in self.complete(""):
-            for option in re.findall(r"--([a-z-]+)", " ".join(self.complete(command, "--"))):
+        commands = [(first, *([second] if first not in ("completion", "help") and second else []))
+                    for first in self.complete("") for second in self.complete(first, "") or [""]]
+        self.assertIn(("token", "create"), commands)
+        for command in commands:
+            told = subprocess.run([CTL, *command, "--help"], stdout=subprocess.PIPE, text=True, check=True).stdout
+            options = re.findall(r"^ +(?:-\w, )?--([a-z-]+)", told, re.MULTILINE)
+            self.assertLessEqual({f"--{option}" for option in options}, set(self.complete(*command, "--")), command)
+            for option in options:
                 for shell, text in texts.items():
                     self.assertIn(f"-l {option} " if shell == "fish" else f"--{option}", text, command)
 
