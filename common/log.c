@@ -20,7 +20,7 @@
 #include "common/time.h"
 #include "common/utf8.h"
 
-#define FILTER_MAX 512
+#define FILTER_MAX 1001
 #define RULES_MAX  32
 #define VALUE_MAX  1024 /* bytes of one value, which is up to six times as long when escaped */
 #define LINE_SIZE  8192

@@ -141,6 +141,19 @@ START_TEST(test_bad_filters)
 }
 END_TEST
 
+START_TEST(test_as_long_as_the_configuration_takes)
+{
+	static const char end[] = "=debug";
+	char text[1002];
+	struct error error = ERROR_NONE;
+
+	memset(text, 'x', sizeof(text) - sizeof(end));
+	memcpy(text + sizeof(text) - sizeof(end), end, sizeof(end));
+	ck_assert_int_eq(log_set_filter(span_of(text), &error), ERR_CONFIG_ERROR);
+	set_filter(text + 1);
+}
+END_TEST
+
 START_TEST(test_logfmt)
 {
 	const char *text;
@@ -255,7 +268,8 @@ int
 main(void)
 {
 	const TTest *const tests[] = {test_default_filter, test_filters, test_bad_filters,
-		test_logfmt, test_json_lines, test_long_values, test_keeps_errno, test_threads};
+		test_as_long_as_the_configuration_takes, test_logfmt, test_json_lines,
+		test_long_values, test_keeps_errno, test_threads};
 	Suite *suite = suite_create("log");
 	TCase *tcase = tcase_create("log");
 	SRunner *runner = srunner_create(suite);
