@@ -508,6 +508,9 @@ order:
 sizes:
 	@sh packaging/scripts/sizes
 
+# Where zsh looks: what a distribution ships, and all else.
+zsh_folder := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/sysrt
 	install -m 755 $(O)/sysrtd $(DESTDIR)$(PREFIX)/sbin/
@@ -516,7 +519,7 @@ install: all
 	install -D -m 644 packaging/completions/sysrtctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/sysrtctl
 	install -D -m 644 packaging/completions/_sysrtctl \
-		$(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_sysrtctl
+		$(DESTDIR)$(PREFIX)/share/zsh/$(zsh_folder)/_sysrtctl
 	install -D -m 644 packaging/completions/sysrtctl.fish \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sysrtctl.fish
 	@if command -v $(SCDOC) >/dev/null; then \
