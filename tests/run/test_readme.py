@@ -30,7 +30,7 @@ ROWS, COLUMNS = 50, 120
 INDENT = "    "
 CTRL_C = "^C"
 VARIES = ((r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME"), (r"\b\d{13}\b", "MS"),
-          (r"\b[0-9a-f]{16}\b", "EPOCH"), (r"(took_ms|bytes|schema)=\d+", r"\1=N"),
+          (r"\b[0-9a-f]{16}\b", "EPOCH"), (r"(took_ms|bytes)=\d+", r"\1=N"),
           (r'"seconds":[\d.]+', '"seconds":N'), (r"sysrt_[0-9A-Za-z]{49}", "TOKEN"))
 
 
