@@ -554,7 +554,16 @@ static bool
 takes_file(const struct command *command)
 {
 	return command->run == import_run || command->run == backup_run ||
-	       command->run == system_restore || command->run == secret_import;
+	       command->run == system_restore || command->run == secret_import ||
+	       command->run == feed_replay;
+}
+
+/** Whether a word is "@FILE", where its data stands. */
+static bool
+is_file_of_data(const struct ctl *c, unsigned i)
+{
+	return c->words[i][0] == '@' && i >= c->command->words_min &&
+	       strstr(c->command->usage, "@FILE") != NULL;
 }
 
 /** What the command line says becomes JSON, but for the names of files. */
@@ -564,7 +573,7 @@ check_texts(const struct ctl *c)
 	const struct option_spec *o = c->command->options;
 
 	for (unsigned i = 0; i < c->words_n && !takes_file(c->command); i++)
-		if (c->words[i][0] != '@' && !is_utf8(c->words[i]))
+		if (!is_file_of_data(c, i) && !is_utf8(c->words[i]))
 			return ctl_usage("\"%s\" is not UTF-8", c->words[i]);
 	for (unsigned i = 0; o != NULL && o[i].name != NULL; i++)
 		if (c->values[i] != NULL &&

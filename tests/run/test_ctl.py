@@ -170,9 +170,19 @@ class Records(CtlTest):
     def test_names_are_not_changed(self):
         """What is not UTF-8 is refused, not replaced by something else."""
         for args in (("get", "a", NOT_UTF8), ("put", NOT_UTF8, "a", "1"), ("del", "a", "b", NOT_UTF8),
-                     ("ls", "--name", NOT_UTF8), ("put", "a", "b", "1", "--name", NOT_UTF8)):
+                     ("ls", "--name", NOT_UTF8), ("put", "a", "b", "1", "--name", NOT_UTF8),
+                     ("get", "a", "@" + NOT_UTF8), ("put", "a", "@" + NOT_UTF8, "1"), ("del", "a", "@" + NOT_UTF8)):
             with self.subTest(args=args):
                 self.assertIn("not UTF-8", self.refused(2, *args))
+
+
+    def test_names_of_files_are_as_they_are(self):
+        path = self.daemon.folder / NOT_UTF8
+        path.write_text("[5]")
+        self.ctl("put", "files", "a", f"@{path}")
+        self.assertEqual(self.json("get", "files", "a")["data"], [5])
+        path.write_text("")
+        self.assertEqual(json.loads(self.ctl("feed", "replay", str(path), "--feed", "none"))["messages"], 0)
 
 
 class Listing(CtlTest):
