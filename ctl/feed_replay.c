@@ -346,18 +346,21 @@ run(struct replay *r)
 {
 	const char *into = ctl_option(r->c, "into");
 	struct scratch *scratch = NULL;
-	int status = into != NULL ? start_scratch(r, into, &scratch) : ctl_connect(r->c), stopped;
+	int status, stopped;
 
+	interrupt_catch();
+	status = into != NULL ? start_scratch(r, into, &scratch) : ctl_connect(r->c);
 	if (status == 0)
 		status = read_limit(r);
 	if (status == 0) {
-		interrupt_catch();
 		status = read_to_end(r);
 		progress_end(&r->progress, (uint64_t)r->messages, status == 0);
 		print_summary(r);
 	}
 	stopped = stop_scratch(r, scratch);
-	return status != 0 ? status : stopped;
+	if (status == 0)
+		status = stopped;
+	return status != 0 && interrupt_status() != 0 ? interrupt_status() : status;
 }
 
 /* What is asked for. */

@@ -63,16 +63,21 @@ environment(void)
 	return list;
 }
 
+/** A Ctrl-C is not for it: it is stopped when all is done. */
 static int
 run(struct scratch *s, const char *store)
 {
 	char *program = program_find_daemon(), **env = environment();
 	char *argv[] = {program, xstrdup("--config"), s->config, xstrdup("--store"), xstrdup(store),
 		xstrdup("--socket"), s->socket, NULL};
+	posix_spawnattr_t apart;
 	int failed;
 
 	signal(SIGCHLD, SIG_DFL);
-	failed = posix_spawnp(&s->pid, program, NULL, NULL, argv, env);
+	posix_spawnattr_init(&apart);
+	posix_spawnattr_setflags(&apart, POSIX_SPAWN_SETPGROUP);
+	failed = posix_spawnp(&s->pid, program, NULL, &apart, argv, env);
+	posix_spawnattr_destroy(&apart);
 	free(argv[1]);
 	free(argv[3]);
 	free(argv[4]);

@@ -9,6 +9,8 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
+import subprocess
 import threading
 import time
 import unittest
@@ -16,8 +18,9 @@ import unittest
 import websockets
 
 from faults import Delaying
-from feeds import FeedTest, section
-from harness import TEXT, TIMEOUT_S, RpcError, encode_frame, sysrtctl, wait_for
+from feeds import FeedTest, section, stored
+from harness import BUILD, TEXT, TIMEOUT_S, RpcError, encode_frame, sysrtctl, wait_for
+from terminal import Terminal
 from upstream import upstream_for
 
 SECRET = "s3cret/\"value\""
@@ -621,6 +624,34 @@ class Recording(Basics):
         done = sysrtctl(self.daemon, "-o", "json", "feed", "replay", str(path), "--into",
                         str(self.daemon.folder / "scratch.db"))
         self.assertEqual((json.loads(done.stdout)["records"], done.stderr), (5, ""))
+
+    def test_a_replay_that_is_interrupted(self):
+        """By a key, which is for all on the terminal: the daemon on the new store is stopped as ever, and
+        the feed does not stay there."""
+        self.start(section("t", url="ws://127.0.0.1:1/", enabled=False, **TRADES))
+        path = self.daemon.folder / "t.ndjson"
+        path.write_text("".join(json.dumps({"at": at, "text": trade("a", at)}) + "\n" for at in (0, 600_000)))
+
+        def has_begun():
+            with contextlib.suppress(sqlite3.OperationalError):  # there are no tables yet
+                return stored(scratch)
+
+        for sent, status in ((b"\x03", 130), (signal.SIGTERM, 143)):
+            scratch = self.daemon.folder / f"scratch-{status}.db"
+            terminal = Terminal([BUILD / "sysrtctl", "--socket", str(self.daemon.socket), "-q", "feed", "replay",
+                                 str(path), "--speed", "1x", "--into", str(scratch)], stdout=subprocess.DEVNULL)
+            self.addCleanup(terminal.close)
+            wait_for(has_begun, what="the first message")
+            if sent is signal.SIGTERM:
+                terminal.process.send_signal(sent)
+            else:
+                terminal.process.send_signal(signal.SIGSTOP)  # so that a daemon that heard it would be gone
+                terminal.press(sent)
+                time.sleep(0.5)
+                terminal.process.send_signal(signal.SIGCONT)
+            self.assertEqual((terminal.wait(), terminal.text()), (status, ""))
+            with contextlib.closing(sqlite3.connect(scratch)) as db:
+                self.assertEqual(db.execute("SELECT count(*) FROM feeds").fetchone(), (0,))
 
     def test_bounded(self):
         server = self.upstream()
