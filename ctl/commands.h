@@ -60,8 +60,9 @@ int check_run(struct ctl *c);
 int system_check_file(struct ctl *c);
 int compact_run(struct ctl *c);
 int system_compact_file(struct ctl *c);
-/** Whether a daemon has the store that is meant. */
-bool system_has_daemon(struct ctl *c);
+/** Whether a daemon has the store that is meant: 0, or an exit status after telling why that cannot
+ * be said. */
+int system_find_daemon(struct ctl *c, bool *is_there);
 int system_migrate(struct ctl *c);
 int system_restore(struct ctl *c);
 int system_version(struct ctl *c);

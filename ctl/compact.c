@@ -42,9 +42,13 @@ compact_run(struct ctl *c)
 {
 	struct progress progress;
 	char *result = NULL;
+	bool is_there;
 	int status;
 
-	if (!system_has_daemon(c))
+	status = system_find_daemon(c, &is_there);
+	if (status != 0)
+		return status;
+	if (!is_there)
 		return system_compact_file(c);
 	interrupt_catch();
 	progress_start(&progress, 0, c->is_quiet);

@@ -223,16 +223,6 @@ status_of_daemon(int status)
 	}
 }
 
-bool
-system_has_daemon(struct ctl *c)
-{
-	struct sysrt_error error;
-
-	if (ctl_option(c, "store") != NULL)
-		return false;
-	return door_is_remote(c) || door_open(c, &error) == 0;
-}
-
 /** Runs `sysrtd store VERB` with what of its options is given, and the words. */
 static int
 run_on_store(struct ctl *c, const char *verb)
@@ -273,25 +263,42 @@ refuse_remote(const struct ctl *c)
 }
 
 int
+system_find_daemon(struct ctl *c, bool *is_there)
+{
+	struct sysrt_error error;
+
+	*is_there = false;
+	if (ctl_option(c, "store") != NULL)
+		return 0;
+	*is_there = door_is_remote(c) || door_open(c, &error) == 0;
+	return *is_there || strcmp(error.name, "NOT_RUNNING") == 0 ? 0 : ctl_fail(&error);
+}
+
+/** Runs it when no daemon has the store; else says why not. */
+static int
+run_without_daemon(struct ctl *c, const char *verb, const char *why)
+{
+	bool is_there = false;
+	int status = door_is_remote(c) ? refuse_remote(c) : system_find_daemon(c, &is_there);
+
+	if (status != 0)
+		return status;
+	return is_there ? ctl_refuse("the daemon is running%s", why) : run_on_store(c, verb);
+}
+
+int
 system_migrate(struct ctl *c)
 {
-	if (door_is_remote(c))
-		return refuse_remote(c);
-	if (system_has_daemon(c))
-		return ctl_refuse("the daemon is running, so its store is up to date: stop it "
-				  "first (sysrtctl shutdown) to go to another version");
-	return run_on_store(c, "migrate");
+	return run_without_daemon(c, "migrate",
+		", so its store is up to date: stop it first (sysrtctl shutdown) to go to another "
+		"version");
 }
 
 int
 system_restore(struct ctl *c)
 {
-	if (door_is_remote(c))
-		return refuse_remote(c);
-	if (system_has_daemon(c))
-		return ctl_refuse("the daemon is running: stop it first (sysrtctl shutdown), its "
-				  "store is to be replaced");
-	return run_on_store(c, "restore");
+	return run_without_daemon(
+		c, "restore", ": stop it first (sysrtctl shutdown), its store is to be replaced");
 }
 
 int
@@ -303,13 +310,8 @@ system_compact_file(struct ctl *c)
 int
 system_check_file(struct ctl *c)
 {
-	bool does_repair = ctl_option(c, "repair") != NULL;
-
-	if (does_repair && door_is_remote(c))
-		return refuse_remote(c);
-	if (does_repair && system_has_daemon(c))
-		return ctl_refuse(
-			"the daemon is running: stop it first (sysrtctl shutdown), or look "
-			"at its store without --repair");
-	return run_on_store(c, does_repair ? "repair" : "check");
+	if (ctl_option(c, "repair") == NULL)
+		return run_on_store(c, "check");
+	return run_without_daemon(c, "repair",
+		": stop it first (sysrtctl shutdown), or look at its store without --repair");
 }

@@ -475,8 +475,8 @@ class Failures(CtlTest):
             self.daemon.signal(signal.SIGCONT)
         self.ctl("ping")
 
-    def denied(self, **options):
-        done = subprocess.run([self.copy, "--socket", self.daemon.socket, "status"], text=True,
+    def denied(self, *words, **options):
+        done = subprocess.run([self.copy, "--socket", self.daemon.socket, *(words or ["status"])], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
         self.assertEqual((done.returncode, done.stdout), (6, ""))
         return done.stderr
@@ -495,7 +495,8 @@ class Failures(CtlTest):
         self.copy = shutil.copy(CTL, folder)
         nobody = {"user": 65534, "group": 65534, "extra_groups": []}
         self.daemon.folder.chmod(0o700)
-        self.assertRegex(self.denied(**nobody), r"no permission for .*group")
+        for words in (["status"], ["compact"], ["migrate"], ["restore", "x"], ["check", "--repair"]):
+            self.assertRegex(self.denied(*words, **nobody), r"no permission for .*group")
         self.daemon.folder.chmod(0o755)
         self.addCleanup(self.daemon.folder.chmod, 0o700)
         self.daemon.socket.chmod(0o666)
