@@ -107,7 +107,7 @@ warn_of_plain(struct ctl *c, const char *text)
 
 	if (c->has_warned || url_parse(span_of(text), &url, NULL) != OK || url.is_tls ||
 		strcmp(url.host, "localhost") == 0 || strcmp(url.host, "::1") == 0 ||
-		strncmp(url.host, "127.", 4) == 0)
+		(url.is_address && strncmp(url.host, "127.", 4) == 0))
 		return;
 	c->has_warned = true;
 	ctl_warn("the token goes over the network unencrypted: wss:// would be safe");

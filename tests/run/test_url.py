@@ -204,6 +204,12 @@ class Settings(UrlTest):
         self.refuse(3, "127.0.0.1:1", "ping", env=env)
         self.refuse(2, "do not go together", "--url", self.url, *socket, "ping")
 
+    def test_a_name_that_looks_like_this_machine(self):
+        self.start()
+        done = self.run_ctl("--url", "ws://127.example.invalid", "--token-file", self.token_file, "--timeout=20s", "ping")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("the token goes over the network unencrypted", done.stderr)
+
     def test_urls(self):
         self.start()
         self.assertEqual(self.run_ctl(*self.options(url=self.url + "/ws"), "ping").returncode, 0)
