@@ -200,6 +200,7 @@ complete(struct import *im, struct json_value line)
 	o = ctl_params(&params);
 	json_put_int(&o, "seq", seq);
 	json_end_object(&o);
+	progress_clear(&im->progress);
 	status = ctl_call(im->c, "record.restore", &params, &result);
 	free(result);
 	return status;
