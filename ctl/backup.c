@@ -62,6 +62,16 @@ check_dest(struct backup *b)
 	return status;
 }
 
+/** Whoever had the lock before may have given the file its name since it was opened. */
+static bool
+is_still_there(const struct backup *b)
+{
+	struct stat opened, named;
+
+	return fstat(b->fd, &opened) == 0 && lstat(b->temporary, &named) == 0 &&
+	       opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
 static int
 open_temporary(struct backup *b)
 {
@@ -69,7 +79,7 @@ open_temporary(struct backup *b)
 	b->fd = open(b->temporary, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (b->fd < 0)
 		return ctl_refuse("%s: %s", b->temporary, strerror(errno));
-	if (flock(b->fd, LOCK_EX | LOCK_NB) != 0) {
+	if (flock(b->fd, LOCK_EX | LOCK_NB) != 0 || !is_still_there(b)) {
 		close(b->fd);
 		b->fd = -1;
 		return ctl_refuse("%s: another backup is being made there", b->temporary);
