@@ -18,6 +18,7 @@
 
 struct auth {
 	struct auth_token *buckets[BUCKETS];
+	struct auth_token *named[BUCKETS]; /* the same by their names */
 	unsigned n;
 	bool has_key;
 	unsigned char key[TOKEN_KEY_BYTES];
@@ -60,6 +61,16 @@ bucket_of(const char *hash)
 	return (unsigned)strtoul(start, NULL, 16) & (BUCKETS - 1);
 }
 
+static unsigned
+bucket_of_name(struct span name)
+{
+	uint32_t hash = 2166136261; /* FNV-1a: names are chosen by who may make tokens */
+
+	for (size_t i = 0; i < name.n; i++)
+		hash = (hash ^ (unsigned char)name.p[i]) * 16777619;
+	return hash & (BUCKETS - 1);
+}
+
 /** Reads what it was granted; one of which that cannot be read may do nothing. */
 static void
 read_grant(struct auth_token *t, struct span grant)
@@ -88,7 +99,7 @@ static void
 add(struct auth *a, struct span name, struct span hash, struct span grant,
 	const struct auth_token *like)
 {
-	struct auth_token *t = xnew(struct auth_token), **bucket;
+	struct auth_token *t = xnew(struct auth_token), **bucket, **named;
 
 	must(name.n < sizeof(t->name) && hash.n < sizeof(t->hash));
 	*t = *like;
@@ -99,6 +110,9 @@ add(struct auth *a, struct span name, struct span hash, struct span grant,
 	bucket = &a->buckets[bucket_of(t->hash)];
 	t->next = *bucket;
 	*bucket = t;
+	named = &a->named[bucket_of_name(name)];
+	t->next_named = *named;
+	*named = t;
 	a->n++;
 }
 
@@ -185,11 +199,11 @@ auth_find(struct auth *a, struct span text, int64_t now_ms, struct auth_token **
 struct auth_token *
 auth_find_name(struct auth *a, struct span name)
 {
-	for (unsigned i = 0; i < BUCKETS; i++)
-		for (struct auth_token *t = a->buckets[i]; t != NULL; t = t->next)
-			if (span_is(name, t->name))
-				return t;
-	return NULL;
+	struct auth_token *t = a->named[bucket_of_name(name)];
+
+	while (t != NULL && !span_is(name, t->name))
+		t = t->next_named;
+	return t;
 }
 
 enum err
@@ -223,34 +237,45 @@ auth_hash(const struct auth *a, struct span text, char out[TOKEN_HASH_SIZE], str
 	return OK;
 }
 
-/** True if the operation makes the token void. */
-static bool
-is_withdrawn_by(const struct op *op, const struct auth_token *t)
+static void
+revoke(struct auth *a, struct auth_token *t)
 {
-	if (op->kind == OP_WITHDRAW_EXPIRED)
-		return t->expires_at <= op->expires_at;
-	return (op->kind == OP_WITHDRAW || op->kind == OP_GRANT) && span_is(op->name, t->name);
+	struct auth_token **at = &a->buckets[bucket_of(t->hash)];
+	struct auth_token **named = &a->named[bucket_of_name(span_of(t->name))];
+
+	while (*at != t)
+		at = &(*at)->next;
+	while (*named != t)
+		named = &(*named)->next_named;
+	*at = t->next;
+	*named = t->next_named;
+	a->n--;
+	t->is_revoked = true;
+	auth_token_unref(t);
 }
 
 static bool
-revoke(struct auth *a, const struct op *op)
+revoke_name(struct auth *a, struct span name)
+{
+	struct auth_token *t = auth_find_name(a, name);
+
+	if (t != NULL)
+		revoke(a, t);
+	return t != NULL;
+}
+
+static bool
+revoke_expired(struct auth *a, int64_t upto_ms)
 {
 	unsigned before = a->n;
 
 	for (unsigned i = 0; i < BUCKETS; i++) {
-		struct auth_token **at = &a->buckets[i];
+		struct auth_token *t = a->buckets[i], *next;
 
-		while (*at != NULL) {
-			struct auth_token *t = *at;
-
-			if (!is_withdrawn_by(op, t)) {
-				at = &t->next;
-				continue;
-			}
-			*at = t->next;
-			a->n--;
-			t->is_revoked = true;
-			auth_token_unref(t);
+		for (; t != NULL; t = next) {
+			next = t->next;
+			if (t->expires_at <= upto_ms)
+				revoke(a, t);
 		}
 	}
 	return a->n < before;
@@ -261,8 +286,10 @@ auth_take(struct auth *a, const struct op *op)
 {
 	bool has_revoked = false;
 
-	if (op->kind == OP_GRANT || op->kind == OP_WITHDRAW || op->kind == OP_WITHDRAW_EXPIRED)
-		has_revoked = revoke(a, op);
+	if (op->kind == OP_WITHDRAW_EXPIRED)
+		has_revoked = revoke_expired(a, op->expires_at);
+	if (op->kind == OP_GRANT || op->kind == OP_WITHDRAW)
+		has_revoked = revoke_name(a, op->name);
 	if (op->kind == OP_GRANT)
 		add(a, op->name, op->id, op->data,
 			&(struct auth_token){

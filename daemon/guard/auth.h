@@ -32,7 +32,8 @@ struct auth_token {
 	int64_t expires_at;      /* INT64_MAX: never */
 	int64_t used_at;         /* 0: not yet */
 	int64_t noted_at;        /* what the store has of that */
-	struct auth_token *next; /* of its bucket */
+	struct auth_token *next; /* of its bucket, and of that by its name */
+	struct auth_token *next_named;
 };
 
 struct auth;

@@ -151,6 +151,40 @@ START_TEST(test_they_are_forgotten_after_a_while)
 }
 END_TEST
 
+/** Among so many that each chain has several. */
+START_TEST(test_one_is_found_by_its_name)
+{
+	char name[32], text[TOKEN_TEXT_SIZE], hash[TOKEN_HASH_SIZE];
+	struct error error = ERROR_NONE;
+	struct op op = {.data = SPAN("read"), .now_ms = NOW};
+
+	for (int i = 0; i < 5000; i++) {
+		token_make(text);
+		ck_assert_int_eq(auth_hash(auth, span_of(text), hash, &error), OK);
+		snprintf(name, sizeof(name), "token-%d", i);
+		op.kind = OP_GRANT;
+		op.name = span_of(name);
+		op.id = span_of(hash);
+		ck_assert(!auth_take(auth, &op));
+	}
+	op.kind = OP_WITHDRAW;
+	for (int i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "token-%d", i);
+		op.name = span_of(name);
+		ck_assert_str_eq(auth_find_name(auth, op.name)->name, name);
+		if (i % 2 == 0)
+			ck_assert(auth_take(auth, &op));
+	}
+	ck_assert_uint_eq(auth_count(auth), 2500);
+	for (int i = 0; i < 5000; i++) {
+		snprintf(name, sizeof(name), "token-%d", i);
+		ck_assert_int_eq(auth_find_name(auth, span_of(name)) != NULL, i % 2);
+	}
+	op.name = span_of("token-0");
+	ck_assert(!auth_take(auth, &op));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -162,6 +196,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, test_a_name_is_free_when_its_time_is_up);
 	tcase_add_test(t, test_they_are_forgotten_after_a_while);
+	tcase_add_test(t, test_one_is_found_by_its_name);
 	suite_add_tcase(s, t);
 	srunner_run_all(r, CK_NORMAL);
 	failed = srunner_ntests_failed(r);
