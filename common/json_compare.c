@@ -131,6 +131,27 @@ json_string_compare(struct span a, struct span b)
 	return c - d;
 }
 
+int
+json_string_compare_text(struct span raw, struct span text)
+{
+	struct span s = inside_quotes(raw);
+	struct decoder d;
+
+	/* Most differ in their first byte. */
+	if (s.n > 0 && text.n > 0 && *s.p != *text.p && *s.p != '\\')
+		return (unsigned char)*s.p - (unsigned char)*text.p;
+	if (json_string_is_plain(raw))
+		return span_compare(s, text);
+	d = decoder_start(raw);
+	for (size_t i = 0; i < text.n; i++) {
+		int c = decoder_next(&d);
+
+		if (c != (unsigned char)text.p[i])
+			return c - (unsigned char)text.p[i];
+	}
+	return decoder_next(&d) >= 0;
+}
+
 bool
 json_string_has_prefix(struct span raw, struct span text)
 {

@@ -30,6 +30,8 @@ int json_decimal_compare(const struct json_decimal *a, const struct json_decimal
 
 /** The order of two raw strings: <0, 0, >0. */
 int json_string_compare(struct span a, struct span b);
+/** The order of a raw string and a decoded text. */
+int json_string_compare_text(struct span raw, struct span text);
 /** Whether the raw string begins with, or holds, a decoded text. `fallback` is what
  * json_fill_fallback() made of the text. */
 bool json_string_has_prefix(struct span raw, struct span text);

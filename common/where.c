@@ -130,8 +130,30 @@ forget(struct match *m, const struct where_place *place)
 {
 	for (unsigned t = place->term; t != WHERE_NONE; t = m->terms[t].next)
 		m->found[t] = m->terms[t].is_true_of_nothing;
-	for (unsigned c = place->child; c != WHERE_NONE; c = m->places[c].sibling)
-		forget(m, &m->places[c]);
+	for (unsigned i = 0; i < place->children_n; i++)
+		forget(m, &m->places[place->child + i]);
+}
+
+/** The place below that a member's key leads to, or NULL. */
+static const struct where_place *
+find_below(const struct match *m, const struct where_place *place, struct span key)
+{
+	unsigned low = place->child, high = low + place->children_n;
+
+	while (low < high) {
+		unsigned middle = (low + high) / 2;
+		const struct where_place *below = &m->places[middle];
+		struct span name = where_span(m->where, below->name);
+		int c = json_string_compare_text(key, name);
+
+		if (c == 0)
+			return json_string_eq(key, name) ? below : NULL; /* no lone surrogate is */
+		if (c < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return NULL;
 }
 
 static void visit(struct match *m, const struct where_place *place, struct json_value value);
@@ -144,32 +166,30 @@ visit_members(struct match *m, const struct where_place *place, struct json_valu
 	struct span key;
 
 	while (json_object_next(&w, &key, &value)) {
-		for (unsigned c = place->child; c != WHERE_NONE; c = m->places[c].sibling) {
-			const struct where_place *below = &m->places[c];
+		const struct where_place *below = find_below(m, place, key);
 
-			if (!json_string_eq(key, where_span(m->where, below->name)))
-				continue;
-			forget(m, below);
-			visit(m, below, value);
-			break;
-		}
+		if (below == NULL)
+			continue;
+		forget(m, below);
+		visit(m, below, value);
 	}
 }
 
 static void
 visit_items(struct match *m, const struct where_place *place, struct json_value array)
 {
+	const struct where_place *below = &m->places[place->child];
 	struct json_walk w = json_walk_start(array);
 	struct json_value value;
 	unsigned left = 0;
 
-	for (unsigned c = place->child; c != WHERE_NONE; c = m->places[c].sibling)
-		left += m->places[c].index != UINT64_MAX;
+	for (unsigned c = 0; c < place->children_n; c++)
+		left += below[c].index != UINT64_MAX;
 	for (uint64_t i = 0; left > 0 && json_array_next(&w, &value); i++) {
-		for (unsigned c = place->child; c != WHERE_NONE; c = m->places[c].sibling) {
-			if (m->places[c].index != i)
+		for (unsigned c = 0; c < place->children_n; c++) {
+			if (below[c].index != i)
 				continue;
-			visit(m, &m->places[c], value);
+			visit(m, &below[c], value);
 			left--;
 		}
 	}
@@ -180,7 +200,7 @@ visit(struct match *m, const struct where_place *place, struct json_value value)
 {
 	for (unsigned t = place->term; t != WHERE_NONE; t = m->terms[t].next)
 		m->found[t] = holds(m->where, &m->terms[t], value);
-	if (place->child == WHERE_NONE)
+	if (place->children_n == 0)
 		return;
 	if (value.type == JSON_OBJECT)
 		visit_members(m, place, value);

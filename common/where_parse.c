@@ -26,7 +26,8 @@ struct parse {
 	unsigned places_n;
 	unsigned terms_n;
 	unsigned nodes_n;
-	struct where_place places[WHERE_PLACES_MAX];
+	struct where_place places[WHERE_PLACES_MAX]; /* with children_n unset */
+	uint16_t siblings[WHERE_PLACES_MAX];         /* the next one below the same place */
 	struct where_term terms[WHERE_TERMS_MAX];
 	struct where_node nodes[WHERE_NODES_MAX];
 	struct buf texts;
@@ -253,6 +254,14 @@ add_operators(struct parse *p, struct where_place *place, struct json_value oper
 	return e;
 }
 
+static struct span
+name_of(const struct parse *p, unsigned place)
+{
+	const struct where_text *name = &p->places[place].name;
+
+	return (struct span){p->texts.p + name->at, name->n};
+}
+
 /** The place that a step leads to from another one, made if it is not there yet. */
 static enum err
 step_to(struct parse *p, unsigned *at, const struct json_step *step)
@@ -261,10 +270,8 @@ step_to(struct parse *p, unsigned *at, const struct json_step *step)
 
 	if (p->texts.failed)
 		return out_of_memory(p);
-	for (; *link != WHERE_NONE; link = &p->places[*link].sibling) {
-		const struct where_text *name = &p->places[*link].name;
-
-		if (span_eq((struct span){p->texts.p + name->at, name->n}, step->name)) {
+	for (; *link != WHERE_NONE; link = &p->siblings[*link]) {
+		if (span_eq(name_of(p, *link), step->name)) {
 			*at = *link;
 			return OK;
 		}
@@ -276,8 +283,8 @@ step_to(struct parse *p, unsigned *at, const struct json_step *step)
 		.index = step->index,
 		.term = WHERE_NONE,
 		.child = WHERE_NONE,
-		.sibling = WHERE_NONE,
 	};
+	p->siblings[p->places_n] = WHERE_NONE;
 	*at = *link = (uint16_t)p->places_n++;
 	return OK;
 }
@@ -397,6 +404,30 @@ add_condition(struct parse *p, struct json_value condition)
 	return e;
 }
 
+/** Copies the places, so that those below one are side by side, in the order of their names. */
+static void
+copy_places(const struct parse *p, struct where_place *out)
+{
+	uint16_t from[WHERE_PLACES_MAX] = {0};
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < p->places_n; i++) {
+		unsigned first = n, at;
+
+		out[i] = p->places[from[i]];
+		for (uint16_t c = out[i].child; c != WHERE_NONE; c = p->siblings[c]) {
+			for (at = n++; at > first; at--) {
+				if (span_compare(name_of(p, from[at - 1]), name_of(p, c)) < 0)
+					break;
+				from[at] = from[at - 1];
+			}
+			from[at] = c;
+		}
+		out[i].child = (uint16_t)first;
+		out[i].children_n = (uint16_t)(n - first);
+	}
+}
+
 /** Copies what was gathered into one block. */
 static struct where *
 build(const struct parse *p, struct where_text text)
@@ -416,7 +447,7 @@ build(const struct parse *p, struct where_text text)
 		.nodes_n = (uint16_t)p->nodes_n,
 		.text = text,
 	};
-	memcpy(where_places(w), p->places, places_size);
+	copy_places(p, where_places(w));
 	memcpy(where_terms(w), p->terms, terms_size);
 	memcpy(where_nodes(w), p->nodes, nodes_size);
 	memcpy((char *)(where_nodes(w) + w->nodes_n), p->texts.p, p->texts.n);
@@ -438,10 +469,8 @@ where_new(struct json_value condition, struct where **out, struct error *error)
 	p = xnew(struct parse);
 	p->error = error;
 	p->places_n = 1;
-	p->places[0] = (struct where_place){.index = UINT64_MAX,
-		.term = WHERE_NONE,
-		.child = WHERE_NONE,
-		.sibling = WHERE_NONE};
+	p->places[0] =
+		(struct where_place){.index = UINT64_MAX, .term = WHERE_NONE, .child = WHERE_NONE};
 	buf_init(&p->texts, TEXTS_MAX);
 	text = keep_json(p, condition);
 	e = add_condition(p, condition);

@@ -51,8 +51,8 @@ struct where_place {
 	struct where_text name; /* of a member */
 	uint64_t index;         /* of an item; UINT64_MAX: none */
 	uint16_t term;          /* the first one here */
-	uint16_t child;         /* the first place below */
-	uint16_t sibling;
+	uint16_t child;         /* the first place below; they are side by side, by their names */
+	uint16_t children_n;
 };
 
 /** A node of the condition. Those below it follow it. */

@@ -1,17 +1,22 @@
 /*
  * What a change costs that one pattern matches, beside 0 to 10,000 others that
  * do not: other categories, other prefixes, other ids of the same category. Each
- * figure stands beside a plain loop over all the patterns.
+ * figure stands beside a plain loop over all the patterns. And what a condition
+ * costs by its names, on data of very many members.
  */
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/buf.h"
 #include "common/clock.h"
+#include "common/where.h"
 #include "common/xalloc.h"
 #include "daemon/hub/index.h"
 
 #define OTHERS_MAX 10000
+#define NAMES_MAX  64
+#define MEMBERS    100000
 #define RUN_US     100000
 
 struct patterns {
@@ -103,10 +108,51 @@ run(unsigned others)
 	free(ps);
 }
 
+static struct where *
+condition_of(unsigned names)
+{
+	struct where *w = NULL;
+	struct json_value value;
+	struct json_fault fault;
+	struct buf text;
+
+	buf_init(&text, WHERE_BYTES_MAX);
+	for (unsigned i = 0; i < names; i++)
+		buf_addf(&text, "%s\"/a%02x\":1", i == 0 ? "{" : ",", i);
+	buf_add_char(&text, '}');
+	must(json_check(buf_span(&text), JSON_DEPTH_MAX, &value, &fault) == OK);
+	must(where_new(value, &w, NULL) == OK);
+	buf_fini(&text);
+	return w;
+}
+
+/** None of the names is there, but each key is like them. */
+static void
+run_condition(unsigned names)
+{
+	struct where *w = condition_of(names);
+	struct buf data;
+	int64_t start;
+
+	buf_init(&data, (size_t)1 << 24);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		buf_addf(&data, "%s\"a%02x\":0", i == 0 ? "{" : ",", NAMES_MAX + i % 64);
+	buf_add_char(&data, '}');
+	start = clock_mono_us();
+	for (unsigned i = 0; i < 10; i++)
+		must(!where_matches(w, buf_span(&data)));
+	printf("condition names=%u members=%u us=%.0f\n", names, MEMBERS,
+		(double)(clock_mono_us() - start) / 10);
+	buf_fini(&data);
+	free(w);
+}
+
 int
 main(void)
 {
 	for (unsigned others = 1; others <= OTHERS_MAX; others *= 10)
 		run(others);
+	for (unsigned names = 1; names <= NAMES_MAX; names *= 8)
+		run_condition(names);
 	return 0;
 }

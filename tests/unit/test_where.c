@@ -299,6 +299,79 @@ START_TEST(test_bounds)
 }
 END_TEST
 
+/* In no order; one is the beginning of another; keys may have escapes. */
+static const struct {
+	const char *pointer;
+	const char *key;
+} names[] = {
+	{"m",		"m"             },
+	{"",		 ""              },
+	{"ma",	       "m\\u0061"      },
+	{"zz",	       "\\u007az"      },
+	{"a",		"\\u0061"       },
+	{"ab",	       "ab"            },
+	{"\xc3\xa9",         "\\u00e9"       },
+	{"e\xc3\xa9",        "e\xc3\xa9"     },
+	{"\xf0\x9f\x98\x80", "\\ud83d\\ude00"},
+	{"\xef\xbf\xbd",     "\xef\xbf\xbd"  },
+	{"~1",	       "\\/"           },
+	{"7",		"7"             },
+	{"07",	       "07"            },
+	{"Z",		"Z"             },
+};
+
+/** The condition that each of the names below the place is 1. */
+static void
+add_names(struct buf *text, const char *place)
+{
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		buf_addf(text, "%s\"%s/%s\":1", text->n > 1 ? "," : "", place, names[i].pointer);
+}
+
+/** Their members, and some that are near; one has another value. */
+static void
+add_members(struct buf *text, size_t but)
+{
+	for (size_t i = 0; i < COUNT_OF(names); i++)
+		buf_addf(text, "%s\"%s\":%d",
+			i > 0 ? ",\"mb\":2,\"a\\u0000\":2,\"\\u006d\\u0062\":2," : "", names[i].key,
+			i == but ? 2 : 1);
+}
+
+/** Names are found whatever their number, on each level. */
+START_TEST(test_many_names)
+{
+	struct error error = ERROR_NONE;
+	struct where *w = NULL;
+	struct buf text, data;
+
+	buf_init(&text, 1 << 16);
+	buf_add_char(&text, '{');
+	add_names(&text, "/m/a");
+	add_names(&text, "/x");
+	add_names(&text, "/m/c");
+	buf_add_char(&text, '}');
+	ck_assert_int_eq(where_new(parse(buf_span(&text)), &w, &error), OK);
+	for (size_t i = 0; i <= 3 * COUNT_OF(names); i++) {
+		size_t level = i / COUNT_OF(names), but = i % COUNT_OF(names);
+
+		buf_init(&data, 1 << 16);
+		buf_add_span(&data, SPAN("{\"x\":{"));
+		add_members(&data, level == 0 ? but : SIZE_MAX);
+		buf_add_span(&data, SPAN("},\"m\":{\"c\":{"));
+		add_members(&data, level == 1 ? but : SIZE_MAX);
+		buf_add_span(&data, SPAN("},\"b\":{},\"a\":{"));
+		add_members(&data, level == 2 ? but : SIZE_MAX);
+		buf_add_span(&data, SPAN("}}}"));
+		ck_assert_msg(where_matches(w, parse(buf_span(&data)).raw) == (level == 3),
+			"%zu: %.*s", i, SPAN_FMT(buf_span(&data)));
+		buf_fini(&data);
+	}
+	free(w);
+	buf_fini(&text);
+}
+END_TEST
+
 static enum err
 nest(unsigned depth, struct error *error)
 {
@@ -388,7 +461,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {test_equality, test_order, test_other_operators,
-		test_combinations, test_refusals, test_bounds, test_depth_and_size,
+		test_combinations, test_refusals, test_bounds, test_many_names, test_depth_and_size,
 		test_many_members_in_another_order, test_a_copy_is_the_same};
 	Suite *suite = suite_create("where");
 	TCase *tcase = tcase_create("where");
