@@ -138,6 +138,14 @@ is_damaged(const struct indexer *x)
 	return x->shared->damaged == x->shared->generation;
 }
 
+/** The store cannot be read: nothing is known of the index, and nothing is wrong with it. */
+static enum err
+fail_by_store(struct indexer *x, enum err e)
+{
+	close_index(x);
+	return e;
+}
+
 /** Opens what is not open. The index may be of another history of the store. */
 static enum err
 open_files(struct indexer *x, struct error *error)
@@ -153,7 +161,9 @@ open_files(struct indexer *x, struct error *error)
 	if (e != OK)
 		return e;
 	e = changed_knows(x->changed, indexfile_place(x->index), &knows, error);
-	if (e == OK && !knows) {
+	if (e != OK)
+		return fail_by_store(x, e);
+	if (!knows) {
 		reset(x, "it belongs to another store, or to another history of this one");
 		e = indexfile_open(
 			x->shared->index_path, x->kinds_text, &x->conf, &x->index, error);
@@ -263,10 +273,11 @@ run_batch(struct indexer *x, bool *more, struct error *error)
 		reset(x, "somebody has moved or removed its file");
 		return OK;
 	}
-	if (e == OK)
-		e = changed_read(x->changed, indexfile_mark(x->index), x->kinds, error);
 	if (e != OK)
 		return e;
+	e = changed_read(x->changed, indexfile_mark(x->index), x->kinds, error);
+	if (e != OK)
+		return fail_by_store(x, e);
 	if (changed_pruned_to(x->changed) > index_place_floor(indexfile_place(x->index)) &&
 		indexfile_mark(x->index) > 0) {
 		reset(x, "deletions that it has not seen are forgotten");

@@ -103,8 +103,8 @@ class Damage(unittest.TestCase):
         with contextlib.closing(sqlite3.connect(self.index)) as db:
             db.executescript(script)
 
-    def daemon(self):
-        daemon = Daemon(store=self.store, config=CONFIG)
+    def daemon(self, more=""):
+        daemon = Daemon(store=self.store, config=CONFIG + more)
         self.addCleanup(daemon.close)
         client = daemon.control()
         self.addCleanup(client.close)
@@ -231,6 +231,23 @@ class Stopped(Damage):
                     self.assertIn("the search index is made anew", daemon.log())
                 daemon.stop()
                 self.assertEqual(self.check(), [])
+
+    def test_a_store_that_cannot_be_read(self):
+        """That is not the index's fault: it is not made anew for it."""
+        broken = bytearray(self.made[0])
+        with contextlib.closing(sqlite3.connect(self.store)) as db:
+            root, = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records'").fetchone()
+        child = (root - 1) * PAGE + 12  # the first cell of a page within the tree
+        page = int.from_bytes(broken[(at := (root - 1) * PAGE + int.from_bytes(
+            broken[child:child + 2], "big")):at + 4], "big")
+        self.assertEqual(broken[(page - 1) * PAGE], 13)  # a leaf of a table
+        broken[(page - 1) * PAGE:page * PAGE] = bytes(PAGE)
+        self.store.write_bytes(broken)
+        self.index.unlink()
+        daemon, client = self.daemon("[hub]\nrecent = 16\n")
+        wait_for(lambda: state(client)["state"] == "failing", what="the fault to be told")
+        self.assertEqual(state(client)["rebuilds"], 0)
+        self.assertIn("reading the store for the search index", daemon.log())
 
     def test_a_folder_at_its_place(self):
         """The index cannot be made: the daemon serves what it can."""
