@@ -197,11 +197,12 @@ add_rows(struct follow *f, const struct kinds *kinds, uint64_t max_bytes, struct
 
 	sqlite3_bind_int64(st, 1, f->end);
 	while (e == OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-		e = add_row(f, kinds, error);
-		if (e == OK && follow_bytes(f) > max_bytes)
+		if (follow_bytes(f) > max_bytes)
 			e = error_set(error, ERR_UNAVAILABLE,
 				"the search index is too far behind: try again later");
-		else if (e == OK && is_late(f, ++n))
+		else
+			e = add_row(f, kinds, error);
+		if (e == OK && is_late(f, ++n))
 			e = error_set(error, ERR_TIMEOUT, "out of time");
 	}
 	if (e == OK && rc != SQLITE_DONE)

@@ -6,8 +6,13 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "common/xalloc.h"
+#include "daemon/search/follow.h"
 #include "daemon/search/query_recent.h"
+#include "daemon/store/migrate.h"
+#include "daemon/store/sql.h"
 
 static sqlite3 *db;
 static struct tokenizer *words;
@@ -188,6 +193,63 @@ START_TEST(selects_what_matches)
 }
 END_TEST
 
+#define FOLDER "/tmp/test_recent.XXXXXX"
+
+/** A store of five records. */
+static void
+make_store(const char *path, const struct conf *conf)
+{
+	struct error error = ERROR_NONE;
+	sqlite3 *store;
+
+	ck_assert_int_eq(sql_open(path, SQL_WRITER, conf, &store, &error), OK);
+	ck_assert_int_eq(migrate_to(store, migrate_newest(), &error), OK);
+	for (int seq = 1; seq <= 5; seq++) {
+		char *sql = xasprintf("INSERT INTO records (seq, category, id, name, data, rev, "
+				      "created_at, updated_at) "
+				      "VALUES (%d, 'c', %d, 'n', '\"word\"', 1, 1, 1)",
+			seq, seq);
+
+		ck_assert_msg(sql_exec(store, sql, &error) == OK, "%s", error.text);
+		free(sql);
+	}
+	sql_close(store);
+}
+
+START_TEST(a_tail_that_is_full_does_not_grow)
+{
+	char folder[] = FOLDER, path[sizeof(FOLDER) + 9];
+	struct conf conf = {.store = {.cache_bytes = 1 << 20}};
+	struct kinds *kinds = kinds_new(SPAN("words *\n"));
+	struct error error = ERROR_NONE;
+	struct follow f;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/sysrt.db", folder);
+	make_store(path, &conf);
+	ck_assert_msg(follow_open(&f, path, &conf, &error) == OK, "%s", error.text);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(follow_begin(&f, &error), OK);
+		ck_assert_int_eq(follow_catch_up(&f, 0, kinds, 1, &error), ERR_UNAVAILABLE);
+		ck_assert_uint_eq(follow_records(&f), 1);
+		follow_end(&f);
+	}
+	ck_assert_int_eq(follow_begin(&f, &error), OK);
+	ck_assert_int_eq(follow_catch_up(&f, 0, kinds, UINT64_MAX, &error), OK);
+	ck_assert_uint_eq(follow_records(&f), 5);
+	follow_end(&f);
+	follow_close(&f);
+	kinds_free(kinds);
+	for (int i = 0; i < 3; i++) {
+		char *name = xasprintf("%s%s", path, (const char *const[]){"", "-wal", "-shm"}[i]);
+
+		unlink(name);
+		free(name);
+	}
+	rmdir(folder);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -201,6 +263,7 @@ main(void)
 	tcase_add_test(t, a_segment_goes_when_all_of_it_is_in_the_index);
 	tcase_add_test(t, a_term_that_is_very_often_in_a_record);
 	tcase_add_test(t, selects_what_matches);
+	tcase_add_test(t, a_tail_that_is_full_does_not_grow);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
