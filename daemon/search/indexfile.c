@@ -16,6 +16,7 @@
 #define INDEX_APPLICATION 0x73797278 /* "syrx" */
 #define INDEX_VERSION     1
 #define LOG_PAGES         16384 /* copied back into the file when the log is so long */
+#define BOOT_UNKNOWN      "unknown"
 
 const char *const indexfile_tables[INDEX_KINDS] = {
 	[SEARCH_WORDS] = "words",
@@ -169,7 +170,7 @@ indexfile_read_meta(sqlite3 *db, const char *key)
 	return text != NULL ? text : xstrdup("");
 }
 
-/** What names this run of the machine; "" when that cannot be told. */
+/** What names this run of the machine. */
 static char *
 read_boot(void)
 {
@@ -182,7 +183,7 @@ read_boot(void)
 		fclose(f);
 	}
 	text[strcspn(text, "\n")] = '\0';
-	return xstrdup(text);
+	return xstrdup(text[0] != '\0' ? text : BOOT_UNKNOWN);
 }
 
 bool
@@ -199,7 +200,8 @@ bool
 indexfile_is_whole(sqlite3 *db)
 {
 	char *its_boot = indexfile_read_meta(db, "boot"), *boot = read_boot();
-	bool is_whole = *its_boot == '\0' || strcmp(its_boot, boot) == 0;
+	bool is_whole = *its_boot == '\0' ||
+			(strcmp(its_boot, boot) == 0 && strcmp(boot, BOOT_UNKNOWN) != 0);
 
 	free(its_boot);
 	free(boot);
@@ -296,25 +298,32 @@ close_file(struct indexfile *x)
 	sql_close(x->db);
 }
 
-/** Opens what is there; if it cannot be gone on with, it is told why. */
-static bool
-open_old(struct indexfile *x, const char *path, const char *kinds, const struct conf *conf)
+/** Opens what is there. If it cannot be gone on with, the log says why, and nothing is open. What
+ * cannot be opened now, for a lock or a disk, may be good. */
+static enum err
+open_old(struct indexfile *x, const char *path, const char *kinds, const struct conf *conf,
+	struct error *error)
 {
-	struct error error = ERROR_NONE;
+	struct error broken = ERROR_NONE;
 	const char *why = NULL;
-	enum err e = open_writer(path, conf, &x->db, &error);
+	enum err e = open_writer(path, conf, &x->db, &broken);
 
 	if (e == OK)
 		why = why_unusable(x->db, kinds);
 	if (e == OK && why == NULL)
-		e = finish_open(x, kinds, false, &error);
+		e = finish_open(x, kinds, false, &broken);
 	if (e == OK && why == NULL)
-		return true;
+		return OK;
+	if (e != OK && e != ERR_DATABASE_ERROR) {
+		if (error != NULL)
+			*error = broken;
+		return e;
+	}
 	log_info("search", "the search index is made anew",
-		F_STR("why", why != NULL ? why : error.text));
+		F_STR("why", why != NULL ? why : broken.text));
 	close_file(x);
 	*x = (struct indexfile){.db = NULL};
-	return false;
+	return OK;
 }
 
 enum err
@@ -322,9 +331,9 @@ indexfile_open(const char *path, const char *kinds, const struct conf *conf, str
 	struct error *error)
 {
 	struct indexfile *x = xnew(struct indexfile);
-	enum err e = OK;
+	enum err e = access(path, F_OK) == 0 ? open_old(x, path, kinds, conf, error) : OK;
 
-	if (access(path, F_OK) != 0 || !open_old(x, path, kinds, conf)) {
+	if (e == OK && x->db == NULL) {
 		indexfile_remove_file(path);
 		e = open_writer(path, conf, &x->db, error);
 		if (e == OK)

@@ -8,8 +8,8 @@
  *	words, trigrams   FTS5 over name and the text of data; rowid is the seq
  *	docs              category, id -> seq: the entry to remove when the record changes
  *	meta              mark, base, seen, epoch: see struct index_place; kinds: which
- *	                  categories are in which table; boot: of the machine, "" after a
- *	                  clean stop
+ *	                  categories are in which table; boot: of the machine ("unknown"
+ *	                  if that cannot be told), "" after a clean stop
  *
  * Why so. FTS5 with content of its own, since it deletes an entry by itself: with
  * outside content it must be given the old values, which the store has no more, and
@@ -61,7 +61,7 @@ char *indexfile_path(const char *store_path);
 void indexfile_remove_file(const char *path);
 
 /** Opens or makes the file. Any other content than that of an index for these kinds is removed, and
- * the log says so. */
+ * the log says so; a file that cannot be opened now stays. */
 enum err indexfile_open(const char *path, const char *kinds, const struct conf *conf,
 	struct indexfile **out, struct error *error);
 void indexfile_close(struct indexfile *x);
