@@ -526,7 +526,6 @@ END_TEST
 static void
 open_damaged(const char *sql)
 {
-	fault_install();
 	for (unsigned i = 0; i < 1000; i++) {
 		char id[16];
 		struct job *j;
@@ -600,6 +599,7 @@ main(void)
 	SRunner *runner;
 	int failed;
 
+	fault_install();
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_put_moves_the_record_to_a_new_seq);
 	tcase_add_test(tc, a_rev_goes_on_after_a_tombstone);
