@@ -58,6 +58,7 @@ struct due {
 	struct retention *retention;
 	enum phase phase;
 	bool is_thorough;          /* the rules are new: numbers are looked at too */
+	bool has_uncounted;        /* numbers of records are */
 	bool is_in_category;       /* there may be more to do in the one at the cursor */
 	bool has_history;          /* some was found, or may come */
 	bool is_failing[ST_COUNT]; /* it could not look with this one, and that was logged */

@@ -368,7 +368,7 @@ START_TEST(the_walk_empties_a_category_that_is_too_full)
 	ck_assert_int_eq(number("SELECT count(*) FROM records"), 10);
 	max_records = 0;
 	for (int i = 0; i < 300; i++) { /* as somebody else does */
-		snprintf(id, sizeof(id), "other %d", i);
+		snprintf(id, sizeof(id), "s%d", i);
 		put(id, "1");
 	}
 	ck_assert_uint_eq(walk(), 0);
