@@ -14,6 +14,6 @@ int door_open(struct ctl *c, struct sysrt_error *error);
 /** True if it is a URL. */
 bool door_is_remote(const struct ctl *c);
 /** Waits until there is something to be read (-1: nothing in particular), a signal came (one that
- * came before too), or timeout_ms are over (-1: for ever), and keeps the connection alive meanwhile.
- * When that ends there is nothing to wait for any more: what is done next is told so. */
+ * came before too), or timeout_ms are over (-1: for ever), and keeps the connection alive
+ * meanwhile. When that ends there is nothing to wait for any more: what is done next is told so. */
 void door_await(struct ctl *c, int fd, int64_t timeout_ms);

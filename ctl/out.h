@@ -16,8 +16,8 @@ void out_object(const struct ctl *c, struct span json);
 void out_json(const struct ctl *c, struct span json);
 void out_add_json(const struct ctl *c, struct buf *out, struct span json);
 /** Writes text at once, from *at on, which then tells how far it came. Where nobody takes it it
- * waits, but not past an interruption, which has to be held meanwhile (see interrupt.h): 0, its exit
- * status, or EXIT_REFUSED after telling why not. */
+ * waits, but not past an interruption, which has to be held meanwhile (see interrupt.h): 0, its
+ * exit status, or EXIT_REFUSED after telling why not. */
 int out_write(struct span text, size_t *at);
 /** Before anything is written: what goes into a file or a pipe is written in large pieces, and if
  * it is less than one, what goes wrong is told with its reason. */

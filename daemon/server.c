@@ -186,17 +186,28 @@ on_drain_look(void *arg)
 	bool is_late = clock_mono_ms() >= s->phase_ends_ms;
 
 	loop_timer_start(s->drain_timer, DRAIN_LOOK_MS);
-	if (s->phase == ANNOUNCING && is_late && have_feeds_ended(s))
-		start_draining(s);
-	else if (s->phase == DRAINING && is_drained(s))
-		start_closing(s);
-	else if (s->phase == DRAINING && is_late)
-		start_abandoning(s);
-	else if (s->phase == ABANDONING && (is_late || store_is_idle(s->store)))
-		start_closing(s);
-	else if (s->phase == CLOSING &&
-		 (is_late || (store_is_idle(s->store) && peers_are_idle(s->peers))))
-		loop_stop(s->loop);
+	switch (s->phase) {
+	case SERVING:
+		break;
+	case ANNOUNCING:
+		if (is_late && have_feeds_ended(s))
+			start_draining(s);
+		break;
+	case DRAINING:
+		if (is_drained(s))
+			start_closing(s);
+		else if (is_late)
+			start_abandoning(s);
+		break;
+	case ABANDONING:
+		if (is_late || store_is_idle(s->store))
+			start_closing(s);
+		break;
+	case CLOSING:
+		if (is_late || (store_is_idle(s->store) && peers_are_idle(s->peers)))
+			loop_stop(s->loop);
+		break;
+	}
 }
 
 void

@@ -13,9 +13,9 @@
 #define OFFSET_MAX       10000000
 #define CURSOR_MAX_BYTES 1024
 
-#define SEQ_RANGE .min = 0, .max = (INT64_C(1) << 53) - 1
+#define SEQ_RANGE  .min = 0, .max = (INT64_C(1) << 53) - 1
 #define DATA_DEPTH .max = JSON_DATA_DEPTH_MAX
-#define PUT_MODES "replace if_absent skip_equal"
+#define PUT_MODES  "replace if_absent skip_equal"
 /* Of one record, which is then touched so. */
 #define CATEGORY(scope) .touches = (scope), .standard = "general"
 

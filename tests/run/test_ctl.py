@@ -352,6 +352,8 @@ class Daemons(CtlTest):
             with self.assertRaises(Closed):
                 while True:
                     client.recv_text()
+        wait_for(lambda: number not in {s["session"] for s in self.lines("session", "list")},
+                 what="it to be gone")
         self.assertRegex(self.refused(4, "session", "close", number), f"no session {number}")
         self.assertRegex(self.refused(2, "session", "close", "first"), "sysrtctl session list")
 

@@ -145,9 +145,9 @@ class Stopping(Faults):
         self.start('[daemon]\nshutdown_timeout = "100ms"\n')
         log = [self.daemon.store, f"{self.daemon.store}-wal"]
         with self.daemon.ws() as ws, Delaying(self.daemon, SYNCS, 1000, log):
-            asked = {ws.send("record.put", id="first", data=1): "first"}
-            ws.call("ping")
-            asked |= {ws.send("record.put", id=f"i{i}", data=i): f"i{i}" for i in range(50)}
+            # more than one batch holds
+            asked = {ws.send("record.put", id=f"i{i}", data="x" * (256 << 10)): f"i{i}"
+                     for i in range(40)}
             ws.call("ping")
             self.daemon.signal(signal.SIGTERM)
             done, refused = set(), set()
@@ -159,8 +159,8 @@ class Stopping(Faults):
                     self.assertEqual(error.code, "UNAVAILABLE")
                     refused.add(key)
             self.assertEqual(ws.close_code(), 1001)
-        self.assertIn("first", done)
-        self.assertTrue(refused)
+        self.assertIn("i0", done)
+        self.assertIn("i39", refused)
         self.daemon.wait_exit()
         db = self.outsider()
         self.assertEqual({row[0] for row in db.execute("SELECT id FROM records")}, done)

@@ -239,7 +239,7 @@ END_TEST
 
 START_TEST(the_walk_drops_what_is_too_much_after_a_change)
 {
-	char id[16];
+	char id[24];
 
 	keep = INT64_MAX;
 	for (int i = 0; i < 200; i++) {
@@ -350,7 +350,7 @@ END_TEST
 
 START_TEST(the_walk_empties_a_category_that_is_too_full)
 {
-	char id[16];
+	char id[24];
 
 	for (int i = 0; i < 600; i++) {
 		snprintf(id, sizeof(id), "%d", i);

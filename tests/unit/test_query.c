@@ -196,7 +196,7 @@ write_words(char *text, size_t n, bool is_quoted)
 
 START_TEST(too_much_is_refused)
 {
-	char text[QUERY_MAX_BYTES + 1], match[QUERY_MAX_BYTES + 2];
+	char text[QUERY_MAX_BYTES + 1], match[QUERY_MAX_BYTES + 3];
 
 	write_words(text, QUERY_TERMS_MAX + 1, false);
 	assert_error(TOKENIZER_WORDS, text, ERR_LIMIT_EXCEEDED, "more than 64 terms at 129");
