@@ -10,6 +10,7 @@
 #include "daemon/search/find.h"
 #include "daemon/search/page.h"
 #include "daemon/store/reader.h"
+#include "daemon/store/turn.h"
 
 #define FOLLOW_US   10000000 /* so long after a search the tail is kept up */
 #define REST_US     20000    /* between looks */
@@ -64,33 +65,15 @@ run_search(struct searcher *s, struct job *j)
 	s->shared->searches++;
 }
 
-/** The job whose turn it is: the first. What else its client waits for goes behind all others. */
-static struct job *
-take_turn(struct searcher *s, struct qlist *waiting)
-{
-	struct qlist others, own;
-	struct job *first, *j;
-
-	queue_take(s->in, waiting);
-	first = (struct job *)(void *)qlist_shift(waiting);
-	if (first == NULL)
-		return NULL;
-	qlist_init(&others);
-	qlist_init(&own);
-	while ((j = (struct job *)(void *)qlist_shift(waiting)) != NULL)
-		qlist_append(j->client == first->client ? &own : &others, &j->item);
-	qlist_splice(waiting, &others);
-	qlist_splice(waiting, &own);
-	return first;
-}
-
 static void
 run_all(struct searcher *s, struct qlist *waiting)
 {
-	struct job *j;
+	struct qitem *it;
 	struct qlist one;
 
-	while ((j = take_turn(s, waiting)) != NULL) {
+	while ((it = qlist_shift(waiting)) != NULL) {
+		struct job *j = (struct job *)(void *)it;
+
 		if (!reader_puts_off(j)) {
 			run_search(s, j);
 			reader_note_made(j);
@@ -100,6 +83,7 @@ run_all(struct searcher *s, struct qlist *waiting)
 		queue_push(s->out, &one);
 		s->searched_us = clock_mono_us();
 		s->is_following = true;
+		turn_take(s->in, waiting);
 	}
 }
 
@@ -130,7 +114,7 @@ run(void *arg)
 	for (;;) {
 		bool is_last = queue_is_closed(s->in);
 
-		queue_take(s->in, &waiting);
+		turn_take(s->in, &waiting);
 		if (waiting.first != NULL)
 			run_all(s, &waiting);
 		else if (is_last)
