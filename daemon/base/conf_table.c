@@ -158,7 +158,7 @@ const struct conf_option conf_options[] = {
 	{"limits.addresses", CONF_COUNT, AT(limits.addresses), "65536", 64, 10000000, NULL, false,
 	 "Addresses remembered at a time, at 48 bytes each."},
 
-	{"hub.recent", CONF_COUNT, AT(hub.recent), "1024", 0, 10000000, NULL, false,
+	{"hub.recent", CONF_COUNT, AT(hub.recent), "1024", 0, 1048576, NULL, false,
 	 "Newest changes kept in memory, for clients that fell a little behind."},
 	{"hub.recent_bytes", CONF_SIZE, AT(hub.recent_bytes),
 	 "\"16MiB\"", 64 * KIB, 64 * GIB, NULL, false,

@@ -14,8 +14,6 @@
 
 /* What one pattern may take in the index. */
 #define PATTERN_COST_MAX 4096
-/* A ring is an array of pointers: more than this helps nobody. */
-#define RECENT_MAX (1 << 20)
 /* Peers written to before the loop looks at its sockets again: else the requests that a commit's
  * answers bring wait for the last of its subscribers, and the writer for them. */
 #define FLUSHES_PER_TURN 16
@@ -58,7 +56,7 @@ hub_new(struct loop *loop, struct store *store, const struct conf *conf)
 	h->loop = loop;
 	h->store = store;
 	h->published = h->newest = store_last_seq(store);
-	ring_init(&h->ring, clamp(conf->hub.recent, RECENT_MAX), ring_bytes(conf), h->published);
+	ring_init(&h->ring, clamp(conf->hub.recent, SIZE_MAX / 2), ring_bytes(conf), h->published);
 	watches_init(&h->changes, random_seed());
 	watches_init(&h->topics, random_seed());
 	take_conf(h, conf);
@@ -93,7 +91,7 @@ void
 hub_reload(struct hub *h, const struct conf *conf)
 {
 	take_conf(h, conf);
-	ring_resize(&h->ring, clamp(conf->hub.recent, RECENT_MAX), ring_bytes(conf));
+	ring_resize(&h->ring, clamp(conf->hub.recent, SIZE_MAX / 2), ring_bytes(conf));
 }
 
 void
