@@ -172,6 +172,11 @@ class Truth(Searching):
         self.assertEqual(indexed["rebuilds"], 0)
 
 
+def large_records():
+    """Ten of one word each, and of much that a condition has to look at."""
+    return [{"id": str(i), "data": ["word"] + [None] * 40000} for i in range(10)]
+
+
 class Limits(Searching):
     def test_only_the_newest_are_ranked_and_it_is_said(self):
         self.open('[search]\nrank_limit = 10\n')
@@ -205,38 +210,39 @@ class Limits(Searching):
         self.assertIn("search.timeout", caught.exception.message)
         self.assertEqual(state(self.client)["timeouts"], 1)
 
+    def warm_up(self):
+        """Everything is in the index, and whatever searches need is open."""
+        wait_indexed(self.client)
+        with contextlib.suppress(RpcError):
+            self.ids("none")
+
     def test_few_large_records_take_time_too(self):
         self.open('[search]\ntimeout = "5ms"\n')
-        records = [{"id": str(i), "data": ["word"] * 20000} for i in range(10)]
+        records = large_records()
         for first in range(0, 40, 10):
             self.client.call("record.put_many", category=f"c{first}", records=records)
-        wait_indexed(self.client)
-        self.assertEqual(self.ids("none"), [])
+        self.warm_up()
         with self.assertRaises(RpcError) as caught:
             self.client.call("record.search", query="word", where={"": {"contains": 1}})
         self.assertEqual(caught.exception.code, "TIMEOUT")
 
     def pipeline(self, n):
         """Sends searches that each take a while, over a connection of its own."""
-        records = [{"id": str(i), "data": ["word"] * 20000} for i in range(10)]
-        self.client.call("record.put_many", category="c", records=records)
+        self.client.call("record.put_many", category="c", records=large_records())
         self.put("only", "needle")
-        wait_indexed(self.client)
-        self.assertEqual(self.ids("needle"), ["only"])
+        self.warm_up()
         other = self.daemon.control()
         self.addCleanup(other.close)
         return other, [other.send("record.search", query="word", where={"": {"contains": 1}})
                        for _ in range(n)]
 
     def test_clients_search_in_turn(self):
-        self.open('[search]\ntimeout = "20s"\n')
-        other, sent = self.pipeline(100)
+        self.open()
+        self.pipeline(100)
         wait_for(lambda: state(self.client)["searches"] > 3, what="some of them")
         before = state(self.client)["searches"]
         self.assertEqual(self.ids("needle"), ["only"])
         self.assertLess(state(self.client)["searches"] - before, 20)
-        for request in sent:
-            self.assertEqual(other.answer(request)["total"], 0)
 
     def test_a_search_that_waited_too_long(self):
         self.open('[search]\ntimeout = "20ms"\n')
