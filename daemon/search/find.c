@@ -553,7 +553,7 @@ run(struct run *r, struct error *error)
 {
 	const struct read_params *p = r->params;
 	struct found *found = r->found;
-	bool wanted[INDEX_KINDS];
+	bool wanted[INDEX_KINDS] = {false};
 	enum err e = read_cursor(r, error);
 
 	if (e == OK)
