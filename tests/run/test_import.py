@@ -339,7 +339,7 @@ class UnderWay(ImportTest):
             summary, told = self.import_behind(lines, "--on-error=skip", "--if-absent", f"--category=first{at}")
             self.assertEqual((summary, told), ({"written": 20, "skipped": 2479, "bad": 1}, [701]))
             self.assertEqual({i: r["data"] for i, r in self.records_of(f"first{at}").items()},
-                             {f"{name}{d}": first + d for name, first in (("i", 0), ("later-i", 1000)) for d in range(10)})
+                             {**{f"i{d}": d for d in range(10)}, **{f"later-i{d}": 1000 + d for d in range(10)}})
 
     def test_what_is_too_long_for_the_daemon(self):
         """Its refusal does not say what was refused."""

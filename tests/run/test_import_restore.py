@@ -98,8 +98,8 @@ class RoundTrip(RestoreTest):
             f'{{"seq":{seq},"category":"c","id":"i{seq}","name":"N","data":{data},"rev":1,"created_at":5,'
             f'"updated_at":6}}\n' for seq, data in ((1, arrays), (2, objects))) + '{"export":"end","seq":2}\n'
         self.assertEqual(self.restore(self.daemon, text)[0], {"written": 2, "skipped": 0, "bad": 0})
-        for words in (("get", "c", "i1"), ("get", "c", "i1", "--data"), ("ls",), ("ls", "--all"), ("history", "c", "i1"),
-                      ("changes", "--since", "0"), ("search", "N", "--data")):
+        for words in (("get", "c", "i1"), ("get", "c", "i1", "--data"), ("ls",), ("ls", "--all"),
+                      ("history", "c", "i1"), ("changes", "--since", "0"), ("search", "N", "--data")):
             self.assertIn(arrays, sysrtctl(self.daemon, *words).stdout, words)
         self.assertEqual(re.sub('"epoch":"[^"]*"', '"epoch":""', self.export(self.daemon)), text)
         sysrtctl(self.daemon, "patch", "c", "i2", '{"b":1}')
