@@ -485,9 +485,10 @@ send_request(struct sysrt *s, const char *method, const char *params, int64_t un
 {
 	int result;
 
+	*id = ++s->last_id;
 	if (s->is_torn)
 		return fail_closed(error, "the daemon closed the connection");
-	add_request(&s->request, s->last_id + 1, method, params);
+	add_request(&s->request, *id, method, params);
 	if (s->request.failed)
 		result = fail_code(error, ERR_LIMIT_EXCEEDED, "the request is too large");
 	else if (s->remote != NULL)
@@ -497,7 +498,6 @@ send_request(struct sysrt *s, const char *method, const char *params, int64_t un
 		result = write_all(s, buf_span(&s->request), until_us, error);
 	empty_request(s);
 	s->passed_fd = -1;
-	*id = ++s->last_id;
 	return result;
 }
 
