@@ -39,6 +39,15 @@ class Restores(unittest.TestCase):
                                store or self.store, "store", *words], text=True,
                               env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
+    def damage_what_is_newer(self):
+        """Than the backup, which has a. The log, too."""
+        self.put("a")
+        self.back_up()
+        self.put("b")
+        self.daemon.kill()
+        for path in (self.store, Path(f"{self.store}-wal")):
+            path.write_bytes(b"This is no store any more. " * 1000)
+
     def restore(self):
         done = self.sysrtd("restore", self.backup)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -145,12 +154,7 @@ class Restoring(Restores):
 
     def test_an_old_store_that_is_damaged(self):
         """Then its log stays with it."""
-        self.put("a")
-        self.back_up()
-        self.put("b")
-        self.daemon.kill()
-        for path in (self.store, Path(f"{self.store}-wal")):
-            path.write_bytes(b"This is no store any more. " * 1000)
+        self.damage_what_is_newer()
         self.restore()
         aside, = self.aside()
         self.assertEqual(aside.read_bytes()[:7], b"This is")
@@ -189,12 +193,7 @@ class Restoring(Restores):
 
     def test_the_last_step_fails(self):
         """Then the old store is there twice, and with its log where it is said to be."""
-        self.put("a")
-        self.back_up()
-        self.put("b")
-        self.daemon.kill()
-        for path in (self.store, Path(f"{self.store}-wal")):
-            path.write_bytes(b"This is no store any more. " * 1000)
+        self.damage_what_is_newer()
         done = self.sysrtd("restore", self.backup, wrap=[
             "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=rename",
             "-e", "inject=rename:error=EIO"])
