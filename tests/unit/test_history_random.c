@@ -31,6 +31,7 @@ struct version {
 	int64_t expires_at;
 	bool is_deletion;
 	bool is_lost;     /* the rules said that it goes */
+	bool is_gone;     /* it goes, unless the record comes back before maintenance */
 	bool is_out;      /* it is not in the store's history */
 	bool may_be_lost; /* a deletion that is a version now may have taken its place */
 };
@@ -74,6 +75,8 @@ add_version(size_t id, bool is_deletion, int64_t expires_at)
 	struct version *before = newest(id);
 
 	last_seq++;
+	for (size_t i = 0; i < l->n; i++)
+		l->v[i].is_gone = false;
 	if (before != NULL) {
 		before->ended_at = now;
 		before->ended_seq = last_seq;
@@ -130,7 +133,8 @@ lose(void)
 				continue; /* the newest: in records or tombstones */
 			if (ended_at == INT64_MAX)
 				ended_at = l->forgotten_at;
-			v->is_lost |= rule.count == 0 || is_gone ||
+			v->is_gone = is_gone;
+			v->is_lost |= rule.count == 0 ||
 				      (rule.age_ms < now && ended_at < now - rule.age_ms) ||
 				      (marker == 0 && kept >= rule.count);
 			v->may_be_lost |= kept >= rule.count;
@@ -317,6 +321,18 @@ forget(struct life *l)
 	l->n = n;
 }
 
+/** A version that is no tombstone. */
+static void
+check_version(size_t id, struct version *v, bool is_in, bool is_after_maintenance)
+{
+	v->is_out = !is_in;
+	v->is_lost |= v->is_gone && v->is_out; /* for good, whether or not the record comes back */
+	ck_assert_msg(is_in || v->is_lost || v->may_be_lost, "id%zu seq %lld is not kept", id,
+		(long long)v->seq);
+	ck_assert_msg(!is_in || !(v->is_lost || v->is_gone) || !is_after_maintenance,
+		"id%zu seq %lld is still there", id, (long long)v->seq);
+}
+
 /** The store against the model. After maintenance nothing may be there that need not be. */
 static void
 compare(bool is_after_maintenance)
@@ -334,12 +350,8 @@ compare(bool is_after_maintenance)
 		for (size_t i = 0; i < in_history; i++) {
 			bool is_in = is_kept(id, &l->v[i]);
 
-			ck_assert_msg(is_in || l->v[i].is_lost || l->v[i].may_be_lost,
-				"id%zu seq %lld is not kept", id, (long long)l->v[i].seq);
-			ck_assert_msg(!is_in || !l->v[i].is_lost || !is_after_maintenance,
-				"id%zu seq %lld is still there", id, (long long)l->v[i].seq);
+			check_version(id, &l->v[i], is_in, is_after_maintenance);
 			kept += is_in;
-			l->v[i].is_out = !is_in;
 		}
 		if (is_after_maintenance)
 			forget(l);
