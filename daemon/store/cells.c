@@ -156,6 +156,20 @@ local_bytes(const struct cells *c, uint64_t payload)
 	return some <= most ? some : least;
 }
 
+/** Takes a type out of the head of a payload, which ends with one: a number that would go on behind
+ * the head has a bit that flipped. */
+static uint64_t
+take_type(struct bytes *head)
+{
+	uint64_t type = 0;
+
+	if (take_varint(head, &type))
+		return type;
+	for (; head->n > 0; head->p++, head->n--)
+		type = type << 7 | (*head->p & 0x7f);
+	return type;
+}
+
 /** The types at the front of a payload, of which `have` bytes are there, and how long all of it is
  * by them; false if that cannot be the head of one. */
 static bool
@@ -174,8 +188,9 @@ read_types(struct bytes have, uint64_t types[ROW_COLUMNS_MAX], unsigned *types_n
 			0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0};
 		uint64_t type;
 
-		if (*types_n == ROW_COLUMNS_MAX || !take_varint(&rest, &type))
+		if (*types_n == ROW_COLUMNS_MAX)
 			return false;
+		type = take_type(&rest);
 		*total += type < SERIAL_BLOB ? lengths[type] : (type - SERIAL_BLOB) / 2;
 		if (*total > PAYLOAD_MAX)
 			return false;

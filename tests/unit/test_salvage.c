@@ -299,6 +299,16 @@ START_TEST(a_bit_in_a_head)
 }
 END_TEST
 
+/** A bit that has the last type go on behind the head. */
+START_TEST(a_type_without_an_end)
+{
+	sqlite3_close(make());
+	change_before("c2id5name", 1, 0x80);
+	salvage();
+	expect_all();
+}
+END_TEST
+
 /** The type of its last column, the sum, is damaged: what stands before it is still there. */
 START_TEST(a_type_that_is_wrong)
 {
@@ -367,6 +377,7 @@ main(void)
 	tcase_add_test(t, the_newest_that_proves_itself_counts);
 	tcase_add_test(t, a_length_that_is_wrong);
 	tcase_add_test(t, a_bit_in_a_head);
+	tcase_add_test(t, a_type_without_an_end);
 	tcase_add_test(t, a_type_that_is_wrong);
 	tcase_add_test(t, bits_that_flip);
 	suite_add_tcase(s, t);
