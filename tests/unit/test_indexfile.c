@@ -156,8 +156,8 @@ static bool
 hide_boot(void)
 {
 	return unshare(CLONE_NEWNS) == 0 &&
-	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("/dev/null", "/proc/sys/kernel/random/boot_id", NULL, MS_BIND, NULL) == 0;
+	       mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
+	       mount("/dev/null", "/proc/sys/kernel/random/boot_id", "", MS_BIND, NULL) == 0;
 }
 
 START_TEST(while_it_is_open_it_is_whole_in_this_run_of_the_machine)
