@@ -167,6 +167,19 @@ buf_reset(struct buf *b)
 	b->failed = false;
 }
 
+void
+buf_clear(struct buf *b, size_t kept)
+{
+	struct buf empty = {.max = b->max, .wipes = b->wipes};
+
+	if (b->cap > kept) {
+		buf_fini(b);
+		*b = empty;
+	} else {
+		buf_reset(b);
+	}
+}
+
 char *
 buf_steal(struct buf *b, size_t *n)
 {

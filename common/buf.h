@@ -38,6 +38,8 @@ void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf,
 void buf_consume(struct buf *b, size_t n);
 /** Empties it and clears failed; keeps the memory. */
 void buf_reset(struct buf *b);
+/** The same, but memory of more than `kept` bytes is given back. */
+void buf_clear(struct buf *b, size_t kept);
 /** The caller becomes the owner of the bytes (free() them); the buffer is empty after. */
 char *buf_steal(struct buf *b, size_t *n);
 

@@ -21,7 +21,7 @@
 #include "daemon/hub/outage.h"
 
 #define LINE_EVERY_MS 10000
-#define WAITING_KEPT  ((size_t)1 << 20)
+#define WAITING_KEPT  ((size_t)16 << 10) /* of the memory of messages that wait */
 
 /** What stands before each message in `waiting`. */
 struct waiting_head {
@@ -213,10 +213,8 @@ on_recorded(void *arg)
 		at += head.n;
 	}
 	buf_consume(&f->waiting, at);
-	if (f->waiting.n == 0 && f->waiting.cap > WAITING_KEPT) {
-		buf_fini(&f->waiting);
-		buf_init(&f->waiting, SIZE_MAX / 2);
-	}
+	if (f->waiting.n == 0)
+		buf_clear(&f->waiting, WAITING_KEPT);
 	writing_flush(f->writing);
 	look_for_room(f);
 	write_waiting(f);

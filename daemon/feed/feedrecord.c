@@ -4,7 +4,7 @@
 
 #include <sodium.h>
 
-#define TEXT_KEPT ((size_t)1 << 20)
+#define TEXT_KEPT ((size_t)16 << 10)
 
 void
 feedrecord_texts_init(struct feedrecord_texts *t)
@@ -32,11 +32,7 @@ bool
 feedrecord_make(const struct conf_feed *f, const struct mapping *m, const struct mapped *r,
 	const struct feedrecord_times *at, struct feedrecord_texts *t, struct feed_record *out)
 {
-	if (t->data.cap > TEXT_KEPT) {
-		feedrecord_texts_fini(t);
-		feedrecord_texts_init(t);
-	}
-	buf_reset(&t->data);
+	buf_clear(&t->data, TEXT_KEPT);
 	mapping_add_data(m, r, at->received_ms, &t->data);
 	*out = (struct feed_record){
 		.category = r->category,

@@ -17,7 +17,7 @@
 #include "daemon/base/offload.h"
 
 #define PIECE_MAX  ((size_t)1 << 30)
-#define PIECE_KEPT ((size_t)1 << 20) /* a buffer that has grown beyond it is given back */
+#define PIECE_KEPT ((size_t)16 << 10) /* a buffer that has grown beyond it is given back */
 
 struct recorders {
 	struct offload *offload;
@@ -293,11 +293,7 @@ done(struct offload_work *work)
 		return;
 	}
 	r->piece.n = 0;
-	buf_reset(&r->piece.lines);
-	if (r->piece.lines.cap > PIECE_KEPT) {
-		buf_fini(&r->piece.lines);
-		buf_init(&r->piece.lines, PIECE_MAX);
-	}
+	buf_clear(&r->piece.lines, PIECE_KEPT);
 	r->written(r->arg);
 }
 

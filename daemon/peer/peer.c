@@ -14,8 +14,8 @@
 #include "daemon/peer/peer_priv.h"
 
 #define RESULT_MAX       (64u << 20)
-#define BATCH_RESULT_MAX (16u << 20) /* of all requests of a batch together */
-#define BUFFER_KEPT      (256u << 10)
+#define BATCH_RESULT_MAX (16u << 20)  /* of all requests of a batch together */
+#define BUFFER_KEPT      (256u << 10) /* of what is shared, after a large answer */
 #define NO_BATCH         0
 #define INPUT_FREE       (64u << 10) /* so much of a message may wait for its rest in any case */
 #define LOOK_US          5000        /* of a turn, for the clocks of all peers */
@@ -257,17 +257,6 @@ peer_fini(struct peer *p)
 	conn_fini(&p->conn);
 }
 
-/** Empties one of the shared buffers; what a large answer took is given back. */
-static void
-reset_buffer(struct buf *b)
-{
-	buf_reset(b);
-	if (b->cap <= BUFFER_KEPT)
-		return;
-	buf_fini(b);
-	buf_init(b, RESULT_MAX);
-}
-
 static void
 wipe_buffer(struct buf *b)
 {
@@ -297,7 +286,7 @@ send_answer(struct peer *p)
 	if (p->peers->is_secret)
 		wipe_buffer(answer);
 	p->peers->is_secret = false;
-	reset_buffer(answer);
+	buf_clear(answer, BUFFER_KEPT);
 }
 
 static void
@@ -567,7 +556,7 @@ run_request(struct peer *p, struct batch *b, struct json_value value)
 		store_client_refuse(p->caller.store); /* it may have been a write */
 		overwrite_input(p);
 	} else {
-		reset_buffer(result);
+		buf_clear(result, BUFFER_KEPT);
 		e = gate_call(p->peers->api, &p->caller, &request, b != NULL ? b->id : NO_BATCH,
 			result, &error);
 		is_secret = took_secret(p) && b == NULL;

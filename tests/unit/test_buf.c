@@ -160,6 +160,28 @@ START_TEST(test_grows)
 }
 END_TEST
 
+START_TEST(test_clear)
+{
+	struct buf b;
+
+	buf_init(&b, 5000);
+	b.wipes = true;
+	buf_add_span(&b, SPAN("some"));
+	buf_clear(&b, 4096);
+	ck_assert_uint_eq(b.n, 0);
+	ck_assert_uint_gt(b.cap, 0);
+	ck_assert_ptr_nonnull(buf_reserve(&b, 4097));
+	ck_assert_ptr_null(buf_reserve(&b, 5001));
+	ck_assert(b.failed);
+	buf_clear(&b, 4096);
+	ck_assert(!b.failed && b.wipes);
+	ck_assert_uint_eq(b.cap, 0);
+	ck_assert_ptr_nonnull(buf_reserve(&b, 5000));
+	ck_assert_ptr_null(buf_reserve(&b, 5001));
+	buf_fini(&b);
+}
+END_TEST
+
 START_TEST(test_steal)
 {
 	struct buf b;
@@ -186,7 +208,7 @@ main(void)
 {
 	const TTest *const tests[] = {test_add, test_integers, test_maximum,
 		test_format_at_the_maximum, test_no_room_at_all, test_reserve_and_consume,
-		test_grows, test_steal};
+		test_grows, test_clear, test_steal};
 	Suite *suite = suite_create("buf");
 	TCase *tcase = tcase_create("buf");
 	SRunner *runner = srunner_create(suite);
