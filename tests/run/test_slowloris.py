@@ -9,6 +9,7 @@ Memory is measured as in test_slow.py: after the same has been done once, and wi
 the heap.
 
 builds: release
+alone: in check-long
 """
 
 import contextlib
