@@ -166,6 +166,7 @@ daemon_sources := \
 	daemon/hub/index.c \
 	daemon/hub/group.c \
 	daemon/hub/ring.c \
+	daemon/hub/slice.c \
 	daemon/hub/subscription.c \
 	daemon/hub/replay.c \
 	daemon/hub/publish.c \

@@ -40,13 +40,22 @@ body_unref(struct body *b)
 		free(b);
 }
 
+/** With a head of n bytes, which the caller fills. */
+static struct frame *
+frame_of_size(size_t n)
+{
+	struct frame *f = xrealloc(NULL, 1, sizeof(*f) + n);
+
+	must(n <= INT32_MAX);
+	*f = (struct frame){.refs = 1, .head_n = (uint32_t)n & INT32_MAX};
+	return f;
+}
+
 struct frame *
 frame_new(struct span head, struct body *body)
 {
-	struct frame *f = xcalloc(1, sizeof(*f) + head.n);
+	struct frame *f = frame_of_size(head.n);
 
-	f->refs = 1;
-	f->head_n = (uint32_t)head.n;
 	f->body = body != NULL ? body_ref(body) : NULL;
 	memcpy(f->head, head.p, head.n);
 	return f;
@@ -71,6 +80,31 @@ frame_unref(struct frame *f)
 }
 
 struct frame *
+frame_join(struct frame *const *frames, size_t n)
+{
+	struct frame *all;
+	size_t total = 0;
+	char *to;
+
+	for (size_t i = 0; i < n; i++)
+		total += frame_size(frames[i]);
+	all = frame_of_size(total);
+	to = all->head;
+	for (size_t i = 0; i < n; i++) {
+		const struct frame *f = frames[i];
+
+		all->is_secret |= f->is_secret;
+		memcpy(to, f->head, f->head_n);
+		to += f->head_n;
+		if (f->body != NULL) {
+			memcpy(to, f->body->bytes, f->body->n);
+			to += f->body->n;
+		}
+	}
+	return all;
+}
+
+struct frame *
 frame_message(enum framing framing, struct span text, struct body *body)
 {
 	size_t total = text.n + (body != NULL ? body->n : 0), head_n = 0;
@@ -79,9 +113,7 @@ frame_message(enum framing framing, struct span text, struct body *body)
 
 	if (framing == FRAMING_WEBSOCKET)
 		head_n = ws_header(head, WS_TEXT, total);
-	f = xcalloc(1, sizeof(*f) + head_n + text.n);
-	f->refs = 1;
-	f->head_n = (uint32_t)(head_n + text.n);
+	f = frame_of_size(head_n + text.n);
 	f->body = body != NULL ? body_ref(body) : NULL;
 	memcpy(f->head, head, head_n);
 	memcpy(f->head + head_n, text.p, text.n);

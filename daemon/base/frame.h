@@ -36,6 +36,8 @@ struct frame {
 struct frame *frame_new(struct span head, struct body *body);
 struct frame *frame_ref(struct frame *f);
 void frame_unref(struct frame *f);
+/** One frame with the bytes of all these, in their order: a copy. */
+struct frame *frame_join(struct frame *const *frames, size_t n);
 
 static inline size_t
 frame_size(const struct frame *f)

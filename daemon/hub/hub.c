@@ -60,7 +60,7 @@ hub_new(struct loop *loop, struct store *store, const struct conf *conf)
 	watches_init(&h->changes, random_seed());
 	watches_init(&h->topics, random_seed());
 	take_conf(h, conf);
-	list_init(&h->slice.groups);
+	slice_init(&h->slice);
 	list_init(&h->touched);
 	list_init(&h->flushing);
 	list_init(&h->catching_up);

@@ -15,6 +15,7 @@
 #include "daemon/hub/hub.h"
 #include "daemon/hub/outage.h"
 #include "daemon/hub/ring.h"
+#include "daemon/hub/slice.h"
 #include "daemon/hub/subscription.h"
 #include "daemon/store/store.h"
 
@@ -24,21 +25,6 @@ struct backlog {
 	size_t cap; /* a power of two, or 0 */
 	size_t first;
 	size_t n;
-};
-
-/** One frame of the slice that is being published; a group's frames are a chain. */
-struct delivery {
-	struct frame *frame;
-	int64_t seq;
-	uint32_t next;
-};
-
-struct slice {
-	struct delivery *v;
-	uint32_t n;
-	uint32_t cap;
-	size_t looked;      /* bytes of data that conditions looked at */
-	struct list groups; /* those that have frames */
 };
 
 /** Pages from the store. */

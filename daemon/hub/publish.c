@@ -2,8 +2,8 @@
  * Publishing what was committed. A slice is at most 64 changes: each is matched
  * once and framed once a group; then each group's members get all of their
  * frames in one go, and one flush a peer follows. So the costs are a look-up a
- * change, a head a group and change, a pointer a delivery, a system call a peer
- * and slice. Loop thread.
+ * change, a head and a copy a group and change, some pointers a peer and slice,
+ * and one system call. Loop thread.
  */
 
 #include <stdlib.h>
@@ -16,7 +16,6 @@
 #define SLICE_DELIVERIES 8192 /* about: a slice ends with the change that reaches it, */
 #define SLICE_LOOKED     ((size_t)1 << 20) /* or this: bytes that conditions look at */
 #define LOOK_OVERHEAD    256
-#define NONE             UINT32_MAX
 #define BACKLOG_MIN      64
 
 static struct change **
@@ -86,27 +85,7 @@ void
 publish_fini(struct hub *h)
 {
 	publish_drop(h);
-	free(h->slice.v);
-}
-
-/** Adds a frame to what the group's members will get. */
-static void
-slice_add(struct slice *s, struct group *g, struct frame *f, int64_t seq)
-{
-	uint32_t at = s->n++;
-
-	if (at == s->cap) {
-		s->cap = s->cap > 0 ? 2 * s->cap : SLICE_CHANGES;
-		s->v = xrealloc(s->v, s->cap, sizeof(*s->v));
-	}
-	s->v[at] = (struct delivery){f, seq, NONE};
-	if (list_is_linked(&g->in_slice)) {
-		s->v[g->slice_last].next = at;
-	} else {
-		g->slice_first = at;
-		list_append(&s->groups, &g->in_slice);
-	}
-	g->slice_last = at;
+	slice_fini(&h->slice);
 }
 
 static bool
@@ -166,11 +145,24 @@ slice_add_change(struct hub *h, struct change *c)
 static bool
 deliver_to(struct hub *h, struct subscription *sub, uint32_t first)
 {
-	for (uint32_t i = first; i != NONE; i = h->slice.v[i].next) {
-		if (!subscriber_offer(sub->subscriber, h->slice.v[i].frame))
+	const struct slice *s = &h->slice;
+	uint32_t at = first;
+
+	while (at != SLICE_NONE) {
+		const struct delivery *d = &s->v[at];
+		const struct run *run = d->run != SLICE_NONE ? &s->runs[d->run] : NULL;
+
+		if (run != NULL && subscriber_take(sub->subscriber, run->frame)) {
+			sub->told = run->seq;
+			h->delivered_total += run->n;
+			at = run->next;
+			continue;
+		}
+		if (!subscriber_offer(sub->subscriber, d->frame))
 			return false;
-		sub->told = h->slice.v[i].seq;
+		sub->told = d->seq;
 		h->delivered_total++;
+		at = d->next;
 	}
 	return true;
 }
@@ -180,6 +172,7 @@ deliver_to(struct hub *h, struct subscription *sub, uint32_t first)
 static void
 deliver_group(struct hub *h, struct group *g)
 {
+	slice_join(&h->slice, g, h->send_queue);
 	for (unsigned i = 0; i < g->live_n;)
 		if (deliver_to(h, subscription_of(g->live[i]), g->slice_first))
 			i++;
@@ -209,9 +202,7 @@ publish_slice(struct hub *h)
 	while ((at = list_shift(&s->groups)) != NULL)
 		deliver_group(h, list_item(at, struct group, in_slice));
 	h->published = last;
-	for (uint32_t i = 0; i < s->n; i++)
-		frame_unref(s->v[i].frame);
-	s->n = 0;
+	slice_clear(s);
 }
 
 void

@@ -252,16 +252,22 @@ has_room(struct subscriber *s, size_t n, size_t limit)
 }
 
 bool
-subscriber_offer(struct subscriber *s, struct frame *f)
+subscriber_take(struct subscriber *s, struct frame *f)
 {
-	if (s->lagging)
+	if (s->lagging || !has_room(s, frame_size(f), s->hub->send_queue))
 		return false;
-	if (!has_room(s, frame_size(f), s->hub->send_queue)) {
-		begin_lag(s);
-		return false;
-	}
 	subscriber_send(s, f);
 	return true;
+}
+
+bool
+subscriber_offer(struct subscriber *s, struct frame *f)
+{
+	if (subscriber_take(s, f))
+		return true;
+	if (!s->lagging)
+		begin_lag(s);
+	return false;
 }
 
 bool

@@ -390,39 +390,61 @@ on_notification(struct view *v, struct span method, struct json_value params)
 	}
 }
 
-/** The text of a frame, without the header of its framing. */
+/** Cuts the next message off what was sent; its text, without the header of its framing. */
 static struct span
-frame_text(const struct frame *f, enum framing framing, struct buf *b)
+next_message(struct span *sent, enum framing framing)
 {
-	size_t header = 0;
+	size_t header = 0, n;
+	struct span text;
 
-	buf_add(b, f->head, f->head_n);
-	if (f->body != NULL)
-		buf_add(b, f->body->bytes, f->body->n);
-	if (framing == FRAMING_WEBSOCKET)
-		header = (b->p[1] & 0x7f) == 126 ? 4 : (b->p[1] & 0x7f) == 127 ? 10 : 2;
-	else
-		ck_assert_ptr_eq(memchr(b->p, '\n', b->n), b->p + b->n - 1);
-	return (struct span){b->p + header, b->n - header};
+	if (framing == FRAMING_LINE) {
+		const char *end = memchr(sent->p, '\n', sent->n);
+
+		ck_assert_ptr_nonnull(end);
+		n = (size_t)(end + 1 - sent->p);
+	} else {
+		const unsigned char *u = (const unsigned char *)sent->p;
+
+		header = u[1] == 126 ? 4 : 2;
+		ck_assert_uint_lt(u[1], 127); /* a test's messages are shorter */
+		n = u[1] == 126 ? (size_t)u[2] << 8 | u[3] : u[1];
+	}
+	ck_assert_uint_le(header + n, sent->n);
+	text = (struct span){sent->p + header, n};
+	*sent = (struct span){text.p + n, sent->n - header - n};
+	return text;
+}
+
+/** True if it is a change. */
+static bool
+read_message(struct reader *r, struct span text)
+{
+	struct json_value message, params;
+	struct json_fault fault;
+	int64_t number;
+
+	ck_assert_int_eq(json_check(text, JSON_DEPTH_MAX, &message, &fault), OK);
+	params = member_of(message, "params");
+	number = int_of(params, "subscription", -1);
+	ck_assert(number >= 1 && number <= RIG_VIEWS);
+	on_notification(&r->views[number], text_of(message, "method"), params);
+	return span_is(text_of(message, "method"), "change");
 }
 
 static void
 read_frame(struct reader *r, struct frame *f)
 {
-	struct json_value message, params;
-	struct json_fault fault;
+	struct span rest;
 	struct buf b;
-	int64_t number;
 
 	buf_init(&b, SIZE_MAX / 2);
-	ck_assert_int_eq(json_check(frame_text(f, r->subscriber.framing, &b), JSON_DEPTH_MAX,
-				 &message, &fault),
-		OK);
-	params = member_of(message, "params");
-	number = int_of(params, "subscription", -1);
-	ck_assert(number >= 1 && number <= RIG_VIEWS);
-	on_notification(&r->views[number], text_of(message, "method"), params);
-	if (span_is(text_of(message, "method"), "change")) {
+	buf_add(&b, f->head, f->head_n);
+	if (f->body != NULL)
+		buf_add(&b, f->body->bytes, f->body->n);
+	rest = buf_span(&b);
+	while (rest.n > 0) {
+		if (!read_message(r, next_message(&rest, r->subscriber.framing)))
+			continue;
 		frame_unref(r->last_change);
 		r->last_change = frame_ref(f);
 	}
@@ -443,6 +465,7 @@ on_send(struct subscriber *s, struct frame *f)
 	r->queue = xrealloc(r->queue, r->queue_n + 1, sizeof(struct frame *));
 	r->queue[r->queue_n++] = frame_ref(f);
 	r->unsent += frame_size(f);
+	r->frames++;
 }
 
 static void

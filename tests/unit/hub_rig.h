@@ -51,6 +51,7 @@ struct reader {
 	size_t queue_n;
 	size_t unsent;
 	size_t most_unsent; /* after a flush */
+	unsigned frames;
 	unsigned flushes;
 	bool is_stuck;
 	struct view views[RIG_VIEWS + 1]; /* by number of the subscription */

@@ -57,6 +57,29 @@ START_TEST(frames_share_a_body)
 }
 END_TEST
 
+START_TEST(joined_frames_are_their_bytes)
+{
+	struct body *b = body_of("body", 4);
+	struct frame *parts[] = {
+		frame_new(SPAN("1:"), b), frame_new(SPAN("alone"), NULL), frame_new(SPAN(""), b)};
+	struct frame *all = frame_join(parts, 3), *none = frame_join(parts, 0), *again;
+
+	body_unref(b);
+	ck_assert(!all->is_secret);
+	parts[1]->is_secret = 1;
+	again = frame_join(parts, 2);
+	ck_assert(again->is_secret); /* it has the secret bytes too */
+	for (int i = 0; i < 3; i++)
+		frame_unref(parts[i]);
+	expect_bytes(all, SPAN("1:bodyalonebody"));
+	expect_bytes(again, SPAN("1:bodyalone"));
+	expect_bytes(none, SPAN(""));
+	frame_unref(all);
+	frame_unref(again);
+	frame_unref(none);
+}
+END_TEST
+
 START_TEST(a_body_too_long_is_refused)
 {
 	ck_assert_ptr_null(body_new((size_t)UINT32_MAX + 1));
@@ -123,6 +146,7 @@ main(void)
 	int failed;
 
 	tcase_add_test(t, frames_share_a_body);
+	tcase_add_test(t, joined_frames_are_their_bytes);
 	tcase_add_test(t, a_body_too_long_is_refused);
 	tcase_add_test(t, lines_go_as_they_are);
 	tcase_add_test(t, websocket_messages_get_a_header);

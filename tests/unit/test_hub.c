@@ -191,29 +191,6 @@ START_TEST(many_pages)
 }
 END_TEST
 
-START_TEST(equal_patterns_share_frames)
-{
-	struct reader r[3];
-
-	for (int i = 0; i < 3; i++) {
-		reader_init(&r[i], FRAMING_LINE);
-		if (i == 2) { /* its second subscription has another number */
-			reader_subscribe(&r[i], rig_pattern("zzz", NULL), -1, 0);
-		}
-		reader_subscribe(&r[i], rig_pattern("a", "i0"), -1, 0);
-	}
-	rig_turns(2);
-	rig_put(0, 0, 100);
-	rig_settle();
-	ck_assert_ptr_nonnull(r[0].last_change);
-	ck_assert_ptr_eq(r[0].last_change, r[1].last_change);
-	ck_assert_ptr_ne(r[0].last_change, r[2].last_change);
-	ck_assert_ptr_eq(r[0].last_change->body, r[2].last_change->body);
-	for (int i = 0; i < 3; i++)
-		reader_fini(&r[i]);
-}
-END_TEST
-
 /** Live, `prev` is the pattern's match before, whoever was there to hear it. */
 START_TEST(prev_is_the_match_before)
 {
@@ -243,34 +220,6 @@ START_TEST(prev_is_the_match_before)
 		ck_assert_int_eq(r[i].views[1].prev, match + 4);
 		reader_fini(&r[i]);
 	}
-}
-END_TEST
-
-/** A commit that many hear of does not keep the loop from its sockets until all have heard. */
-START_TEST(many_peers_are_written_to_over_several_turns)
-{
-	static struct reader readers[100];
-	struct change *c = change_new_delete(SPAN("a"), SPAN("i1"), 1, 1, 1);
-	unsigned told = 0;
-
-	for (unsigned i = 0; i < 100; i++) {
-		reader_init(&readers[i], FRAMING_LINE);
-		subscribe_all(&readers[i], -1);
-	}
-	rig_settle();
-	hub_publish(rig.hub, &c, 1);
-	while (told == 0) {
-		rig_turns(0);
-		for (unsigned i = 0; i < 100; i++)
-			told += readers[i].views[1].changes;
-	}
-	ck_assert_uint_lt(told, 100);
-	rig_settle();
-	for (unsigned i = 0; i < 100; i++) {
-		ck_assert_uint_eq(readers[i].views[1].changes, 1);
-		reader_fini(&readers[i]);
-	}
-	change_unref(c);
 }
 END_TEST
 
@@ -304,29 +253,6 @@ START_TEST(topics_leave_room_for_changes)
 		reader_fini(&listeners[i]);
 	reader_fini(&r);
 	change_unref(c);
-}
-END_TEST
-
-/** One flush a peer and turn, whatever the number of changes. */
-START_TEST(flushes_once_a_turn)
-{
-	struct change *changes[200];
-	struct reader r;
-
-	reader_init(&r, FRAMING_LINE);
-	subscribe_all(&r, -1);
-	rig_turns(2);
-	r.flushes = 0;
-	for (unsigned i = 0; i < 200; i++)
-		changes[i] = change_new_delete(SPAN("a"), SPAN("i1"), 1, i + 1, 1);
-	hub_publish(rig.hub, changes, 200);
-	ck_assert(!hub_is_idle(rig.hub));
-	rig_settle();
-	ck_assert_uint_eq(r.views[1].changes, 200);
-	ck_assert_uint_le(r.flushes, 4);
-	for (unsigned i = 0; i < 200; i++)
-		change_unref(changes[i]);
-	reader_fini(&r);
 }
 END_TEST
 
@@ -628,10 +554,7 @@ add_tests(TCase *tc)
 	tcase_add_test(tc, a_replay_that_is_stuck_reads_no_pages);
 	tcase_add_test(tc, from_zero_by_pages);
 	tcase_add_test(tc, many_pages);
-	tcase_add_test(tc, equal_patterns_share_frames);
 	tcase_add_test(tc, prev_is_the_match_before);
-	tcase_add_test(tc, flushes_once_a_turn);
-	tcase_add_test(tc, many_peers_are_written_to_over_several_turns);
 	tcase_add_test(tc, topics_leave_room_for_changes);
 	tcase_add_test(tc, slow_reader_is_bounded_and_converges);
 	tcase_add_test(tc, short_lag_loses_nothing);

@@ -13,7 +13,7 @@
 
 #include "tests/unit/hub_rig.h"
 
-#define READERS 9
+#define READERS 13
 #define STEPS   1500
 #define SEEDS   6
 
@@ -22,6 +22,10 @@ static const struct {
 	const char *id;
 	bool only_odd; /* with a condition */
 } wants[READERS] = {
+	{"*",   NULL,  false},
+	{"*",   NULL,  false}, /* frames of a group of some members are joined */
+	{"*",   NULL,  false},
+	{"*",   NULL,  false},
 	{"*",   NULL,  false},
 	{"a",   NULL,  false},
 	{"a*",  NULL,  false},

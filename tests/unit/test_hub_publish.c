@@ -1,0 +1,186 @@
+/*
+ * Publishing what was committed: what members of a group share, how often they are
+ * written to, and what becomes of those that are slow.
+ *
+ * threads: yes
+ */
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "tests/unit/hub_rig.h"
+
+/** Subscribes to all of it, live. */
+static void
+subscribe_all(struct reader *r)
+{
+	reader_subscribe(r, rig_pattern("*", NULL), -1, 0);
+}
+
+START_TEST(equal_patterns_share_frames)
+{
+	struct reader r[3];
+
+	for (int i = 0; i < 3; i++) {
+		reader_init(&r[i], FRAMING_LINE);
+		if (i == 2) { /* its second subscription has another number */
+			reader_subscribe(&r[i], rig_pattern("zzz", NULL), -1, 0);
+		}
+		reader_subscribe(&r[i], rig_pattern("a", "i0"), -1, 0);
+	}
+	rig_turns(2);
+	rig_put(0, 0, 100);
+	rig_settle();
+	ck_assert_ptr_nonnull(r[0].last_change);
+	ck_assert_ptr_eq(r[0].last_change, r[1].last_change);
+	ck_assert_ptr_ne(r[0].last_change, r[2].last_change);
+	ck_assert_ptr_eq(r[0].last_change->body, r[2].last_change->body);
+	for (int i = 0; i < 3; i++)
+		reader_fini(&r[i]);
+}
+END_TEST
+
+/** A commit that many hear of does not keep the loop from its sockets until all have heard. */
+START_TEST(many_peers_are_written_to_over_several_turns)
+{
+	static struct reader readers[100];
+	struct change *c = change_new_delete(SPAN("a"), SPAN("i1"), 1, 1, 1);
+	unsigned told = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		reader_init(&readers[i], FRAMING_LINE);
+		subscribe_all(&readers[i]);
+	}
+	rig_settle();
+	hub_publish(rig.hub, &c, 1);
+	while (told == 0) {
+		rig_turns(0);
+		for (unsigned i = 0; i < 100; i++)
+			told += readers[i].views[1].changes;
+	}
+	ck_assert_uint_lt(told, 100);
+	rig_settle();
+	for (unsigned i = 0; i < 100; i++) {
+		ck_assert_uint_eq(readers[i].views[1].changes, 1);
+		reader_fini(&readers[i]);
+	}
+	change_unref(c);
+}
+END_TEST
+
+/** Hands the hub n deletions at once, as one commit would. */
+static void
+publish(unsigned n)
+{
+	struct change **changes = xnew_n(n, struct change *);
+
+	for (unsigned i = 0; i < n; i++)
+		changes[i] = change_new_delete(
+			SPAN("a"), SPAN("i1"), 1, hub_published(rig.hub) + i + 1, 1);
+	hub_publish(rig.hub, changes, n);
+	ck_assert(!hub_is_idle(rig.hub));
+	rig_settle();
+	for (unsigned i = 0; i < n; i++)
+		change_unref(changes[i]);
+	free(changes);
+}
+
+/** One flush a peer and turn, whatever the number of changes. */
+START_TEST(flushes_once_a_turn)
+{
+	struct reader r;
+
+	reader_init(&r, FRAMING_LINE);
+	subscribe_all(&r);
+	rig_turns(2);
+	r.flushes = 0;
+	publish(200);
+	ck_assert_uint_eq(r.views[1].changes, 200);
+	ck_assert_uint_le(r.flushes, 4);
+	reader_fini(&r);
+}
+END_TEST
+
+#define MEMBERS 4 /* of a group for which frames are joined */
+
+static void
+join_all(struct reader r[MEMBERS], enum framing framing)
+{
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		reader_init(&r[i], framing);
+		subscribe_all(&r[i]);
+	}
+	rig_turns(2);
+	for (unsigned i = 0; i < MEMBERS; i++)
+		r[i].frames = 0;
+}
+
+START_TEST(members_of_a_group_get_one_frame_for_many_changes)
+{
+	struct reader r[MEMBERS];
+
+	join_all(r, _i == 0 ? FRAMING_LINE : FRAMING_WEBSOCKET);
+	rig_put(0, 0, 10);
+	rig_put(0, 1, 10000); /* it is not worth a copy, and the other stands alone */
+	rig_settle();
+	publish(40);
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		ck_assert_uint_eq(r[i].views[1].changes, 42);
+		ck_assert_uint_eq(r[i].frames, 3);
+		ck_assert_ptr_eq(r[i].last_change, r[0].last_change);
+	}
+	for (unsigned i = 0; i < MEMBERS; i++)
+		reader_fini(&r[i]);
+}
+END_TEST
+
+/** Who has no room for all of them gets as many as it has room for. */
+START_TEST(a_run_that_does_not_fit_is_told_in_part)
+{
+	struct reader r[MEMBERS];
+	size_t one;
+
+	rig.conf.websocket.send_queue = 4096;
+	hub_reload(rig.hub, &rig.conf);
+	join_all(r, FRAMING_LINE);
+	reader_stick(&r[2]);
+	publish(1);
+	one = r[2].unsent;
+	publish((unsigned)(4096 / one)); /* fits but for what waits already */
+	ck_assert(r[2].subscriber.lagging);
+	ck_assert_uint_le(r[2].unsent, 4096);
+	ck_assert_uint_gt(r[2].unsent, 4096 - 2 * one);
+	reader_unstick(&r[2]);
+	reader_catch_up(&r[2], 1);
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		ck_assert_uint_eq(r[i].views[1].changes, 1 + (unsigned)(4096 / one));
+		ck_assert_uint_eq(r[i].views[1].lagged, i == 2);
+		reader_fini(&r[i]);
+	}
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("hub_publish");
+	TCase *tc = tcase_create("hub_publish");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tc, rig_setup, rig_teardown);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, equal_patterns_share_frames);
+	tcase_add_test(tc, many_peers_are_written_to_over_several_turns);
+	tcase_add_test(tc, flushes_once_a_turn);
+	tcase_add_loop_test(tc, members_of_a_group_get_one_frame_for_many_changes, 0, 2);
+	tcase_add_test(tc, a_run_that_does_not_fit_is_told_in_part);
+	suite_add_tcase(suite, tc);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed > 0;
+}
