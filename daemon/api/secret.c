@@ -216,23 +216,23 @@ read_salt(const struct call *c, unsigned char out[FOREIGN_SALT_MAX], struct span
 	return OK;
 }
 
-/** What both have. */
+/** Adds what both have to the wish, and hands it in. */
 static enum err
-ask_foreign(struct call *c, struct vault_wish *wish)
+ask_foreign(struct call *c, struct vault_wish wish)
 {
 	unsigned char salt[FOREIGN_SALT_MAX];
 	const struct arg *rounds = &c->args[WITH_ROUNDS];
-	enum err e = read_salt(c, salt, &wish->salt);
+	enum err e = read_salt(c, salt, &wish.salt);
 
-	wish->name = c->args[WITH_NAME].text;
-	wish->rounds = rounds->is_set ? rounds->i : FOREIGN_ROUNDS;
+	wish.name = c->args[WITH_NAME].text;
+	wish.rounds = rounds->is_set ? rounds->i : FOREIGN_ROUNDS;
 	if (e == OK)
-		e = call_read_passphrase(c, &c->args[WITH_PASSPHRASE], &wish->passphrase);
-	if (e == OK && wish->verb == WISH_EXPORT)
+		e = call_read_passphrase(c, &c->args[WITH_PASSPHRASE], &wish.passphrase);
+	if (e == OK && wish.verb == WISH_EXPORT)
 		e = check_read(c);
 	if (e == OK)
-		return call_vault(c, wish);
-	secret_free(wish->passphrase);
+		return call_vault(c, &wish);
+	secret_free(wish.passphrase);
 	return e;
 }
 
@@ -243,7 +243,7 @@ secret_import(struct call *c)
 	struct secret *blob = secret_from_base64(text);
 	struct vault_wish wish = {.verb = WISH_IMPORT, .blob = secret_span(blob)};
 	enum err e = blob != NULL && blob->n >= FOREIGN_MIN
-			     ? ask_foreign(c, &wish)
+			     ? ask_foreign(c, wish)
 			     : error_set(c->error, ERR_INVALID_ARGUMENT,
 				       "blob must be base64 of %d bytes or more", FOREIGN_MIN);
 
@@ -254,5 +254,5 @@ secret_import(struct call *c)
 enum err
 secret_export(struct call *c)
 {
-	return ask_foreign(c, &(struct vault_wish){.verb = WISH_EXPORT});
+	return ask_foreign(c, (struct vault_wish){.verb = WISH_EXPORT});
 }
