@@ -135,6 +135,7 @@ on_mapped(void *arg, const struct mapped *r)
 		hub_publish_topic(f->all->hub, r->category, record.data);
 	else
 		e = writing_add(f->writing, &record, &error);
+	feedrecord_texts_clear(&f->texts);
 	if (e == OK)
 		f->mapped++;
 	else

@@ -18,6 +18,12 @@ feedrecord_texts_fini(struct feedrecord_texts *t)
 	buf_fini(&t->data);
 }
 
+void
+feedrecord_texts_clear(struct feedrecord_texts *t)
+{
+	buf_clear(&t->data, TEXT_KEPT);
+}
+
 static struct span
 make_id(struct feedrecord_texts *t, int64_t now_ms)
 {
@@ -32,7 +38,7 @@ bool
 feedrecord_make(const struct conf_feed *f, const struct mapping *m, const struct mapped *r,
 	const struct feedrecord_times *at, struct feedrecord_texts *t, struct feed_record *out)
 {
-	buf_clear(&t->data, TEXT_KEPT);
+	buf_reset(&t->data);
 	mapping_add_data(m, r, at->received_ms, &t->data);
 	*out = (struct feed_record){
 		.category = r->category,

@@ -37,6 +37,8 @@ struct feedrecord_times {
 
 void feedrecord_texts_init(struct feedrecord_texts *t);
 void feedrecord_texts_fini(struct feedrecord_texts *t);
+/** The record is not needed any more: what a large one took is given back. */
+void feedrecord_texts_clear(struct feedrecord_texts *t);
 /* Of a record: */
 
 /** The bytes of its texts. */
