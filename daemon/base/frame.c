@@ -44,9 +44,10 @@ body_unref(struct body *b)
 static struct frame *
 frame_of_size(size_t n)
 {
-	struct frame *f = xrealloc(NULL, 1, sizeof(*f) + n);
+	struct frame *f;
 
 	must(n <= INT32_MAX);
+	f = xrealloc(NULL, 1, sizeof(*f) + n);
 	*f = (struct frame){.refs = 1, .head_n = (uint32_t)n & INT32_MAX};
 	return f;
 }

@@ -2,8 +2,9 @@
 /*
  * What is sent: a frame is a small head of its own and, optionally, a body that
  * many frames share. Both are immutable and counted. A change is encoded once as
- * a body; each pattern and subscription number adds a head. Loop thread only,
- * but for a body's making: whoever makes it owns it until it hands it over.
+ * a body; each pattern and subscription number adds a head. Frames that have been
+ * joined are one, all of it head, with many messages in it. Loop thread only, but
+ * for a body's making: whoever makes it owns it until it hands it over.
  */
 
 #include <stddef.h>

@@ -40,7 +40,7 @@ struct group {
 	struct member **live;
 	unsigned live_n;
 	unsigned live_cap;
-	uint32_t slice_first; /* its frames in the slice being published (publish.c) */
+	uint32_t slice_first; /* its frames in the slice being published (slice.c) */
 	uint32_t slice_last;
 	struct list in_slice; /* linked while it has any */
 	struct list in_watch;

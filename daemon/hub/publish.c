@@ -152,7 +152,7 @@ deliver_to(struct hub *h, struct subscription *sub, uint32_t first)
 		const struct delivery *d = &s->v[at];
 		const struct run *run = d->run != SLICE_NONE ? &s->runs[d->run] : NULL;
 
-		if (run != NULL && subscriber_take(sub->subscriber, run->frame)) {
+		if (run != NULL && subscriber_try(sub->subscriber, run->frame)) {
 			sub->told = run->seq;
 			h->delivered_total += run->n;
 			at = run->next;

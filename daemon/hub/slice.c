@@ -10,11 +10,14 @@
 #include "daemon/hub/group.h"
 
 #define SLICE_MIN  64
-#define RUN_FRAMES 64
+#define RUN_FRAMES 64 /* as many as a slice has changes */
 #define RUN_BYTES  32768
-#define RUN_PART   2048 /* a larger frame costs more to copy than to hand on */
-#define RUN_MEMBERS                                                                                \
-	4 /* fewer are not worth a copy that has to stay as long as one of them is slow */
+/* A larger frame costs more to copy than to hand on. */
+#define RUN_PART 2048
+/* Fewer are not worth a copy that has to stay for as long as one of them is slow. */
+#define RUN_MEMBERS 4
+/* Of a slice, so that many groups do not keep the loop from its sockets. */
+#define JOINED_MAX ((size_t)1 << 20)
 
 void
 slice_init(struct slice *s)
@@ -82,6 +85,7 @@ join_from(struct slice *s, uint32_t first, size_t run_max)
 	if (run.n < 2)
 		return s->v[first].next;
 	run.frame = frame_join(frames, run.n);
+	s->joined += nbytes;
 	add_run(s, &s->v[first], run);
 	return run.next;
 }
@@ -93,7 +97,7 @@ slice_join(struct slice *s, const struct group *g, size_t run_max)
 
 	if (run_max > RUN_BYTES)
 		run_max = RUN_BYTES;
-	while (at != SLICE_NONE)
+	while (at != SLICE_NONE && s->joined < JOINED_MAX)
 		at = join_from(s, at, run_max);
 }
 
@@ -106,4 +110,5 @@ slice_clear(struct slice *s)
 	for (uint32_t i = 0; i < s->runs_n; i++)
 		frame_unref(s->runs[i].frame);
 	s->n = s->runs_n = 0;
+	s->joined = 0;
 }

@@ -4,7 +4,8 @@
  * their order. Small frames of a group that has some members are joined to runs, so
  * that their bytes are put together once, and not once a peer, and a peer handles
  * one frame for many changes. A run is taken whole; a peer that has no room for
- * that is offered its frames one by one. Loop thread.
+ * that is offered its frames one by one. What is joined in a slice is bounded, and
+ * the rest goes frame by frame. Loop thread.
  */
 
 #include <stddef.h>
@@ -40,6 +41,7 @@ struct slice {
 	struct run *runs;
 	uint32_t runs_n;
 	uint32_t runs_cap;
+	size_t joined;      /* bytes of all runs */
 	size_t looked;      /* bytes of data that conditions looked at */
 	struct list groups; /* those that have frames */
 };

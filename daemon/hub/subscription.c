@@ -252,7 +252,7 @@ has_room(struct subscriber *s, size_t n, size_t limit)
 }
 
 bool
-subscriber_take(struct subscriber *s, struct frame *f)
+subscriber_try(struct subscriber *s, struct frame *f)
 {
 	if (s->lagging || !has_room(s, frame_size(f), s->hub->send_queue))
 		return false;
@@ -263,7 +263,7 @@ subscriber_take(struct subscriber *s, struct frame *f)
 bool
 subscriber_offer(struct subscriber *s, struct frame *f)
 {
-	if (subscriber_take(s, f))
+	if (subscriber_try(s, f))
 		return true;
 	if (!s->lagging)
 		begin_lag(s);

@@ -84,8 +84,8 @@ void subscription_tell_progress(struct subscription *sub);
 /** Sends a live change or message if the peer has room: an empty queue always has. False: it has
  * none, or is lagging already; its subscriptions are frozen now. */
 bool subscriber_offer(struct subscriber *s, struct frame *f);
-/** The same, but without room nothing changes. */
-bool subscriber_take(struct subscriber *s, struct frame *f);
+/** The same, but without room no subscription is frozen. */
+bool subscriber_try(struct subscriber *s, struct frame *f);
 /** True if so many bytes more of a replay may be queued; if not, the peer will drain. */
 bool subscriber_has_replay_room(struct subscriber *s, size_t nbytes);
 /** Queues a frame, to be written at the end of the hub's turn. */

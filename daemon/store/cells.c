@@ -156,8 +156,8 @@ local_bytes(const struct cells *c, uint64_t payload)
 	return some <= most ? some : least;
 }
 
-/** Takes a type out of the head of a payload, which ends with one: a number that would go on behind
- * the head has a bit that flipped. */
+/** Takes the next type of a payload's head. The head ends where its last type does: of one that
+ * seems to go on, the top bit has flipped, and what is there counts. */
 static uint64_t
 take_type(struct bytes *head)
 {

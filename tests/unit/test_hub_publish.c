@@ -8,6 +8,7 @@
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/xalloc.h"
 #include "tests/unit/hub_rig.h"
@@ -70,21 +71,42 @@ START_TEST(many_peers_are_written_to_over_several_turns)
 }
 END_TEST
 
-/** Hands the hub n deletions at once, as one commit would. */
+static struct change *
+new_change(int64_t seq, size_t data_n)
+{
+	char *data = xcalloc(1, data_n + 1);
+	struct record r = {.category = SPAN("a"), .id = SPAN("i1"), .name = SPAN("n"), .seq = seq};
+	struct change *c;
+
+	memset(data, '7', data_n);
+	r.data = (struct span){data, data_n};
+	c = data_n > 0 ? change_new_put(&r) : change_new_delete(r.category, r.id, 1, seq, 1);
+	free(data);
+	return c;
+}
+
+/** Hands the hub n changes at once, as one commit would: deletions, but for puts of large_n bytes
+ * at places that large_every divides. */
 static void
-publish(unsigned n)
+publish_with(unsigned n, unsigned large_every, size_t large_n)
 {
 	struct change **changes = xnew_n(n, struct change *);
 
 	for (unsigned i = 0; i < n; i++)
-		changes[i] = change_new_delete(
-			SPAN("a"), SPAN("i1"), 1, hub_published(rig.hub) + i + 1, 1);
+		changes[i] = new_change(
+			hub_published(rig.hub) + i + 1, (i + 1) % large_every == 0 ? large_n : 0);
 	hub_publish(rig.hub, changes, n);
 	ck_assert(!hub_is_idle(rig.hub));
 	rig_settle();
 	for (unsigned i = 0; i < n; i++)
 		change_unref(changes[i]);
 	free(changes);
+}
+
+static void
+publish(unsigned n)
+{
+	publish_with(n, n + 1, 0);
 }
 
 /** One flush a peer and turn, whatever the number of changes. */
@@ -162,6 +184,60 @@ START_TEST(a_run_that_does_not_fit_is_told_in_part)
 }
 END_TEST
 
+/** It takes the run, and has no room for what follows: it goes on behind the run. */
+START_TEST(a_run_is_told_and_what_follows_is_not)
+{
+	struct reader r[MEMBERS];
+	size_t taken;
+
+	rig.conf.websocket.send_queue = 4096;
+	hub_reload(rig.hub, &rig.conf);
+	join_all(r, FRAMING_LINE);
+	for (unsigned i = 0; i < MEMBERS;
+		i++) { /* a second group, that begins with nothing of it */
+		reader_subscribe(&r[i], rig_pattern("a", NULL), -1, 0);
+	}
+	rig_turns(2);
+	reader_stick(&r[1]);
+	taken = r[1].frames;
+	publish_with(10, 10, 4000);
+	ck_assert(r[1].subscriber.lagging);
+	ck_assert_uint_eq(r[1].frames - taken, 1);
+	reader_unstick(&r[1]);
+	for (unsigned number = 1; number <= 2; number++) {
+		reader_catch_up(&r[1], number);
+		for (unsigned i = 0; i < MEMBERS; i++)
+			ck_assert_uint_eq(r[i].views[number].changes, 10);
+		ck_assert_uint_eq(r[1].views[number].lagged, 1);
+	}
+	for (unsigned i = 0; i < MEMBERS; i++)
+		reader_fini(&r[i]);
+}
+END_TEST
+
+/** Large frames stand between runs, and a run ends when it is long. */
+START_TEST(runs_and_frames_in_turn)
+{
+	struct reader r[MEMBERS];
+
+	join_all(r, _i == 0 ? FRAMING_LINE : FRAMING_WEBSOCKET);
+	publish_with(50, 7, 3000); /* seven large ones, and what is before, between and behind */
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		ck_assert_uint_eq(r[i].views[1].changes, 50);
+		ck_assert_uint_eq(r[i].frames, 7 + 7 + 1);
+		r[i].frames = 0;
+	}
+	publish_with(60, 1, 1500);
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		ck_assert_uint_eq(r[i].views[1].changes, 110);
+		ck_assert_uint_ge(r[i].frames, 3);
+		ck_assert_uint_le(r[i].frames, 4);
+	}
+	for (unsigned i = 0; i < MEMBERS; i++)
+		reader_fini(&r[i]);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -177,6 +253,8 @@ main(void)
 	tcase_add_test(tc, flushes_once_a_turn);
 	tcase_add_loop_test(tc, members_of_a_group_get_one_frame_for_many_changes, 0, 2);
 	tcase_add_test(tc, a_run_that_does_not_fit_is_told_in_part);
+	tcase_add_test(tc, a_run_is_told_and_what_follows_is_not);
+	tcase_add_loop_test(tc, runs_and_frames_in_turn, 0, 2);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
