@@ -139,6 +139,13 @@ join_all(struct reader r[MEMBERS], enum framing framing)
 		r[i].frames = 0;
 }
 
+static void
+leave_all(struct reader r[MEMBERS])
+{
+	for (unsigned i = 0; i < MEMBERS; i++)
+		reader_fini(&r[i]);
+}
+
 START_TEST(members_of_a_group_get_one_frame_for_many_changes)
 {
 	struct reader r[MEMBERS];
@@ -153,8 +160,7 @@ START_TEST(members_of_a_group_get_one_frame_for_many_changes)
 		ck_assert_uint_eq(r[i].frames, 3);
 		ck_assert_ptr_eq(r[i].last_change, r[0].last_change);
 	}
-	for (unsigned i = 0; i < MEMBERS; i++)
-		reader_fini(&r[i]);
+	leave_all(r);
 }
 END_TEST
 
@@ -179,8 +185,8 @@ START_TEST(a_run_that_does_not_fit_is_told_in_part)
 	for (unsigned i = 0; i < MEMBERS; i++) {
 		ck_assert_uint_eq(r[i].views[1].changes, 1 + (unsigned)(4096 / one));
 		ck_assert_uint_eq(r[i].views[1].lagged, i == 2);
-		reader_fini(&r[i]);
 	}
+	leave_all(r);
 }
 END_TEST
 
@@ -193,10 +199,9 @@ START_TEST(a_run_is_told_and_what_follows_is_not)
 	rig.conf.websocket.send_queue = 4096;
 	hub_reload(rig.hub, &rig.conf);
 	join_all(r, FRAMING_LINE);
-	for (unsigned i = 0; i < MEMBERS;
-		i++) { /* a second group, that begins with nothing of it */
+	/* A second group, that begins with nothing of it. */
+	for (unsigned i = 0; i < MEMBERS; i++)
 		reader_subscribe(&r[i], rig_pattern("a", NULL), -1, 0);
-	}
 	rig_turns(2);
 	reader_stick(&r[1]);
 	taken = r[1].frames;
@@ -210,8 +215,7 @@ START_TEST(a_run_is_told_and_what_follows_is_not)
 			ck_assert_uint_eq(r[i].views[number].changes, 10);
 		ck_assert_uint_eq(r[1].views[number].lagged, 1);
 	}
-	for (unsigned i = 0; i < MEMBERS; i++)
-		reader_fini(&r[i]);
+	leave_all(r);
 }
 END_TEST
 
@@ -233,8 +237,7 @@ START_TEST(runs_and_frames_in_turn)
 		ck_assert_uint_ge(r[i].frames, 3);
 		ck_assert_uint_le(r[i].frames, 4);
 	}
-	for (unsigned i = 0; i < MEMBERS; i++)
-		reader_fini(&r[i]);
+	leave_all(r);
 }
 END_TEST
 
