@@ -62,7 +62,7 @@ class Book:
     peer: object = None  # of the newest connection
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
     ended: float = None  # when the last connection did
-    waits: list = dataclasses.field(default_factory=list)  # (ends in a row, seconds)
+    waits: list = dataclasses.field(default_factory=list)  # until the next one came, seconds
     kinds: collections.Counter = dataclasses.field(default_factory=collections.Counter)
     is_live: bool = False
 
@@ -107,7 +107,7 @@ class Torture:
             book.peer = peer
             peer.pending = {}  # number -> data: sent, and nothing came back yet
             if book.ended is not None:
-                book.waits.append((book.incidents, began - book.ended))
+                book.waits.append(began - book.ended)
             if book.incidents >= book.quota:
                 self.live(peer, book)
             else:
