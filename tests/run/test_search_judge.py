@@ -15,15 +15,15 @@ from functools import lru_cache
 
 from harness import BUILD, LONG, TOP, RpcError, daemon_for, seeded, wait_for
 
-FULL = LONG and BUILD == TOP / "build"
 # The sanitizer copies whatever grows, each time: with the lists that SQLite's index makes of frequent
-# words a page takes it seconds.
-QUERIES = 500 if FULL else 80
+# words among many records a page takes it seconds.
+SLOW = LONG and BUILD != TOP / "build"
+QUERIES = 500 if LONG and not SLOW else 80
 EVERY = 1 if LONG else 60  # record of the catalogue
-RECORDS = 0 if not LONG else 1_000_000 if FULL else 100_000  # at least
+RECORDS = 0 if not LONG else 100_000 if SLOW else 1_000_000  # at least
 RANK_LIMIT = 2000 if LONG else 100
-DEEP = 10 * RANK_LIMIT if FULL else 2 * RANK_LIMIT  # a query that finds more is not read to its end,
-WHOLE = 5 if FULL else 1  # but for the first few
+DEEP = 4000 if SLOW else 20_000  # a query that finds more is not followed to its end,
+WHOLE = 1 if SLOW else 5  # but for the first few
 CONFIG = f"""
 [search]
 rank_limit = {RANK_LIMIT}
