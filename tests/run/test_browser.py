@@ -137,7 +137,8 @@ class Browser:
         self.process = subprocess.Popen(
             [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={self.folder}/profile",
              f"--host-resolver-rules={NAMES}", url],
-            env={**os.environ, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)},
+            env={**os.environ, **dict.fromkeys(("HOME", "TMPDIR", "XDG_RUNTIME_DIR"),
+                                              str(self.folder))},
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
 
     def do(self, what, argument):

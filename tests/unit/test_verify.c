@@ -54,7 +54,13 @@ setup(void)
 static void
 teardown(void)
 {
+	char beside[sizeof(path) + 4];
+
 	unlink(path);
+	snprintf(beside, sizeof(beside), "%s-wal", path);
+	unlink(beside);
+	snprintf(beside, sizeof(beside), "%s-shm", path);
+	unlink(beside);
 }
 
 static enum err
