@@ -23,7 +23,8 @@ struct run {
 struct response {
 	http_parser parser;
 	enum response_state state;
-	bool in_body; /* the parser has been told to go on */
+	bool in_body;      /* the parser has been told to go on */
+	bool has_too_many; /* header fields: the rest are not kept */
 	const char *why;
 	unsigned interim_n;
 	size_t taken; /* bytes of heads, this one's and interim ones' */
@@ -70,11 +71,13 @@ on_header_field(http_parser *parser, const char *at, size_t n)
 {
 	struct response *r = parser->data;
 
-	if (r->in_body) /* a trailer */
+	if (r->in_body || r->has_too_many) /* a trailer, or to be refused */
 		return 0;
 	if (r->names_n == r->values_n) {
-		if (r->names_n == HTTP_HEADERS_MAX)
-			return refuse(r, "its head has too many header fields");
+		if (r->names_n == HTTP_HEADERS_MAX) {
+			r->has_too_many = true;
+			return 0;
+		}
 		r->names[r->names_n++] = (struct run){0};
 	}
 	extend(r, &r->names[r->names_n - 1], at, n);
@@ -86,7 +89,7 @@ on_header_value(http_parser *parser, const char *at, size_t n)
 {
 	struct response *r = parser->data;
 
-	if (r->in_body)
+	if (r->in_body || r->has_too_many)
 		return 0;
 	if (r->values_n < r->names_n)
 		r->values[r->values_n++] = (struct run){0};
@@ -94,12 +97,16 @@ on_header_value(http_parser *parser, const char *at, size_t n)
 	return 0;
 }
 
-/** Stops the parser right behind the head. */
+/** Stops the parser right behind the head. Only here are too many fields told: the parser reports
+ * half a name where the bytes end, so that any earlier it would depend on that which of two faults
+ * is seen first. */
 static int
 on_headers_complete(http_parser *parser)
 {
 	struct response *r = parser->data;
 
+	if (r->has_too_many)
+		return refuse(r, "its head has too many header fields");
 	r->state = RESPONSE_HEAD;
 	http_parser_pause(parser, 1);
 	return 0;
@@ -146,6 +153,7 @@ start(struct response *r)
 	r->state = RESPONSE_READING;
 	r->reason = (struct run){0};
 	r->names_n = r->values_n = 0;
+	r->has_too_many = false;
 	buf_reset(&r->text);
 }
 
